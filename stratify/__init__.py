@@ -1,0 +1,69 @@
+"""Primary resistance to immune checkpoint inhibitors: predicted, explained, judged.
+
+The public names; each is loaded when first used, so that ``import stratify`` is quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Study": "study",
+    "Cohort": "cohort",
+    "read_cohort": "cohort",
+    "label_outcomes": "endpoint",
+    "ResistanceClassifier": "classifier",
+    "ResistanceModel": "scoring",
+    "load": "scoring",
+    "Policy": "treatment",
+    "attributions": "attribution",
+    "explanation": "attribution",
+    "train": "experiment",
+    "evaluate": "experiment",
+    "score": "experiment",
+    "simulate": "simulation",
+    "StratifyError": "errors",
+}
+
+__all__ = [
+    "Cohort",
+    "Policy",
+    "ResistanceClassifier",
+    "ResistanceModel",
+    "StratifyError",
+    "Study",
+    "attributions",
+    "evaluate",
+    "explanation",
+    "label_outcomes",
+    "load",
+    "read_cohort",
+    "score",
+    "simulate",
+    "train",
+]
+
+if TYPE_CHECKING:
+    from stratify.attribution import attributions, explanation
+    from stratify.classifier import ResistanceClassifier
+    from stratify.cohort import Cohort, read_cohort
+    from stratify.endpoint import label_outcomes
+    from stratify.errors import StratifyError
+    from stratify.experiment import evaluate, score, train
+    from stratify.scoring import ResistanceModel, load
+    from stratify.simulation import simulate
+    from stratify.study import Study
+    from stratify.treatment import Policy
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"stratify.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'stratify' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

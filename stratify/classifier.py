@@ -1,0 +1,646 @@
+"""ResistanceClassifier: calibrated risk of primary resistance from whatever panels there are.
+
+A bagged ensemble of small LightGBM models. No class weights and no resampling to balance, since
+both break calibration; monotone constraints where the dictionaries give a direction; values and
+whole panels masked at random in training, so that a missing value is never read as zero and any
+subset of panels can be scored; calibration on out-of-fold margins.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from stratify.errors import ArgumentError
+
+if TYPE_CHECKING:
+    import lightgbm
+
+__all__ = ["ResistanceClassifier"]
+
+Floats = npt.NDArray[np.float64]
+
+# Categories rarer than this in training are pooled by LightGBM's smoothing, not split off.
+_MIN_DATA_PER_CATEGORY = 20
+
+
+class ResistanceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Gradient-boosted classifier with calibrated risk, interval and missing panels.
+
+    Parameters
+    ----------
+    n_members : int, default=20
+        Bootstrap samples of patients, one small LightGBM model each.
+    n_estimators, learning_rate, num_leaves, min_child_samples, reg_lambda, feature_fraction, \
+max_bin
+        As in LightGBM, for each member.
+    mask_value, mask_panel : float, default=0.3, 0.2
+        Each member also learns from a copy of its patients in which this share of values, and of
+        the patients' panels, is made missing.
+    masked_weight : float, default=0.5
+        Weight of the copy against 1 of the patients as they are; 0 leaves the copy out, and then
+        a column complete in training has to be complete at prediction.
+    panels : mapping of str to str, optional
+        Panel by column, masked together; by default each column known to the dictionaries belongs
+        to its panel, any other column to itself.
+    monotone : {"schema", None} or mapping of str to int, default="schema"
+        +1 where more goes with more resistance, -1 with less. ``"schema"`` takes the directions
+        of the dictionaries for the indication of the training patients.
+    calibration_folds : int, default=5
+        Folds for out-of-fold margins on which the calibration is fitted; 0 for none.
+    interval_level : float, default=0.8
+        Level of the bootstrap interval of the risk.
+    random_state : int, default=0
+        Seed; the same seed gives the same predictions on any number of threads and in any order
+        of rows and columns.
+    n_jobs : int, default=1
+        Threads; each member is trained on one.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (2,)
+    feature_names_in_ : ndarray of str
+        Only when fitted on a DataFrame with text column names.
+    n_features_in_ : int
+    features_ : list of str
+        Columns in the order the members know, sorted by name.
+    levels_ : dict of str to list of str
+        Levels of each categorical column, in the order of their codes.
+    members_ : list of lightgbm.Booster
+    calibration_ : tuple of float
+        Slope and intercept from ensemble margin to log-odds.
+    oof_risk_ : ndarray of shape (n_samples,)
+        Calibrated out-of-fold risk of the training patients, in the order given; NaN for those
+        of weight 0. In-sample where there are no folds: `calibration_folds` is 0, or a class has
+        one patient.
+    ranges_ : dict of str to tuple of float
+        Range of each number in training, rounded outwards.
+    base_value_ : float
+        Origin of attributions: mean margin of each member over the rows it learned from (its
+        bootstrap sample and the masked copy, whatever their weights), averaged over members.
+
+    Notes
+    -----
+    Margins are log-odds. The members' margins are averaged, then calibrated by
+    ``logit(risk) = slope * margin + intercept`` (Platt 1999), so that exact SHAP values of the
+    mean margin explain the risk up to this one line. The interval takes the standard deviation of
+    the members' margins as the sampling error of a member: it says how the prediction would move
+    with other training patients, not how sure an outcome is.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> rng = np.random.default_rng(0)
+    >>> X = pd.DataFrame({"albumin": rng.normal(3.9, 0.5, 300), "tmb": rng.lognormal(1.8, 1, 300)})
+    >>> y = (rng.random(300) < 1 / (1 + np.exp(2 * (X["albumin"] - 3.9)))).astype(int)
+    >>> model = ResistanceClassifier(n_members=3, n_estimators=30).fit(X, y)
+    >>> risk = model.predict_proba(X)[:, 1]
+    >>> risk.shape, bool(risk[X["albumin"] < 3.2].mean() > risk[X["albumin"] > 4.6].mean())
+    ((300,), True)
+    >>> bool(np.isfinite(model.predict_proba(X[["tmb"]])).all())
+    True
+    """
+
+    def __init__(
+        self,
+        *,
+        n_members: int = 20,
+        n_estimators: int = 200,
+        learning_rate: float = 0.03,
+        num_leaves: int = 4,
+        min_child_samples: int = 20,
+        reg_lambda: float = 5.0,
+        feature_fraction: float = 0.7,
+        max_bin: int = 63,
+        mask_value: float = 0.3,
+        mask_panel: float = 0.2,
+        masked_weight: float = 0.5,
+        panels: Mapping[str, str] | None = None,
+        monotone: str | Mapping[str, int] | None = "schema",
+        calibration_folds: int = 5,
+        interval_level: float = 0.8,
+        random_state: int = 0,
+        n_jobs: int = 1,
+    ) -> None:
+        self.n_members = n_members
+        self.n_estimators = n_estimators
+        self.learning_rate = learning_rate
+        self.num_leaves = num_leaves
+        self.min_child_samples = min_child_samples
+        self.reg_lambda = reg_lambda
+        self.feature_fraction = feature_fraction
+        self.max_bin = max_bin
+        self.mask_value = mask_value
+        self.mask_panel = mask_panel
+        self.masked_weight = masked_weight
+        self.panels = panels
+        self.monotone = monotone
+        self.calibration_folds = calibration_folds
+        self.interval_level = interval_level
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+
+    # ------------------------------------------------------------------ scikit-learn contract
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        tags.classifier_tags.multi_class = False
+        return tags
+
+    # ------------------------------------------------------------------ fit
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> ResistanceClassifier:
+        """Fit members and calibration.
+
+        Parameters
+        ----------
+        X : DataFrame or array of shape (n_samples, n_features)
+            Numbers with NaN for missing; text or categorical columns are levels.
+        y : array of shape (n_samples,)
+            Two classes; the greater one (1) is primary resistance.
+        sample_weight : array of shape (n_samples,), optional
+            Weight by patient, for example for censoring.
+
+        Returns
+        -------
+        ResistanceClassifier
+            Itself.
+
+        Raises
+        ------
+        ArgumentError
+            If a parameter or the classes cannot be used.
+        """
+        self._check_parameters()
+        target = _labels(y)
+        frame = self._frame_to_fit(X, y)
+        check_classification_targets(target)
+        if type_of_target(target, input_name="y") != "binary" and len(np.unique(target)) > 2:
+            raise ArgumentError(
+                "Only binary classification is supported. The type of the target is "
+                f"{type_of_target(target)}."
+            )
+        weight = _check_sample_weight(sample_weight, frame, dtype=np.float64)
+        if (weight < 0).any() or not (weight > 0).any():
+            raise ArgumentError(
+                "sample_weight holds negative values or only zeros; positive weights are expected."
+            )
+        used = weight > 0
+        self.classes_ = np.unique(target[used])
+        if len(self.classes_) < 2:
+            raise ArgumentError(
+                "y holds one class; both classes (1 primary resistance, 0 initial control) are "
+                "needed to fit."
+            )
+        label = (target == self.classes_[1]).astype(np.float64)
+        self.features_ = sorted(frame.columns)
+        self.levels_ = _levels_of(frame.loc[used, self.features_])
+        matrix = self._matrix(frame)[used]
+        order = _content_order(matrix, label[used], weight[used])
+        matrix, label, weight = matrix[order], label[used][order], weight[used][order]
+        self.complete_ = [
+            name
+            for name, col in zip(self.features_, matrix.T, strict=True)
+            if not np.isnan(col).any()
+        ]
+        self.monotone_ = self._directions()
+        self.ranges_ = {
+            name: _rounded_out(float(np.nanmin(col)), float(np.nanmax(col)))
+            for name, col in zip(self.features_, matrix.T, strict=True)
+            if name not in self.levels_ and not np.isnan(col).all()
+        }
+        self.members_ = self._members(matrix, label, weight, self.random_state)
+        margin, self.calibration_ = self._calibrate(matrix, label, weight)
+        risk = np.full(len(frame), np.nan)
+        risk[np.flatnonzero(used)[order]] = _expit(
+            self.calibration_[0] * margin + self.calibration_[1]
+        )
+        self.oof_risk_ = risk
+        contributions = _mean_contributions(self.members_, matrix[:1])
+        self.base_value_ = float(contributions[0, -1])
+        return self
+
+    def _check_parameters(self) -> None:
+        for name, least in (
+            ("n_members", 2),
+            ("n_estimators", 1),
+            ("num_leaves", 2),
+            ("min_child_samples", 1),
+            ("max_bin", 2),
+        ):
+            value = getattr(self, name)
+            if not isinstance(value, int | np.integer) or value < least:
+                raise ArgumentError(
+                    f"{name} is {value!r}; a whole number of at least {least} is expected."
+                )
+        for name in ("mask_value", "mask_panel"):
+            value = getattr(self, name)
+            if not 0 <= value < 1:
+                raise ArgumentError(f"{name} is {value!r}; a share from 0 to below 1 is expected.")
+        if not 0 <= self.masked_weight <= 1:
+            raise ArgumentError(
+                f"masked_weight is {self.masked_weight!r}; a weight from 0 to 1 is expected."
+            )
+        if not 0 < self.interval_level < 1:
+            raise ArgumentError(
+                f"interval_level is {self.interval_level!r}; a level between 0 and 1 is expected."
+            )
+        if self.calibration_folds != 0 and self.calibration_folds < 2:
+            raise ArgumentError(
+                f"calibration_folds is {self.calibration_folds!r}; 0 or at least 2 is expected."
+            )
+
+    def _frame_to_fit(self, X: Any, y: Any) -> pd.DataFrame:
+        if isinstance(X, pd.DataFrame) and all(isinstance(c, str) for c in X.columns):
+            _check_names(X.columns)
+            if len(X) != len(y):
+                raise ArgumentError(f"X has {len(X)} rows but y has {len(y)}.")
+            if len(X) == 0:
+                raise ArgumentError("X has 0 rows; patients are needed to fit.")
+            if X.shape[1] == 0:
+                raise ArgumentError("X has 0 columns; features are needed to fit.")
+            self.feature_names_in_ = np.array(X.columns, dtype=object)
+            self.n_features_in_ = X.shape[1]
+            return X.reset_index(drop=True)
+        if hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        array, _ = validate_data(
+            self, X, y, dtype=np.float64, ensure_all_finite="allow-nan", reset=True
+        )
+        if np.isinf(array).any():
+            raise ArgumentError("X holds infinite values; finite numbers or NaN are expected.")
+        return pd.DataFrame(array, columns=_positional(array.shape[1]))
+
+    def _frame_to_predict(self, X: Any) -> pd.DataFrame:
+        check_is_fitted(self, "members_")
+        if isinstance(X, pd.DataFrame) and hasattr(self, "feature_names_in_"):
+            if not set(self.feature_names_in_) & set(X.columns):
+                raise ArgumentError(
+                    "X has none of the columns seen at fit, which are "
+                    f"{', '.join(self.feature_names_in_)}."
+                )
+            _check_names(X.columns[X.columns.isin(self.features_)])
+            return X
+        array = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False)
+        if np.isinf(array).any():
+            raise ArgumentError("X holds infinite values; finite numbers or NaN are expected.")
+        names = getattr(self, "feature_names_in_", _positional(array.shape[1]))
+        return pd.DataFrame(array, columns=names)
+
+    def _matrix(self, frame: pd.DataFrame) -> Floats:
+        """Columns by name as float64; levels as their codes; absent or unseen as NaN."""
+        matrix = np.full((len(frame), len(self.features_)), np.nan)
+        infinite = []
+        for j, name in enumerate(self.features_):
+            if name not in frame:
+                continue
+            column = frame[name]
+            if name in self.levels_:
+                codes = {level: code for code, level in enumerate(self.levels_[name])}
+                matrix[:, j] = (
+                    column.astype(object)
+                    .map(
+                        lambda level, codes=codes: codes.get(str(level), np.nan), na_action="ignore"
+                    )
+                    .to_numpy(dtype=np.float64, na_value=np.nan)
+                )
+            else:
+                matrix[:, j] = _numeric(column, name)
+                if np.isinf(matrix[:, j]).any():
+                    infinite.append(name)
+        if infinite:
+            raise ArgumentError(
+                f"X holds infinite values in {', '.join(infinite)}; finite numbers or NaN are "
+                "expected."
+            )
+        return matrix
+
+    def _matrix_to_predict(self, X: Any) -> Floats:
+        matrix = self._matrix(self._frame_to_predict(X))
+        if self.masked_weight > 0 and (self.mask_value > 0 or self.mask_panel > 0):
+            return matrix
+        # Where training had no missing value, LightGBM would read one as zero.
+        unread = [
+            name
+            for name, column in zip(self.features_, matrix.T, strict=True)
+            if name in self.complete_ and np.isnan(column).any()
+        ]
+        if unread:
+            raise ArgumentError(
+                f"X has missing values or unseen levels in {', '.join(unread)}, complete at fit; "
+                "fit with masked_weight and mask_value above 0 to predict without them."
+            )
+        return matrix
+
+    def _directions(self) -> list[int]:
+        if self.monotone is None:
+            return [0] * len(self.features_)
+        if self.monotone == "schema":
+            from stratify.schema import field_named
+
+            types = self.levels_.get("cancer_type", [])
+            indication = types[0] if len(types) == 1 else None
+            directions = []
+            for name in self.features_:
+                try:
+                    directions.append(field_named(name).direction_for(indication))
+                except ArgumentError:
+                    directions.append(0)
+        elif isinstance(self.monotone, Mapping):
+            directions = [int(self.monotone.get(name, 0)) for name in self.features_]
+        else:
+            raise ArgumentError(
+                f"monotone is {self.monotone!r}; 'schema', None or a mapping is expected."
+            )
+        return [
+            0 if name in self.levels_ else d
+            for name, d in zip(self.features_, directions, strict=True)
+        ]
+
+    def _panel_columns(self) -> list[npt.NDArray[np.bool_]]:
+        """Columns of each panel, marked, for masking."""
+        from stratify.schema import field_named
+
+        groups: dict[str, npt.NDArray[np.bool_]] = {}
+        for j, name in enumerate(self.features_):
+            if self.panels is not None:
+                panel = self.panels.get(name, name)
+            else:
+                try:
+                    panel = field_named(name).panel
+                except ArgumentError:
+                    panel = name
+            groups.setdefault(panel, np.zeros(len(self.features_), dtype=bool))[j] = True
+        return list(groups.values())
+
+    def _members(
+        self, matrix: Floats, label: Floats, weight: Floats, seed: int
+    ) -> list[lightgbm.Booster]:
+        import lightgbm
+        from joblib import Parallel, delayed
+
+        parameters = {
+            "objective": "binary",
+            "learning_rate": self.learning_rate,
+            "num_leaves": self.num_leaves,
+            "min_data_in_leaf": self.min_child_samples,
+            "lambda_l2": self.reg_lambda,
+            "feature_fraction": self.feature_fraction,
+            "max_bin": self.max_bin,
+            "min_data_per_group": _MIN_DATA_PER_CATEGORY,
+            "cat_smooth": 20,
+            "cat_l2": 10,
+            "monotone_constraints": self.monotone_,
+            "deterministic": True,
+            "force_row_wise": True,
+            "num_threads": 1,
+            "verbose": -1,
+        }
+        categorical = [j for j, name in enumerate(self.features_) if name in self.levels_]
+        panels = self._panel_columns()
+        streams = np.random.default_rng(seed).spawn(self.n_members)
+
+        def one(rng: np.random.Generator) -> lightgbm.Booster:
+            rows = rng.integers(0, len(label), len(label))
+            if len(np.unique(label[rows])) < 2:  # tiny data: keep both classes
+                rows = np.arange(len(label))
+            sample, target, weights = matrix[rows], label[rows], weight[rows]
+            if self.masked_weight > 0:
+                copy = sample.copy()
+                copy[rng.random(copy.shape) < self.mask_value] = np.nan
+                for columns in panels:
+                    masked = rng.random(len(rows)) < self.mask_panel
+                    copy[masked[:, None] & columns] = np.nan
+                sample = np.vstack([sample, copy])
+                target = np.tile(target, 2)
+                weights = np.concatenate([weights, self.masked_weight * weights])
+            member_seed = int(rng.integers(2**31 - 1))
+            data = lightgbm.Dataset(
+                sample,
+                target,
+                weight=weights,
+                feature_name=[f"f{j}" for j in range(sample.shape[1])],
+                categorical_feature=categorical,
+                params={"max_bin": self.max_bin, "verbose": -1, "num_threads": 1},
+            )
+            return lightgbm.train(
+                {**parameters, "seed": member_seed}, data, num_boost_round=self.n_estimators
+            )
+
+        fitted: list[lightgbm.Booster] = Parallel(n_jobs=self.n_jobs, prefer="threads")(
+            delayed(one)(stream) for stream in streams
+        )
+        return fitted
+
+    def _calibrate(
+        self, matrix: Floats, label: Floats, weight: Floats
+    ) -> tuple[Floats, tuple[float, float]]:
+        """Out-of-fold margins of the training patients and the calibration fitted on them."""
+        folds = min(self.calibration_folds, int(label.sum()), int((1 - label).sum()))
+        if folds < 2:
+            return _mean_margin(self.members_, matrix), (1.0, 0.0)
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.model_selection import StratifiedKFold
+
+        margin = np.empty(len(label))
+        split = StratifiedKFold(folds, shuffle=True, random_state=self.random_state)
+        for k, (train, test) in enumerate(split.split(matrix, label)):
+            members = self._members(
+                matrix[train], label[train], weight[train], self.random_state + 1 + k
+            )
+            margin[test] = _mean_margin(members, matrix[test])
+        platt = LogisticRegression(C=1e6).fit(margin[:, None], label, sample_weight=weight)
+        slope, intercept = float(platt.coef_[0, 0]), float(platt.intercept_[0])
+        if slope <= 0:  # nothing learned: the prevalence for everyone, never a reversed order
+            share = float(np.average(label, weights=weight))
+            slope, intercept = 0.0, float(np.log(share / (1 - share)))
+        return margin, (slope, intercept)
+
+    # ------------------------------------------------------------------ predict
+
+    def decision_function(self, X: Any) -> Floats:
+        """Calibrated log-odds of class 1.
+
+        Parameters
+        ----------
+        X : DataFrame or array of shape (n_samples, n_features)
+            A DataFrame may lack columns or have others; columns are matched by name.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        matrix = self._matrix_to_predict(X)
+        slope, intercept = self.calibration_
+        return slope * _mean_margin(self.members_, matrix) + intercept
+
+    def predict_proba(self, X: Any) -> Floats:
+        """Calibrated probability of both classes.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, 2)
+            Column 1 is the risk of primary resistance, 0 to 1.
+        """
+        risk = _expit(self.decision_function(X))
+        return np.column_stack([1 - risk, risk])
+
+    def predict(self, X: Any) -> npt.NDArray[Any]:
+        """Class with the greater probability; for decisions use the risk and a policy."""
+        positive = (self.decision_function(X) > 0).astype(int)
+        predicted: npt.NDArray[Any] = self.classes_[positive]
+        return predicted
+
+    def predict_interval(self, X: Any) -> tuple[Floats, Floats, Floats]:
+        """Risk with its bootstrap interval.
+
+        Returns
+        -------
+        risk, low, high : ndarray of shape (n_samples,)
+            Probabilities; ``low <= risk <= high``.
+        """
+        from scipy.stats import t
+
+        matrix = self._matrix_to_predict(X)
+        slope, intercept = self.calibration_
+        margins = _margins(self.members_, matrix)
+        centre = slope * margins.mean(axis=0) + intercept
+        quantile = t.ppf(0.5 + self.interval_level / 2, df=len(self.members_) - 1)
+        spread = quantile * slope * margins.std(axis=0, ddof=1)
+        return _expit(centre), _expit(centre - spread), _expit(centre + spread)
+
+    def contributions(self, X: Any) -> tuple[Floats, float, Floats]:
+        """Exact SHAP values of the mean margin.
+
+        Returns
+        -------
+        shap : ndarray of shape (n_samples, n_features)
+            Log-odds before calibration, columns as ``features_``.
+        base_value : float
+            ``base_value_``.
+        margin : ndarray of shape (n_samples,)
+            ``base_value + shap.sum(axis=1)``.
+        """
+        matrix = self._matrix_to_predict(X)
+        values = _mean_contributions(self.members_, matrix)
+        return values[:, :-1], self.base_value_, _mean_margin(self.members_, matrix)
+
+    def encoded(self, X: Any) -> Floats:
+        """Features as the members see them: columns as ``features_``, levels as codes."""
+        return self._matrix(self._frame_to_predict(X))
+
+    def unseen_levels(self, X: pd.DataFrame) -> npt.NDArray[np.bool_]:
+        """Rows with a category that training never saw; it is read as missing."""
+        check_is_fitted(self, "members_")
+        unseen = np.zeros(len(X), dtype=bool)
+        for name, levels in self.levels_.items():
+            if name in X:
+                column = X[name]
+                unseen |= (column.notna() & ~column.astype(str).isin(levels)).to_numpy()
+        return unseen
+
+
+def _positional(n: int) -> list[str]:
+    return [f"x{j:05d}" for j in range(n)]
+
+
+def _expit(x: Floats) -> Floats:
+    from scipy.special import expit
+
+    result: Floats = expit(x)
+    return result
+
+
+def _labels(y: Any) -> npt.NDArray[Any]:
+    target = np.asarray(y)
+    if target.ndim > 2 or (target.ndim == 2 and target.shape[1] != 1):
+        raise ArgumentError(f"y has shape {target.shape}; one label for each patient is expected.")
+    target = target.ravel()
+    absent = int(pd.isna(target).sum())
+    if absent:
+        raise ArgumentError(
+            f"y has {absent} of {len(target)} labels missing; a class for every patient is "
+            "expected: leave those patients out of X and y."
+        )
+    # Whole numbers held as objects, as a column with missing labels leaves them.
+    return target if target.dtype != object else np.asarray(pd.Series(target).infer_objects())
+
+
+def _check_names(columns: pd.Index) -> None:
+    if columns.duplicated().any():
+        twice = sorted(set(columns[columns.duplicated()]))
+        raise ArgumentError(f"X has columns of the same name: {', '.join(twice)}.")
+
+
+def _numeric(column: pd.Series, name: str) -> Floats:
+    try:
+        if pd.api.types.is_datetime64_any_dtype(column):  # would turn into nanoseconds
+            raise TypeError
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    except (ValueError, TypeError):
+        raise ArgumentError(
+            f"Column {name} was numeric at fit but holds text or dates now; numbers are expected."
+        ) from None
+
+
+def _levels_of(frame: pd.DataFrame) -> dict[str, list[str]]:
+    return {
+        str(name): sorted({str(level) for level in column.dropna().unique()})
+        for name, column in frame.items()
+        if not _is_numeric(column)
+    }
+
+
+def _is_numeric(column: pd.Series) -> bool:
+    """Whether the values are numbers or yes/no, also when an object column holds them."""
+    if column.dtype == object:
+        kinds = ("integer", "floating", "mixed-integer-float", "boolean")
+        return pd.api.types.infer_dtype(column, skipna=True) in kinds
+    return pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)
+
+
+def _content_order(matrix: Floats, label: Floats, weight: Floats) -> npt.NDArray[np.intp]:
+    """Order of rows by content alone, so that the order given does not matter."""
+    filled = np.nan_to_num(matrix, nan=np.inf)
+    return np.lexsort([weight, label, *filled.T[::-1]])
+
+
+def _margins(members: Sequence[lightgbm.Booster], matrix: Floats) -> Floats:
+    return np.array([m.predict(matrix, raw_score=True, num_threads=1) for m in members])
+
+
+def _mean_margin(members: Sequence[lightgbm.Booster], matrix: Floats) -> Floats:
+    mean: Floats = _margins(members, matrix).mean(axis=0)
+    return mean
+
+
+def _mean_contributions(members: Sequence[lightgbm.Booster], matrix: Floats) -> Floats:
+    total = np.zeros((len(matrix), matrix.shape[1] + 1))
+    if len(matrix) == 0:  # LightGBM divides by the number of rows
+        return total
+    for member in members:
+        total += member.predict(matrix, pred_contrib=True, num_threads=1)
+    return total / len(members)
+
+
+def _rounded_out(least: float, most: float) -> tuple[float, float]:
+    """Range widened to two significant digits, so that no patient's value can be read off."""
+
+    def step(value: float) -> float:
+        return 10.0 ** (math.floor(math.log10(abs(value))) - 1) if value else 1.0
+
+    down, up = step(least), step(most)
+    return (
+        round(math.floor(least / down) * down, 12),
+        round(math.ceil(most / up) * up, 12),
+    )

@@ -1,0 +1,264 @@
+"""The command line: each command a thin call of the library.
+
+Exit codes: 0 ok, 2 wrong usage, 10 data have errors, 11 cohort unusable, 12 bundle mismatch or
+altered, 13 file unreadable or unwritable, 14 tracking unavailable (results are on disk).
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stratify.errors import DataError, StratifyError, TrackingError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from stratify.experiment import Results
+
+app = typer.Typer(
+    name="stratify",
+    help="Predict, explain and judge primary resistance to immune checkpoint inhibitors. "
+    "Research use only.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+StudyFile = Annotated[Path, typer.Argument(help="Study file (YAML).", show_default=False)]
+BundleFolder = Annotated[
+    Path, typer.Argument(help="Bundle folder written by train.", show_default=False)
+]
+OutFolder = Annotated[Path, typer.Option("--out", help="Folder for the results.")]
+Store = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        help="MLflow tracking URI. Default: MLFLOW_TRACKING_URI, else mlflow.db beside --out.",
+    ),
+]
+Track = Annotated[bool, typer.Option("--track/--no-track", help="Log the run to MLflow.")]
+
+
+def _progress() -> Callable[[str], None]:
+    start = time.monotonic()
+
+    def tell(step: str) -> None:
+        typer.echo(f"{time.monotonic() - start:6.1f} s  {step}", err=True)
+
+    return tell
+
+
+def _show(table: pd.DataFrame, title: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(title=title, title_justify="left", show_lines=False)
+    for column in table.columns:
+        shown.add_column(str(column), overflow="fold")
+    for row in table.astype(object).itertuples(index=False):
+        shown.add_row(*("" if value is None else str(value) for value in row))
+    Console(soft_wrap=False).print(shown, markup=False)
+
+
+def _headline(results: Results) -> pd.DataFrame:
+    """Return AUROC of every model in every cohort but the training patients."""
+    rows = results.performance
+    rows = rows[
+        (rows["metric"] == "auroc")
+        & (rows["reference"] == "")
+        & (rows["subgroup"] == "all")
+        & (rows["split"] != "train")
+    ]
+    shown = rows[["cohort", "split", "model", "n", "n_events"]].copy()
+    shown["AUROC (95 % interval)"] = [
+        f"{v:.3f} ({low:.3f}-{high:.3f})"
+        for v, low, high in rows[["value", "low", "high"]].itertuples(index=False)
+    ]
+    return shown
+
+
+def _report_findings(table: pd.DataFrame) -> None:
+    notable = table[table["severity"] != "info"]
+    if len(notable):
+        counts = ", ".join(f"{code} ({n})" for code, n in notable["code"].value_counts().items())
+        typer.echo(f"Findings: {counts}. See findings.csv.", err=True)
+
+
+def _track(results: Results, out: Path, store: str | None, track: bool) -> None:
+    if not track:
+        return
+    from stratify.tracking import default_store, log_results
+
+    uri = store or default_store(out)
+    run = log_results(results, out, uri=uri)
+    shown = uri.split("@")[-1]
+    typer.echo(f"MLflow run {run} in {shown}. Open it with: stratify ui --store {shown}")
+
+
+@app.command()
+def demo(
+    out: OutFolder = Path("demo"),
+    n: Annotated[int, typer.Option(help="Simulated training patients.", min=100)] = 600,
+    seed: Annotated[int, typer.Option(help="Seed of the simulation.", min=0)] = 0,
+    track: Track = True,
+) -> None:
+    """Run the main job on a simulated cohort.
+
+    Example: `stratify demo --out demo`
+    """
+    from stratify.simulation import write_study
+
+    study = write_study(out / "study", n=n, seed=seed)
+    typer.echo(f"Simulated study written to {study}.")
+    train(study, out=out / "results", endpoint=None, track=track, store=None)
+
+
+@app.command()
+def validate(
+    study: StudyFile,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the findings as CSV.")] = None,
+) -> None:
+    """Print every finding about a study's data; exit 10 if there are errors.
+
+    Example: `stratify validate pipelines/studies/shim.yaml`
+    """
+    from stratify.cohort import read_cohort
+    from stratify.study import Study
+    from stratify.tabular import write_table
+
+    checked = Study.load(study)
+    cohort = read_cohort(checked)
+    table = cohort.findings.table()
+    if out is not None:
+        write_table(table, out)
+    if len(table):
+        _show(table.drop(columns="n"), f"Findings of {checked.name}")
+    _show(cohort.attrition.drop(columns="n_remaining"), "Patients after each step")
+    errors = int((table["severity"] == "error").sum())
+    warnings = int((table["severity"] == "warning").sum())
+    typer.echo(f"{checked.name}: {errors} errors, {warnings} warnings.")
+    if errors:
+        raise typer.Exit(DataError.exit_code)
+
+
+@app.command()
+def train(
+    study: StudyFile,
+    out: OutFolder = Path("results"),
+    endpoint: Annotated[
+        str | None, typer.Option(help="Endpoint rule in place of the study file's.")
+    ] = None,
+    track: Track = True,
+    store: Store = None,
+) -> None:
+    """Train, calibrate, judge on patients the model never saw, explain, and log the run.
+
+    Example: `stratify train pipelines/studies/chowell.yaml --out results/chowell`
+    """
+    from stratify import experiment
+    from stratify.study import Study
+
+    results = experiment.train(Study.load(study, endpoint=endpoint), out, progress=_progress())
+    _report_findings(results.findings)
+    _show(_headline(results), f"Model {results.model.version}, research use only")
+    typer.echo(f"Results in {out}, model in {out / 'bundle'}, report in {out / 'report.html'}.")
+    _track(results, out, store, track)
+
+
+@app.command()
+def evaluate(
+    bundle: BundleFolder,
+    study: StudyFile,
+    out: OutFolder = Path("evaluation"),
+    track: Track = True,
+    store: Store = None,
+) -> None:
+    """Judge a bundle on external cohorts.
+
+    Example: `stratify evaluate results/chowell/bundle pipelines/studies/shim.yaml --out
+    results/shim`
+    """
+    from stratify import experiment
+
+    results = experiment.evaluate(bundle, study, out, progress=_progress())
+    _report_findings(results.findings)
+    _show(_headline(results), f"Model {results.model.version}, research use only")
+    typer.echo(f"Results in {out}, report in {out / 'report.html'}.")
+    _track(results, out, store, track)
+
+
+@app.command()
+def score(
+    bundle: BundleFolder,
+    study: StudyFile,
+    out: Annotated[Path, typer.Option("--out", help="File ending in .csv or .parquet.")],
+) -> None:
+    """Score the patients of a study; outcomes are not needed.
+
+    Example: `stratify score results/chowell/bundle new_patients.yaml --out scores.csv`
+    """
+    from stratify import experiment
+
+    scores = experiment.score(bundle, study, out)
+    counts = scores["recommendation"].fillna("none").value_counts()
+    shares = ", ".join(f"{name} {n}" for name, n in counts.items())
+    typer.echo(f"{len(scores)} patients scored ({shares}), research use only: {out}.")
+
+
+@app.command()
+def report(
+    bundle: BundleFolder,
+    study: StudyFile,
+    out: Annotated[Path, typer.Option("--out", help="File ending in .html.")] = Path("report.html"),
+) -> None:
+    """Write the evaluation report of a bundle on a study, and nothing else.
+
+    Example: `stratify report results/chowell/bundle pipelines/studies/shim.yaml --out shim.html`
+    """
+    from stratify import experiment
+    from stratify.errors import ArgumentError
+
+    if out.suffix != ".html":
+        raise ArgumentError(f"--out is {out.name}; a file ending in .html is expected.")
+    experiment.evaluate(bundle, study, out, progress=_progress())
+    typer.echo(f"Report in {out}.")
+
+
+@app.command()
+def ui(
+    store: Annotated[
+        str, typer.Option("--store", help="Tracking URI, mlflow.db, or the folder that holds it.")
+    ] = ".",
+    port: Annotated[int, typer.Option(help="Port on loopback.", min=1, max=65535)] = 5000,
+) -> None:
+    """Open the experiments in the MLflow UI, on this machine only.
+
+    Example: `stratify ui --store results`
+    """
+    from stratify.tracking import serve_ui
+
+    raise typer.Exit(serve_ui(store, port=port))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; errors a user can mend end with a message and their exit code."""
+    try:
+        app(args=arguments, prog_name="stratify")
+    except StratifyError as error:
+        if isinstance(error, DataError) and error.findings is not None:
+            errors = error.findings[error.findings["severity"] == "error"]
+            _show(errors[["code", "cohort", "column", "message", "advice"]], "Errors")
+        kind = "Tracking" if isinstance(error, TrackingError) else "Error"
+        typer.echo(f"{kind}: {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,592 @@
+"""A cohort: panels joined to one row a patient, eligibility, labels, split, features matrix.
+
+Everything that decides *which patients* and *which columns* stands here. Counts always add up and
+are told in the attrition table; the order of rows and columns in the files is irrelevant.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from stratify.endpoint import label_outcomes
+from stratify.errors import CohortError, DataError, FileError
+from stratify.findings import Findings
+from stratify.panel import read_panels
+from stratify.schema import PANELS, endpoint_rules, field_named, load_schema
+from stratify.study import CohortSource, Split, Study
+from stratify.tabular import read_table, sha256_of
+
+__all__ = ["Cohort", "data_sha256", "features_matrix", "panels_missing", "read_cohort"]
+
+KEYS = ["patient_id", "cohort"]
+# Below so many patients in the smaller class, figures say little (definitions and README).
+FEW_EVENTS = 50
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """One row a patient with everything known, and how it came about.
+
+    Attributes
+    ----------
+    table : DataFrame of shape (n_patients, ...)
+        ``patient_id``, ``cohort``, ``split`` (``train | test | external``), every mapped column in
+        canonical names and units, and after labelling ``state, reason, label, endpoint_rule``.
+        Sorted by cohort and patient.
+    attrition : DataFrame
+        As in the ``attrition`` dictionary.
+    findings : Findings
+        Everything noticed.
+    assays : mapping of str to mapping of str to str
+        Assay by column and cohort.
+    files : mapping of str to str
+        SHA-256 by file.
+    endpoint : str or None
+        Rule id, None where outcomes were not read.
+    mixed_regimens : bool
+        Whether the study takes other regimens than anti-PD-(L)1 monotherapy.
+    """
+
+    table: pd.DataFrame
+    attrition: pd.DataFrame
+    findings: Findings
+    assays: Mapping[str, Mapping[str, str]]
+    files: Mapping[str, str]
+    endpoint: str | None
+    mixed_regimens: bool
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def take(self, rows: pd.Series) -> Cohort:
+        """Cohort of the rows marked True."""
+        return replace(self, table=self.table[rows.to_numpy()].reset_index(drop=True))
+
+    @property
+    def evaluable(self) -> Cohort:
+        """Patients with a label."""
+        return self.take(self.table["label"].notna())
+
+    def of_split(self, *splits: str) -> Cohort:
+        """Patients of one or more splits."""
+        return self.take(self.table["split"].isin(splits))
+
+    @property
+    def labels(self) -> pd.DataFrame:
+        """Label, reason and split of every eligible patient, as in the ``labels`` dictionary."""
+        return self.table[[*load_schema("labels").fields, "split"]]
+
+
+def read_cohort(study: Study, *, outcomes: bool = True, eligible_only: bool = True) -> Cohort:
+    """Read all cohorts of a study.
+
+    Parameters
+    ----------
+    study : Study
+        The checked study file.
+    outcomes : bool
+        Read outcomes and label patients; False for scoring new patients.
+    eligible_only : bool
+        Keep only patients of an eligible regimen.
+
+    Returns
+    -------
+    Cohort
+        With every finding collected; call ``cohort.findings.raise_errors`` before use.
+
+    Raises
+    ------
+    FileError
+        If files are missing or unreadable; all of them are named.
+    """
+    findings = Findings()
+    tables, attrition = [], []
+    assays: dict[str, dict[str, str]] = {}
+    files: dict[str, str] = {}
+    unreadable = []
+    for source in study.cohorts:
+        try:
+            joined = _read_source(study, source, findings, files)
+        except FileError as error:
+            unreadable.append(str(error))
+            continue
+        for mapped in source.tables:
+            for columns in mapped.panels.values():
+                for name, column in columns.items():
+                    if column.assay is not None:
+                        assays.setdefault(name, {})[source.name] = column.assay
+        if joined is None:
+            continue
+        joined.insert(1, "cohort", source.name)
+        joined["split"] = source.role
+        _check_dates(joined, source.name, findings)
+        steps = [("read", "", len(joined))]
+        if eligible_only:
+            joined = _eligible(joined, study, source.name, findings, steps)
+        tables.append(joined)
+        attrition.append((source.name, steps))
+    if unreadable:
+        raise FileError("\n".join(unreadable))
+    table = _stacked(tables)
+    if outcomes:
+        table = _labelled(table, study, findings)
+        for name, steps in attrition:
+            _evaluable_steps(table[table["cohort"] == name], steps)
+    table = _split(table, study.split, findings)
+    _check_assays(assays, findings)
+    if study.mixed_regimens:
+        findings.add(
+            "mixed_regimens",
+            f"eligible_regimens: {', '.join(study.eligible_regimens)}.",
+            n=len(table),
+        )
+    _check_features_time(study, findings)
+    if outcomes:
+        _check_shared(table, findings)
+        if not findings.has_errors:
+            _check_usable(table, findings)
+    return Cohort(
+        table=table,
+        attrition=_attrition_table(attrition),
+        findings=findings,
+        assays=assays,
+        files=files,
+        endpoint=study.endpoint if outcomes else None,
+        mixed_regimens=study.mixed_regimens,
+    )
+
+
+def _read_source(
+    study: Study, source: CohortSource, findings: Findings, files: dict[str, str]
+) -> pd.DataFrame | None:
+    joined: pd.DataFrame | None = None
+    unreadable = []
+    for table in source.tables:
+        path = study.folder / table.file
+        try:
+            raw = read_table(
+                path,
+                sheet=table.sheet,
+                delimiter=table.delimiter,
+                encoding=table.encoding,
+                comment=table.comment,
+            )
+        except FileError as error:
+            unreadable.append(str(error))
+            continue
+        files[table.file] = sha256_of(path)
+        for panel, frame in read_panels(raw, table, source.name, findings).items():
+            if joined is None:
+                joined = frame
+                continue
+            strangers = ~frame["patient_id"].isin(joined["patient_id"])
+            if strangers.any():
+                findings.add(
+                    "unmatched_patient",
+                    f"{table.file}: {int(strangers.sum())} of {len(frame)} patients are not in "
+                    "the cohort's first table.",
+                    cohort=source.name,
+                    panel=panel,
+                    n=int(strangers.sum()),
+                )
+            joined = joined.merge(frame, on="patient_id", how="left")
+    if unreadable:
+        raise FileError("\n".join(unreadable))
+    return joined
+
+
+def _stacked(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    if not tables:
+        return pd.DataFrame(columns=[*KEYS, "split"])
+    columns = list(dict.fromkeys(column for table in tables for column in table.columns))
+    # all-missing columns are typed first, so that stacking does not guess
+    filled = [
+        table.reindex(columns=columns).astype(
+            {c: _dtype(c) for c in columns if c not in table.columns}
+        )
+        for table in tables
+    ]
+    table = pd.concat(filled, ignore_index=True)
+    return table.sort_values(["cohort", "patient_id"], kind="stable", ignore_index=True)
+
+
+def _dtype(name: str) -> str:
+    field = field_named(name)
+    if field.type == "date":
+        return "datetime64[s]"
+    return "object" if field.categorical else "float64"
+
+
+def _eligible(
+    joined: pd.DataFrame,
+    study: Study,
+    cohort: str,
+    findings: Findings,
+    steps: list[tuple[str, str, int]],
+) -> pd.DataFrame:
+    if "regimen" not in joined:
+        findings.add(
+            "missing_column",
+            "regimen is not stated; map it in the clinical panel, or state one for all, for "
+            "example `regimen: {value: anti_pd1_pdl1}`.",
+            cohort=cohort,
+            panel="clinical",
+            column="regimen",
+            n=1,
+        )
+        steps.append(("eligible_regimen", "", len(joined)))
+        return joined
+    eligible = joined["regimen"].isin(study.eligible_regimens)
+    left = joined.loc[~eligible, "regimen"].fillna("not recorded").value_counts()
+    for regimen, n in left.sort_index().items():
+        steps.append(("eligible_regimen", f"regimen {regimen}", int(n)))
+    steps.append(("eligible_regimen", "", int(eligible.sum())))
+    unresolved = int((joined.loc[eligible, "regimen"] == "single_agent_ici").sum())
+    if unresolved:
+        findings.add(
+            "regimen_unresolved",
+            "patients with one ICI whose class is not recorded.",
+            cohort=cohort,
+            panel="clinical",
+            column="regimen",
+            n=unresolved,
+        )
+    if not eligible.any():
+        findings.add(
+            "no_patient_left",
+            f"none of {len(joined)} patients has an eligible regimen "
+            f"({', '.join(study.eligible_regimens)}).",
+            cohort=cohort,
+            panel="clinical",
+            column="regimen",
+            n=len(joined),
+        )
+    return joined[eligible].reset_index(drop=True)
+
+
+def _labelled(table: pd.DataFrame, study: Study, findings: Findings) -> pd.DataFrame:
+    rule = endpoint_rules()[study.endpoint]
+    needed = list(rule["needs"])
+    if not needed and not set(rule["uses"]) & set(table.columns):
+        needed = list(rule["uses"])[:1]
+    for cohort, rows in table.groupby("cohort", sort=True):
+        for name in needed:
+            if name not in table or rows[name].isna().all():
+                findings.add(
+                    "missing_column",
+                    f"the endpoint {study.endpoint} needs {name}, which is not mapped or holds no "
+                    "value.",
+                    cohort=str(cohort),
+                    panel="outcomes",
+                    column=name,
+                    n=1,
+                )
+    labels = label_outcomes(table, study.endpoint)
+    for cohort, rows in labels.groupby(table["cohort"], sort=True):
+        lost = int(rows["label"].isna().sum())
+        if lost:
+            findings.add(
+                "endpoint_not_evaluable",
+                f"{lost} of {len(rows)} patients by {study.endpoint}.",
+                cohort=str(cohort),
+                panel="outcomes",
+                n=lost,
+            )
+    return pd.concat([table, labels], axis=1)
+
+
+def _evaluable_steps(rows: pd.DataFrame, steps: list[tuple[str, str, int]]) -> None:
+    lost = rows.loc[rows["label"].isna(), "reason"].value_counts()
+    steps.extend(("label_evaluable", str(r), int(n)) for r, n in lost.sort_index().items())
+    steps.append(("label_evaluable", "", int(rows["label"].notna().sum())))
+
+
+def _attrition_table(attrition: list[tuple[str, list[tuple[str, str, int]]]]) -> pd.DataFrame:
+    rows = []
+    for cohort, steps in attrition:
+        remaining = {step: n for step, reason, n in steps if not reason}
+        rows += [(cohort, step, reason, n, remaining[step]) for step, reason, n in steps]
+    return pd.DataFrame(rows, columns=list(load_schema("attrition").fields))
+
+
+def _split(table: pd.DataFrame, split: Split, findings: Findings) -> pd.DataFrame:
+    if split.by == "cohort" or table.empty:
+        return table
+    train = table["split"] == "train"
+    if split.by == "random":
+        rows = np.flatnonzero(train)  # the table is sorted, so files' row order is irrelevant
+        picked = np.random.default_rng(split.seed).permutation(rows)
+        test = table.index.isin(picked[: round(len(rows) * (split.test_fraction or 0))])
+    else:
+        name = "site" if split.by == "site" else "start_year"
+        if name not in table or table.loc[train, name].isna().any():
+            findings.add(
+                "missing_column",
+                f"the split by {split.by} needs {name} for every training patient.",
+                panel="clinical",
+                column=name,
+                n=int(table.loc[train, name].isna().sum()) if name in table else 1,
+            )
+            return table
+        in_test = (
+            table[name].isin(split.test)
+            if split.by == "site"
+            else table[name] >= (split.test_from or 0)
+        )
+        test = (train & in_test).to_numpy()
+    return table.assign(split=np.where(test, "test", table["split"]))
+
+
+def _check_dates(joined: pd.DataFrame, cohort: str, findings: Findings) -> None:
+    """Sample dates against the first dose: later is leakage, much earlier is stale."""
+    if "first_dose_date" not in joined:
+        return
+    for name in joined.columns:
+        if name in KEYS or (window := field_named(name).window_days) is None:
+            continue
+        days = (joined[name] - joined["first_dose_date"]).dt.days
+        field = field_named(name)
+        for code, wrong, text in (
+            ("post_baseline_value", days > window[1], "after the first dose"),
+            (
+                "date_outside_window",
+                days < window[0],
+                f"more than {-window[0]:g} days before the first dose",
+            ),
+        ):
+            if wrong.any():
+                findings.add(
+                    code,
+                    f"{int(wrong.sum())} of {int(days.notna().sum())} samples were taken {text}.",
+                    cohort=cohort,
+                    panel=field.panel,
+                    column=name,
+                    n=int(wrong.sum()),
+                )
+
+
+def _check_features_time(study: Study, findings: Findings) -> None:
+    for name in study.features or []:
+        field = field_named(name)
+        if field.available_at != "baseline":
+            findings.add(
+                "post_baseline_value",
+                f"{name} is known at {field.available_at}, after the first dose.",
+                panel=field.panel,
+                column=name,
+                n=1,
+            )
+
+
+def _check_assays(assays: Mapping[str, Mapping[str, str]], findings: Findings) -> None:
+    for name, by_cohort in sorted(assays.items()):
+        if len(set(by_cohort.values())) > 1:
+            listed = ", ".join(f"{cohort}: {assay}" for cohort, assay in by_cohort.items())
+            findings.add(
+                "assay_differs",
+                f"{name} by cohort: {listed}.",
+                panel=field_named(name).panel,
+                column=name,
+                n=len(set(by_cohort.values())),
+            )
+
+
+def _check_shared(table: pd.DataFrame, findings: Findings) -> None:
+    """Count patients on two sides of a split, found by quasi-identifiers."""
+    if table.empty:
+        return
+    train = table[table["split"] == "train"]
+    quasi = [
+        c
+        for c in table.columns
+        if c not in (*KEYS, "label") and pd.api.types.is_float_dtype(table[c])
+    ]
+    for cohort, other in table[table["split"] != "train"].groupby("cohort", sort=True):
+        for home, rows in train.groupby("cohort", sort=True):
+            telling = [c for c in quasi if min(rows[c].nunique(), other[c].nunique()) > 20]
+            if len(telling) < 3:
+                continue
+            left = rows[telling].dropna().round(6)
+            right = other[telling].dropna().round(6)
+            n = len(right.merge(left.drop_duplicates(), on=telling))
+            if n:
+                findings.add(
+                    "patients_shared",
+                    f"{n} patients have the same {', '.join(telling)} as a training patient of "
+                    f"{home}.",
+                    cohort=str(cohort),
+                    n=n,
+                )
+
+
+def _check_usable(table: pd.DataFrame, findings: Findings) -> None:
+    groups = [("", table[table["split"] == "train"])] + [
+        (str(c), rows) for c, rows in table[table["split"] != "train"].groupby("cohort", sort=True)
+    ]
+    for cohort, rows in groups:
+        label = rows["label"].dropna()
+        if label.empty:
+            continue
+        what = cohort or "training data"
+        smaller = int(min((label == 0).sum(), (label == 1).sum()))
+        if smaller == 0:
+            findings.add(
+                "single_class_outcome",
+                f"{what}: all {len(label)} evaluable patients have the label {label.iloc[0]:g}.",
+                cohort=cohort,
+                panel="outcomes",
+                n=len(label),
+            )
+        elif smaller < FEW_EVENTS:
+            findings.add(
+                "too_few_events",
+                f"{what}: {smaller} patients in the smaller class of {len(label)}; at least "
+                f"{FEW_EVENTS} are expected.",
+                cohort=cohort,
+                panel="outcomes",
+                n=smaller,
+            )
+
+
+def require_usable(cohort: Cohort, what: str) -> None:
+    """Raise if the data have errors, or the cohort cannot serve.
+
+    Raises
+    ------
+    CohortError
+        If the only errors say that the cohort is unusable (no patient, one class).
+    DataError
+        If the data have other errors.
+    """
+    unusable = {"single_class_outcome", "no_patient_left"}
+    table = cohort.findings.table()
+    errors = table[table["severity"] == "error"]
+    if len(errors) and set(errors["code"]) <= unusable:
+        row = errors.iloc[0]
+        where = (
+            f"{row['cohort']}: " if row["cohort"] and row["cohort"] not in row["message"] else ""
+        )
+        raise CohortError(f"{what} cannot be used. {where}{row['message']} {row['advice']}")
+    cohort.findings.raise_errors(what)
+
+
+def features_matrix(table: pd.DataFrame, features: list[str]) -> pd.DataFrame:
+    """Features by canonical name; columns the table does not have are missing.
+
+    Parameters
+    ----------
+    table : DataFrame of shape (n_patients, ...)
+        Canonical columns.
+    features : list of str
+        Features in the order wanted.
+
+    Returns
+    -------
+    DataFrame of shape (n_patients, n_features)
+        float64 (1 yes, 0 no), levels as object.
+
+    Raises
+    ------
+    DataError
+        If a feature is not known at baseline, or is no feature.
+
+    Examples
+    --------
+    >>> features_matrix(pd.DataFrame({"albumin": [3.9]}), ["albumin", "cancer_type"])
+       albumin cancer_type
+    0      3.9         NaN
+    """
+    matrix = {}
+    for name in features:
+        field = field_named(name)
+        if field.role != "feature" or field.available_at != "baseline":
+            raise DataError(
+                f"{name} ({field.role}, known at {field.available_at}) cannot enter a baseline "
+                "model; remove it from `features`."
+            )
+        if name in table:
+            matrix[name] = table[name].astype("object" if field.categorical else "float64")
+        else:
+            empty = np.full(len(table), np.nan)
+            matrix[name] = pd.Series(
+                empty, index=table.index, dtype="object" if field.categorical else "float64"
+            )
+    return pd.DataFrame(matrix, index=table.index)
+
+
+def baseline_features(cohort: Cohort, requested: list[str] | None) -> list[str]:
+    """Features a model can learn from: known at baseline and not the same for all.
+
+    Features of one value are left out with a finding. Parameters are a training cohort and the
+    study's ``features``, if any.
+    """
+    names = requested or [
+        name
+        for panel in PANELS
+        for name, field in load_schema(panel).fields.items()
+        if field.role == "feature" and field.available_at == "baseline" and name in cohort.table
+    ]
+    kept = []
+    for name in names:
+        distinct = cohort.table[name].nunique() if name in cohort.table else 0
+        if distinct > 1:
+            kept.append(name)
+        else:
+            what = "one value for all" if distinct else "no value for any"
+            cohort.findings.add(
+                "uninformative_feature",
+                f"{what} of {len(cohort)} training patients.",
+                panel=field_named(name).panel,
+                column=name,
+                n=len(cohort),
+            )
+    if not kept:
+        raise CohortError(
+            "No feature is left to learn from: map at least one biomarker with two values."
+        )
+    return kept
+
+
+def panels_missing(matrix: pd.DataFrame) -> pd.Series:
+    """Panels without any value for a patient, as text separated by semicolons.
+
+    Examples
+    --------
+    >>> matrix = pd.DataFrame({"albumin": [3.9, 4.1], "tmb": [None, 5.0]})
+    >>> panels_missing(matrix).tolist()
+    ['tmb', '']
+    """
+    panels = {name: field_named(name).panel for name in matrix.columns}
+    missing = pd.DataFrame(
+        {
+            panel: matrix[[n for n in matrix.columns if panels[n] == panel]].isna().all(axis=1)
+            for panel in PANELS
+            if panel in panels.values()
+        }
+    )
+    names = np.array(missing.columns, dtype=object)
+    return pd.Series(
+        [";".join(names[row]) for row in missing.to_numpy(dtype=bool)],
+        index=matrix.index,
+        dtype=object,
+    )
+
+
+def data_sha256(table: pd.DataFrame) -> str:
+    """SHA-256 of a table's content, whatever the order of its rows and columns.
+
+    Examples
+    --------
+    >>> a = pd.DataFrame({"x": [1, 2], "y": ["a", "b"]})
+    >>> data_sha256(a) == data_sha256(a.iloc[::-1][["y", "x"]])
+    True
+    """
+    columns = sorted(table.columns)
+    rows = table[columns].sort_values(columns, kind="stable")
+    text = rows.to_csv(index=False, float_format="%.17g", lineterminator="\n")
+    return hashlib.sha256(text.encode()).hexdigest()

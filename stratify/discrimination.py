@@ -1,0 +1,375 @@
+"""How well a score separates patients with and without the event, every number with its interval.
+
+Shared conventions
+------------------
+``y`` is 1 for primary resistance (the event) and 0 otherwise. ``score`` is any finite number,
+``p`` and ``risk`` are probabilities from 0 to 1; the higher, the likelier the event. ``time`` is
+0 or more, in any one unit; ``event`` is 1 where the event was seen, 0 where censored. All are
+array_like of shape (n_patients,), read by position, never modified. ``level`` is the coverage
+of the two-sided interval. A function raises :class:`~stratify.errors.ArgumentError` when
+lengths differ, a value is missing, infinite or outside its range, or the number is undefined
+for want of both classes; it raises ``TypeError`` when an array does not hold numbers. A limit
+is NaN where the patients are too few to estimate it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from statistics import NormalDist
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from stratify.errors import ArgumentError
+
+__all__ = ["Estimate", "auroc", "average_precision", "c_index", "delta_auroc", "roc_curve_table"]
+
+Floats: TypeAlias = NDArray[np.float64]
+Counts: TypeAlias = NDArray[np.int64]
+
+_RESAMPLES = 1000
+_SEED = 20_160
+_CELLS = 2_000_000  # per block of resamples: 16 MB
+_RANGES = {
+    "number": (-np.inf, np.inf, "finite numbers"),
+    "binary": (0.0, 1.0, "only 0 and 1, where 1 is the event"),
+    "probability": (0.0, 1.0, "probabilities from 0 to 1"),
+    "time": (0.0, np.inf, "times of 0 or more"),
+}
+
+
+class Estimate(NamedTuple):
+    """A value with the limits of its two-sided interval, on the scale of the metric.
+
+    Examples
+    --------
+    >>> Estimate(0.7, 0.6, 0.8).low
+    0.6
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+_UNDEFINED = Estimate(np.nan, np.nan, np.nan)
+
+
+def _checked(*arguments: tuple[str, ArrayLike, str]) -> list[Floats]:
+    """Return (name, values, kind) arguments as float arrays of one length, or say what is wrong."""
+    arrays: list[Floats] = []
+    for name, values, kind in arguments:
+        lowest, highest, expected = _RANGES[kind]
+        raw = np.asarray(values)
+        try:
+            if raw.dtype.kind not in "biufO":  # dates would silently turn into nanoseconds
+                raise TypeError
+            array = np.asarray(values, dtype=np.float64)
+        except (TypeError, ValueError):  # the original message would quote a patient's value
+            message = f"{name} does not hold numbers; expected {expected}: convert it first."
+            raise TypeError(message) from None
+        if array.ndim != 1 or array.size == 0:
+            message = (
+                f"{name} has shape {array.shape}; expected (n_patients,) with at least one patient."
+            )
+            raise ArgumentError(message)
+        if arrays and array.size != arrays[0].size:
+            message = (
+                f"{name} has {array.size} values where {arguments[0][0]} has {arrays[0].size}; "
+                "expected one per patient: pass the same patients in the same order."
+            )
+            raise ArgumentError(message)
+        wrong = ~np.isfinite(array)
+        problem = "missing or infinite"
+        if not wrong.any():
+            wrong = (array < lowest) | (array > highest)
+            if kind == "binary":
+                wrong = (array != 0) & (array != 1)
+            problem = "outside the range"
+        if wrong.any():
+            message = (
+                f"{name} has {int(wrong.sum())} of {array.size} values {problem}; expected "
+                f"{expected}: mend them or leave those patients out of every array."
+            )
+            raise ArgumentError(message)
+        arrays.append(array)
+    return arrays
+
+
+def _both_classes(y: Floats) -> None:
+    events = int(y.sum())
+    if events in (0, y.size):
+        message = (
+            f"y has {events} events among {y.size} patients; expected at least one patient with "
+            "and one without the event: the metric is undefined, so use a larger cohort."
+        )
+        raise ArgumentError(message)
+
+
+def _z(level: float) -> float:
+    if not 0 < level < 1:
+        message = f"level is {level}; expected a coverage between 0 and 1, such as 0.95."
+        raise ArgumentError(message)
+    return NormalDist().inv_cdf(0.5 + level / 2)
+
+
+def _wald(
+    value: float, error: float, level: float, low: float = -np.inf, high: float = np.inf
+) -> Estimate:
+    half = _z(level) * error
+    limits = np.clip([value - half, value + half], low, high)
+    return Estimate(float(value), float(limits[0]), float(limits[1]))
+
+
+def _standard_error(values: Floats) -> float:
+    """Return the standard error of a mean; NaN for a single value."""
+    return float(values.std(ddof=1) / np.sqrt(values.size)) if values.size > 1 else np.nan
+
+
+def _wilson(count: ArrayLike, total: ArrayLike, level: float) -> tuple[Floats, Floats, Floats]:
+    """Return shares and limits; NaN where nobody is in the denominator (Wilson 1927)."""
+    counts, totals = np.broadcast_arrays(np.asarray(count, float), np.asarray(total, float))
+    totals = np.where(totals > 0, totals, np.nan)
+    share, square = counts / totals, _z(level) ** 2
+    centre = (counts + square / 2) / (totals + square)
+    half = np.sqrt(square * (totals * share * (1 - share) + square / 4)) / (totals + square)
+    # Rounding may leave a share of 0 or 1 just outside its own limits.
+    low, high = np.minimum(centre - half, share), np.maximum(centre + half, share)
+    return share, np.clip(low, 0, 1), np.clip(high, 0, 1)
+
+
+def _share(count: float, total: float, level: float) -> Estimate:
+    value, low, high = _wilson([count], [total], level)
+    return Estimate(float(value[0]), float(low[0]), float(high[0]))
+
+
+def _resamples(n: int) -> Iterator[Floats]:
+    """Yield blocks of bootstrap counts, shape (b, n); the blocking leaves the draws unchanged."""
+    block = max(1, _CELLS // n)
+    if block >= _RESAMPLES:
+        yield _one_block(n)
+        return
+    rng = np.random.default_rng(_SEED)
+    for start in range(0, _RESAMPLES, block):
+        yield _draws(rng, min(block, _RESAMPLES - start), n)
+
+
+@lru_cache(maxsize=1)
+def _one_block(n: int) -> Floats:
+    """Keep the draws of the last cohort: all its models and metrics use the same ones."""
+    return _draws(np.random.default_rng(_SEED), _RESAMPLES, n)
+
+
+def _draws(rng: np.random.Generator, rows: int, n: int) -> Floats:
+    cells = rng.integers(0, n, size=(rows, n)) + n * np.arange(rows)[:, None]
+    counts = np.bincount(cells.ravel(), minlength=rows * n).reshape(rows, n).astype(np.float64)
+    counts.setflags(write=False)
+    return counts
+
+
+def _percentiles(value: float, replicates: list[Floats], level: float) -> Estimate:
+    tail = (1 - level) / 2
+    low, high = np.nanquantile(np.concatenate(replicates), [tail, 1 - tail])
+    return Estimate(value, float(low), float(high))
+
+
+def _midranks(values: Floats) -> Floats:
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: Floats = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+    return ranks
+
+
+def _placements(y: Floats, score: Floats) -> tuple[Floats, Floats]:
+    """Return each event's share of non-events below it, each non-event's share of events above."""
+    events, others = score[y == 1], score[y == 0]
+    ranks = _midranks(np.concatenate([events, others]))
+    above = (ranks[: events.size] - _midranks(events)) / others.size
+    below = 1 - (ranks[events.size :] - _midranks(others)) / events.size
+    return above, below
+
+
+def auroc(y: ArrayLike, score: ArrayLike, level: float = 0.95) -> Estimate:
+    """Area under the ROC curve with DeLong's interval.
+
+    The interval is the plain Wald one, clipped to [0, 1]; it has no width at an area of 0 or 1
+    and is NaN when a class holds one patient. Needs both classes. Time O(n log n).
+
+    References
+    ----------
+    DeLong ER, DeLong DM, Clarke-Pearson DL. Biometrics 1988;44:837-845. Sun X, Xu W. IEEE
+    Signal Process Lett 2014;21:1389-1393 (midranks).
+
+    Examples
+    --------
+    >>> auroc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]).value
+    0.75
+    """
+    truth, ranked = _checked(("y", y, "binary"), ("score", score, "number"))
+    _both_classes(truth)
+    above, below = _placements(truth, ranked)
+    error = float(np.hypot(_standard_error(above), _standard_error(below)))
+    return _wald(float(above.mean()), error, level, 0, 1)
+
+
+def delta_auroc(
+    y: ArrayLike, score_a: ArrayLike, score_b: ArrayLike, level: float = 0.95
+) -> Estimate:
+    """Area of `score_a` minus area of `score_b` on the same patients, paired DeLong interval.
+
+    Wald interval clipped to [-1, 1]. Needs both classes. Method and references as :func:`auroc`.
+
+    Examples
+    --------
+    >>> delta_auroc([0, 0, 1, 1], [1, 2, 3, 4], [1, 3, 2, 4]).value
+    0.25
+    """
+    truth, first, second = _checked(
+        ("y", y, "binary"), ("score_a", score_a, "number"), ("score_b", score_b, "number")
+    )
+    _both_classes(truth)
+    above_a, below_a = _placements(truth, first)
+    above_b, below_b = _placements(truth, second)
+    above, below = above_a - above_b, below_a - below_b
+    error = float(np.hypot(_standard_error(above), _standard_error(below)))
+    return _wald(float(above.mean()), error, level, -1, 1)
+
+
+def average_precision(y: ArrayLike, score: ArrayLike, level: float = 0.95) -> Estimate:
+    """Average precision: the step-wise area under the precision-recall curve.
+
+    Percentile interval of 1000 bootstrap samples of patients, fixed seed, whatever the order of
+    rows; samples without an event are left out. Needs both classes.
+
+    References
+    ----------
+    Boyd K, Eng KH, Page CD. ECML PKDD 2013:451-466.
+
+    Examples
+    --------
+    >>> round(average_precision([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]).value, 4)
+    0.8333
+    """
+    truth, ranked = _checked(("y", y, "binary"), ("score", score, "number"))
+    _both_classes(truth)
+    _z(level)
+    order = np.lexsort((-truth, -ranked))
+    truth, ranked = truth[order], ranked[order]
+    ends = np.append(np.flatnonzero(np.diff(ranked)), ranked.size - 1)
+
+    def precision(weights: Floats) -> Floats:
+        events = np.cumsum(weights * truth, axis=1)[:, ends]
+        flagged = np.maximum(np.cumsum(weights, axis=1)[:, ends], 1)
+        steps = np.diff(events, axis=1, prepend=0.0)
+        total = np.where(events[:, -1] > 0, events[:, -1], np.nan)
+        areas: Floats = (steps * events / flagged).sum(axis=1) / total
+        return areas
+
+    value = float(precision(np.ones((1, truth.size)))[0])
+    return _percentiles(value, [precision(block) for block in _resamples(truth.size)], level)
+
+
+def roc_curve_table(y: ArrayLike, score: ArrayLike, level: float = 0.95) -> pd.DataFrame:
+    """Points of the ROC curve, from nobody flagged (threshold inf) to everybody flagged.
+
+    Columns threshold (flagged is ``score >= threshold``), specificity, sensitivity, low, high
+    (Wilson limits of the sensitivity), n, n_events. One row per distinct score. Needs both
+    classes.
+
+    References
+    ----------
+    Fawcett T. Pattern Recognit Lett 2006;27:861-874.
+
+    Examples
+    --------
+    >>> roc_curve_table([0, 1, 1], [0.2, 0.2, 0.9])["sensitivity"].tolist()
+    [0.0, 0.5, 1.0]
+    """
+    truth, ranked = _checked(("y", y, "binary"), ("score", score, "number"))
+    _both_classes(truth)
+    order = np.argsort(-ranked, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(ranked[order])), ranked.size - 1)
+    hits = np.append(0.0, np.cumsum(truth[order])[ends])
+    alarms = np.append(0, ends + 1) - hits
+    events = int(truth.sum())
+    sensitivity, low, high = _wilson(hits, events, level)
+    return pd.DataFrame(
+        {
+            "threshold": np.append(np.inf, ranked[order][ends]),
+            "specificity": 1 - alarms / (truth.size - events),
+            "sensitivity": sensitivity,
+            "low": low,
+            "high": high,
+            "n": truth.size,
+            "n_events": events,
+        }
+    )
+
+
+def _half_counts(points: Counts, prefix: Counts, query: Counts) -> Floats:
+    """Count, per query, the first `prefix` points that are smaller, equal ones a half.
+
+    Blocks of about the root of n keep the time at O(n^1.5) and the memory far below n x n.
+    """
+    result = np.zeros(query.size)
+    block = int(np.sqrt(points.size)) + 1
+    below = np.zeros(int(max(points.max(), query.max())) + 2)
+    order = np.argsort(prefix, kind="stable")
+    starts = range(0, points.size + 1, block)
+    edges = np.searchsorted(prefix[order], [*starts, points.size + 1])
+    for start, left, right in zip(starts, edges[:-1], edges[1:], strict=True):
+        chosen = order[left:right]
+        rank, tail = query[chosen], points[start : start + block]
+        inside = np.arange(tail.size) < (prefix[chosen] - start)[:, None]
+        smaller = ((tail < rank[:, None]) & inside).sum(axis=1)
+        smaller_or_equal = ((tail <= rank[:, None]) & inside).sum(axis=1)
+        result[chosen] = (below[rank] + below[rank + 1] + smaller + smaller_or_equal) / 2
+        below[1:] += np.cumsum(np.bincount(tail, minlength=below.size - 1))
+    return result
+
+
+def c_index(time: ArrayLike, event: ArrayLike, score: ArrayLike, level: float = 0.95) -> Estimate:
+    """Harrell's C: how often the patient with the higher score has the event sooner.
+
+    A pair counts when the earlier time is an event; of an event and a censoring at one time the
+    event is earlier; two events at one time do not count; equal scores count a half. The Wald
+    interval, clipped to [0, 1], has the infinitesimal jackknife variance. Also raises
+    ``ArgumentError`` when no pair can be compared.
+
+    References
+    ----------
+    Harrell FE, Lee KL, Mark DB. Stat Med 1996;15:361-387. Therneau TM, Watson DA. Mayo Clinic
+    Technical Report 85, 2015.
+
+    Examples
+    --------
+    >>> c_index([5, 3, 8, 6], [1, 1, 0, 1], [0.6, 0.9, 0.1, 0.7]).value
+    0.8333333333333334
+    """
+    times, events, ranked = _checked(
+        ("time", time, "time"), ("event", event, "binary"), ("score", score, "number")
+    )
+    order = np.lexsort((-events, times))
+    times, died = times[order], events[order] == 1
+    ranks = np.unique(ranked[order], return_inverse=True)[1].astype(np.int64)
+    n = times.size
+    # Sorted by time, events before censorings, each event's later partners are one suffix.
+    key = np.cumsum(np.append(0, (np.diff(times) > 0) | (died[1:] != died[:-1])))
+    first_later = np.searchsorted(key, key[died], side="right").astype(np.int64)
+    earlier_events = np.searchsorted(first_later, np.arange(n), side="right").astype(np.int64)
+    compared = earlier_events.astype(np.float64)
+    compared[died] += n - first_later
+    pairs = compared.sum() / 2
+    if pairs == 0:
+        message = (
+            f"time and event give no pair to compare among {n} patients with {int(died.sum())} "
+            "events; expected an event before another patient's time: use longer follow-up."
+        )
+        raise ArgumentError(message)
+    concordant = _half_counts(ranks.max() - ranks[died], earlier_events, ranks.max() - ranks)
+    concordant[died] += _half_counts(ranks[::-1], n - first_later, ranks[died])
+    value = concordant.sum() / 2 / pairs
+    influence = (concordant - value * compared) / pairs
+    return _wald(float(value), float(np.sqrt((influence**2).sum())), level, 0, 1)

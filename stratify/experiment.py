@@ -1,0 +1,594 @@
+"""One experiment from a study file to a folder of results: train, evaluate, score.
+
+The order of the work and what is written where stand here; each step is done elsewhere. Result
+files are written whole or not at all, and only after everything has been computed.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from stratify import figures
+from stratify.attribution import attributions, importance
+from stratify.classifier import ResistanceClassifier
+from stratify.cohort import (
+    Cohort,
+    baseline_features,
+    data_sha256,
+    features_matrix,
+    read_cohort,
+    require_usable,
+)
+from stratify.endpoint import rule_name
+from stratify.errors import CohortError
+from stratify.reference import References
+from stratify.report import write_report
+from stratify.schema import endpoint_rules, field_named, panel_versions
+from stratify.scoring import ResistanceModel, load
+from stratify.study import Study
+from stratify.tabular import make_folder, write_table, written_whole
+from stratify.treatment import EVIDENCE_CLASS, Policy
+from stratify.validation import Assessment, assess, cross_validate, judged_risks
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Results", "evaluate", "score", "train"]
+
+Progress = Callable[[str], None]
+INTERVAL_LEVEL = 0.95
+LIMITS = (
+    "The risk is prognostic (class C1): it does not show that another treatment is better.",
+    "The label is stated by the rule above; exposure and confirmation may not be known.",
+    "Differences to the references are given with intervals; one that includes 0 shows no "
+    "difference.",
+    "Contributions of features are associations of the model, not causes.",
+    "Biomarkers measured with other assays than in training are flagged; recalibrate before use.",
+)
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything a training or an evaluation found.
+
+    Attributes
+    ----------
+    model : ResistanceModel
+    study : Study
+    kind : {"model card", "evaluation report"}
+    performance, attrition, findings, scores, attributions, labels : DataFrame
+        As in the data dictionaries of the results.
+    assessments : list of Assessment
+    figures : dict of str to (Figure, caption)
+    facts : dict
+        What the report prints beside the tables.
+    hashes : dict of str to str
+        SHA-256 of data, split and files.
+    """
+
+    model: ResistanceModel
+    study: Study
+    kind: str
+    performance: pd.DataFrame
+    attrition: pd.DataFrame
+    findings: pd.DataFrame
+    scores: pd.DataFrame
+    attributions: pd.DataFrame
+    labels: pd.DataFrame
+    assessments: list[Assessment]
+    figures: dict[str, tuple[Figure, str]]
+    facts: dict[str, Any]
+    hashes: dict[str, str]
+
+    def write(self, out: Path) -> None:
+        """Write the result files of the output contract into a folder.
+
+        Raises
+        ------
+        FileError
+            If the folder cannot be written.
+        """
+        import yaml
+
+        if self.kind == "model card":
+            self.model.save(out / "bundle")
+        write_table(self.findings, out / "findings.csv")
+        write_table(self.attrition, out / "attrition.csv")
+        write_table(self.performance, out / "performance.csv")
+        write_table(self.scores, out / "scores.csv")
+        write_table(self.labels, out / "labels.csv")
+        write_table(self.attributions, out / "attributions.parquet")
+        with written_whole(out / "study.yaml") as temporary:
+            temporary.write_text(
+                yaml.safe_dump(self.study.resolved(), sort_keys=False, allow_unicode=True),
+                encoding="utf-8",
+            )
+        self.write_report(out / "report.html")
+
+    def write_report(self, path: Path) -> None:
+        """Write the report alone."""
+        write_report(path, self.facts, self.report_tables(), self.figures)
+
+    def report_tables(self) -> dict[str, pd.DataFrame]:
+        """Tables of the report: aggregates only, no patient in them."""
+        shares = self.scores["recommendation"].fillna("none").value_counts()
+        tables = {
+            "findings": self.findings,
+            "attrition": self.attrition,
+            "performance": self.performance,
+            "recommendations": pd.DataFrame(
+                {
+                    "recommendation": shares.index,
+                    "n": shares.to_numpy(),
+                    "share": shares.to_numpy() / max(len(self.scores), 1),
+                }
+            ),
+            "labels": self.labels.groupby(["cohort", "state", "reason"], as_index=False).agg(
+                n=("patient_id", "size")
+            ),
+            "importance": importance(self.attributions),
+        }
+        shown = _shown(self.assessments)
+        if "pfs" in shown.survival:
+            tables["km"] = _km_summary(shown, "pfs")
+        return tables
+
+
+def train(
+    study: Study,
+    out: str | Path,
+    *,
+    classifier: ResistanceClassifier | None = None,
+    folds: int = 5,
+    progress: Progress = lambda _: None,
+) -> Results:
+    """Train on a study, judge on patients the model never saw, write results and bundle.
+
+    Parameters
+    ----------
+    study : Study
+        From :meth:`stratify.study.Study.load`.
+    out : path
+        Folder for ``bundle/``, ``findings.csv``, ``attrition.csv``, ``performance.csv``,
+        ``scores.csv``, ``labels.csv`` (with the split), ``attributions.parquet``,
+        ``report.html`` and ``study.yaml``.
+    classifier : ResistanceClassifier, optional
+        Unfitted, with other settings than the default.
+    folds : int
+        Folds of the cross-validation.
+    progress : callable
+        Told of each step.
+
+    Returns
+    -------
+    Results
+
+    Raises
+    ------
+    DataError, CohortError, FileError
+        If the data have errors, cannot serve, or files cannot be read or written; nothing is
+        written then.
+    """
+    out = make_folder(Path(out))
+    progress("reading the cohorts")
+    policy = _policy(study)
+    cohort = read_cohort(study)
+    require_usable(cohort, f"The study {study.name}")
+    home = cohort.of_split("train").evaluable
+    if not len(home):
+        raise CohortError(
+            f"The study {study.name} has no training patients; give a cohort `role: train`."
+        )
+    features = baseline_features(home, study.features)
+    label = home.table["label"].to_numpy(dtype=float)
+    template = classifier or ResistanceClassifier(random_state=study.seed, n_jobs=-1)
+
+    progress("fitting the model")
+    fitted = template.fit(features_matrix(home.table, features), label)
+    references = References.fit(home.table, features, label)
+    cuts = [float(q) for q in np.quantile(fitted.oof_risk_, [1 / 3, 2 / 3])]
+    hashes = {
+        "data": data_sha256(cohort.table),
+        "split": data_sha256(cohort.table[["patient_id", "cohort", "split"]]),
+        **{f"file {name}": digest for name, digest in sorted(cohort.files.items())},
+    }
+    card = _card(study, cohort, home, features, cuts, hashes)
+    model = ResistanceModel(fitted, references, card, policy)
+
+    held_out = cross_validate(
+        template, home.table, features, folds=folds, seed=study.seed, progress=progress
+    )
+    progress("judging on patients the model never saw")
+    assessments = _assess_training(model, home, held_out, study)
+    for split in ("test", "external"):
+        assessments += _assess_cohorts(model, cohort.of_split(split).evaluable, split, study)
+
+    progress("scoring and explaining")
+    scores = _flag_trained_on(model.score_cohort(cohort), home.table)
+    results = _results(model, study, "model card", cohort, scores, assessments, hashes)
+    progress("writing the results")
+    results.write(out)
+    return results
+
+
+def evaluate(
+    bundle: str | Path,
+    study_path: str | Path,
+    out: str | Path,
+    *,
+    progress: Progress = lambda _: None,
+) -> Results:
+    """Judge a bundle on external cohorts; the bundle's endpoint rule labels them.
+
+    Parameters
+    ----------
+    bundle : path
+        Folder of the bundle.
+    study_path : path
+        Study file of the external cohorts; cohorts of role ``train`` are left out if there are
+        others.
+    out : path
+        Folder for the same files as :func:`train`, without ``bundle/``; or a file ending in
+        ``.html`` for the report alone.
+    progress : callable
+        Told of each step.
+
+    Returns
+    -------
+    Results
+
+    Raises
+    ------
+    BundleError, DataError, CohortError, FileError
+    """
+    out = Path(out)
+    alone = out.suffix == ".html"
+    make_folder(out.parent if alone else out)
+    model = load(bundle)
+    study = Study.load(study_path, endpoint=model.card["endpoint"])
+    if any(source.role != "train" for source in study.cohorts):
+        kept = [source for source in study.cohorts if source.role != "train"]
+        study = study.model_copy(update={"cohorts": kept})
+    study = study.model_copy(
+        update={"cohorts": [s.model_copy(update={"role": "external"}) for s in study.cohorts]}
+    )
+    progress("reading the cohorts")
+    cohort = read_cohort(study)
+    _check_against_training(model, cohort)
+    require_usable(cohort, f"The study {study.name}")
+    progress("judging on patients the model never saw")
+    assessments = _assess_cohorts(model, cohort.evaluable, "external", study)
+    progress("scoring and explaining")
+    scores = model.score_cohort(cohort)
+    hashes = {"data": data_sha256(cohort.table)}
+    hashes |= {f"file {name}": digest for name, digest in sorted(cohort.files.items())}
+    results = _results(model, study, "evaluation report", cohort, scores, assessments, hashes)
+    progress("writing the results")
+    if alone:
+        results.write_report(out)
+    else:
+        results.write(out)
+    return results
+
+
+def score(bundle: str | Path, study_path: str | Path, out: str | Path) -> pd.DataFrame:
+    """Score all patients of a study; outcomes are not read.
+
+    Parameters
+    ----------
+    bundle, study_path : path
+    out : path
+        ``.csv`` or ``.parquet``.
+
+    Returns
+    -------
+    DataFrame
+        As in the ``scores`` dictionary.
+
+    Raises
+    ------
+    BundleError, DataError, FileError
+    """
+    model = load(bundle)
+    study = Study.load(study_path)
+    cohort = read_cohort(study, outcomes=False, eligible_only=False)
+    cohort.findings.raise_errors(f"The study {study.name}")
+    scores = model.score_cohort(cohort)
+    write_table(scores, Path(out))
+    return scores
+
+
+# ---------------------------------------------------------------------------------- steps
+
+
+def _policy(study: Study) -> Policy | None:
+    if study.policy is None:
+        return None
+    return Policy.load(study.policy, study.source.parent if study.source else None)
+
+
+def _card(
+    study: Study,
+    cohort: Cohort,
+    home: Cohort,
+    features: list[str],
+    cuts: list[float],
+    hashes: Mapping[str, str],
+) -> dict[str, Any]:
+    trained = sorted(set(home.table["cohort"]))
+    training_files = {
+        table.file for source in study.cohorts if source.name in trained for table in source.tables
+    }
+    return {
+        "study": study.name,
+        "title": study.title,
+        "endpoint": study.endpoint,
+        "endpoint_rule": rule_name(study.endpoint),
+        "target": endpoint_rules()[study.endpoint]["target"],
+        "eligible_regimens": list(study.eligible_regimens),
+        "mixed_regimens": study.mixed_regimens,
+        "features": features,
+        "training_cohorts": trained,
+        "n": len(home),
+        "n_events": int(home.table["label"].sum()),
+        "risk_group_cuts": cuts,
+        "assays": {
+            name: sorted({assay for c, assay in by_cohort.items() if c in trained})
+            for name, by_cohort in sorted(cohort.assays.items())
+        },
+        "hashes": dict(hashes),
+        "training_files": {
+            name: digest for name, digest in cohort.files.items() if name in training_files
+        },
+        "schema_versions": panel_versions(),
+        "package_versions": _versions(),
+        "evidence_class": EVIDENCE_CLASS,
+    }
+
+
+def _versions() -> dict[str, str]:
+    names = ("stratify-immuno", "lightgbm", "numpy", "pandas", "scikit-learn", "shap", "mlflow")
+    found = {}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def _assess_training(
+    model: ResistanceModel, home: Cohort, held_out: Any, study: Study
+) -> list[Assessment]:
+    """Apparent and cross-validated performance of the training patients."""
+    names = sorted(set(home.table["cohort"]))
+    name = names[0] if len(names) == 1 else "pooled"
+    apparent = judged_risks(model.classifier, model.references, home.table)
+    groups = model.risk_groups(held_out.by_model["stratify"])
+    return [
+        assess(home.table, apparent, cohort=name, split="train", thresholds=study.thresholds),
+        assess(
+            home.table,
+            held_out,
+            cohort=name,
+            split="cv",
+            thresholds=study.thresholds,
+            groups=groups,
+        ),
+    ]
+
+
+def _assess_cohorts(
+    model: ResistanceModel, cohort: Cohort, split: str, study: Study
+) -> list[Assessment]:
+    found = []
+    for name, table in cohort.table.groupby("cohort", sort=True):
+        rows = table.reset_index(drop=True)
+        risks = judged_risks(model.classifier, model.references, rows)
+        found.append(
+            assess(
+                rows,
+                risks,
+                cohort=str(name),
+                split=split,
+                thresholds=study.thresholds,
+                groups=model.risk_groups(risks.by_model["stratify"]),
+            )
+        )
+    return found
+
+
+def _check_against_training(model: ResistanceModel, cohort: Cohort) -> None:
+    """Files the model was trained on, and other assays, are told as findings."""
+    trained = set(model.card["training_files"].values())
+    same = sorted(name for name, digest in cohort.files.items() if digest in trained)
+    if same:
+        cohort.findings.add(
+            "patients_shared",
+            f"the model was trained on {', '.join(same)}: the same file, byte by byte.",
+            n=len(same),
+        )
+    for name, by_cohort in sorted(cohort.assays.items()):
+        known = model.card["assays"].get(name)
+        for where, assay in by_cohort.items():
+            if known and assay not in known:
+                cohort.findings.add(
+                    "assay_differs",
+                    f"{name} measured with {assay}; the model was trained with {', '.join(known)}.",
+                    cohort=where,
+                    panel=field_named(name).panel,
+                    column=name,
+                    n=len(cohort),
+                )
+
+
+def _flag_trained_on(scores: pd.DataFrame, home: pd.DataFrame) -> pd.DataFrame:
+    """Flag training patients: the model has seen their outcome, so their risk is optimistic."""
+    known = pd.MultiIndex.from_frame(scores[["cohort", "patient_id"]]).isin(
+        pd.MultiIndex.from_frame(home[["cohort", "patient_id"]])
+    )
+    flags = scores["flags"].where(~known, scores["flags"] + ";trained_on")
+    return scores.assign(flags=flags)
+
+
+def _results(
+    model: ResistanceModel,
+    study: Study,
+    kind: str,
+    cohort: Cohort,
+    scores: pd.DataFrame,
+    assessments: list[Assessment],
+    hashes: dict[str, str],
+) -> Results:
+    judged = cohort.evaluable
+    shown = judged.of_split("test", "external")
+    explained = attributions(model.classifier, cohort.table)
+    plotted = explained
+    if len(shown):
+        plotted = explained[explained["cohort"].isin(set(shown.table["cohort"]))]
+    performance = pd.concat([a.performance for a in assessments], ignore_index=True)
+    return Results(
+        model=model,
+        study=study,
+        kind=kind,
+        performance=performance,
+        attrition=cohort.attrition,
+        findings=cohort.findings.table(),
+        scores=scores,
+        attributions=explained,
+        labels=cohort.labels,
+        assessments=assessments,
+        figures=_figures(assessments, plotted, performance),
+        facts=_facts(model, study, kind, cohort, hashes),
+        hashes=hashes,
+    )
+
+
+# ---------------------------------------------------------------------------------- report
+
+
+def _shown(assessments: list[Assessment]) -> Assessment:
+    """Choose the assessment that leads: unseen cohorts before cross-validation."""
+    order = {"external": 0, "test": 1, "cv": 2, "train": 3}
+    return min(assessments, key=lambda a: (order[a.split], -a.n))
+
+
+def _km_summary(assessment: Assessment, outcome: str) -> pd.DataFrame:
+    return assessment.survival[outcome][1].rename(
+        columns={"hazard_ratio_low": "low", "hazard_ratio_high": "high"}
+    )
+
+
+def _figures(
+    assessments: list[Assessment], explained: pd.DataFrame, performance: pd.DataFrame
+) -> dict[str, tuple[Figure, str]]:
+    found: dict[str, tuple[Figure, str]] = {}
+    for a in assessments:
+        if a.split == "train":
+            continue
+        where = f"{a.cohort}, {a.split} (n = {a.n}, {a.n_events} with label 1)"
+        name = f"{a.cohort}_{a.split}"
+        here = performance[
+            (performance["cohort"] == a.cohort)
+            & (performance["split"] == a.split)
+            & (performance["subgroup"] == "all")
+        ]
+        if len(a.roc):
+            aurocs = here[(here["metric"] == "auroc") & (here["reference"] == "")]
+            found[f"roc_{name}"] = (
+                figures.roc(a.roc, title=f"ROC curves, {where}", aurocs=aurocs),
+                "Discrimination of the model and of the references on the same patients.",
+            )
+        found[f"calibration_{name}"] = (
+            figures.calibration(a.calibration, title=f"Calibration, {where}"),
+            "Observed share against predicted risk in groups of equal size; the diagonal is "
+            "perfect.",
+        )
+        found[f"decision_curve_{name}"] = (
+            figures.decision_curve(a.decision, title=f"Decision curves, {where}"),
+            "Net benefit of flagging patients as likely resistant, by threshold of the risk.",
+        )
+        for outcome, (curves, _) in a.survival.items():
+            found[f"kaplan_meier_{outcome}_{name}"] = (
+                figures.kaplan_meier(
+                    curves,
+                    _km_summary(a, outcome),
+                    title=f"{outcome.upper()} by risk group, {where}",
+                    outcome=outcome.upper(),
+                ),
+                "Kaplan–Meier estimate by tertile of the training patients' risk.",
+            )
+    cohorts = ", ".join(sorted(set(explained["cohort"])))
+    n = explained[["patient_id", "cohort"]].drop_duplicates().shape[0]
+    found["beeswarm"] = (
+        figures.beeswarm(explained, title=f"Contributions to the risk, {cohorts} (n = {n})"),
+        "Each point is a patient; exact SHAP values in log-odds before calibration.",
+    )
+    return found
+
+
+def _facts(
+    model: ResistanceModel, study: Study, kind: str, cohort: Cohort, hashes: Mapping[str, str]
+) -> dict[str, Any]:
+    card = model.card
+    rule = endpoint_rules()[card["endpoint"]]
+    matrix = features_matrix(cohort.table, list(card["features"]))
+    directions = dict(zip(model.classifier.features_, model.classifier.monotone_, strict=True))
+    words = {1: "more, higher risk", -1: "more, lower risk", 0: "free"}
+    regimens = ", ".join(card["eligible_regimens"])
+    return {
+        "kind": kind,
+        "study": study.name,
+        "title": study.title or study.name,
+        "description": study.description,
+        "model_version": model.version,
+        "endpoint_rule": card["endpoint_rule"],
+        "endpoint_title": rule["title"],
+        "endpoint_source": rule["source"],
+        "target": card["target"],
+        "evidence_class": card["evidence_class"],
+        "regimens_statement": (
+            f"Trained on {', '.join(card['training_cohorts'])}: {card['n']} patients, "
+            f"{card['n_events']} with label 1; regimens: {regimens}"
+            + (" (mixed regimens)." if card["mixed_regimens"] else ".")
+        ),
+        "recommendation_statement": _recommendation_statement(model),
+        "limits": list(LIMITS),
+        "created": dt.datetime.now(tz=dt.UTC).date().isoformat(),
+        "versions": dict(card["package_versions"]),
+        "hashes": dict(hashes),
+        "settings": model.classifier.get_params(),
+        "features": [
+            {
+                "feature": name,
+                "title": field_named(name).title,
+                "panel": field_named(name).panel,
+                "unit": field_named(name).unit or "",
+                "direction": words[directions[name]],
+                "share_missing": float(matrix[name].isna().mean()),
+            }
+            for name in card["features"]
+        ],
+        "interval_level": INTERVAL_LEVEL,
+    }
+
+
+def _recommendation_statement(model: ResistanceModel) -> str:
+    if model.card["mixed_regimens"]:
+        return "None: the model was trained on mixed regimens."
+    if model.policy is None:
+        return "Refer for all: no policy was given."
+    policy = model.policy
+    return (
+        f"Policy {policy.name} {policy.version}: monotherapy below {policy.monotherapy_below:g}, "
+        f"combination from {policy.combination_from:g}, by the whole interval; source: "
+        f"{policy.source}."
+    )

@@ -1,0 +1,496 @@
+"""Every plot, drawn from result tables only.
+
+Shared conventions
+------------------
+Each function takes tables, which it does not modify, and returns a `matplotlib.figure.Figure` of
+its own; nothing is shown, kept open or written. ``title`` says which cohort and how many patients.
+Shares, rates and risks are fractions from 0 to 1. Colours are those of Okabe and Ito; line styles
+and markers differ too, so that a plot can be read in black and white. A function raises
+:class:`~stratify.errors.ArgumentError` where a table lacks a column or has no rows.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Sequence
+from functools import wraps
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import numpy as np
+import pandas as pd
+
+from stratify.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["METRICS", "beeswarm", "calibration", "decision_curve", "estimate", "forest",
+           "kaplan_meier", "png", "risk_histogram", "roc", "svg"]  # fmt: skip
+
+METRICS: dict[str, tuple[str, int, float | None]] = {  # title, decimals, value of no effect
+    "auroc": ("AUROC", 2, 0.5), "average_precision": ("Average precision", 2, None),
+    "c_index": ("C-index", 2, 0.5), "brier": ("Brier score", 3, None),
+    "brier_skill": ("Brier skill", 2, 0.0), "calibration_slope": ("Calibration slope", 2, 1.0),
+    "calibration_intercept": ("Calibration intercept", 2, 0.0),
+    "mean_predicted": ("Mean predicted", 2, None), "mean_observed": ("Mean observed", 2, None),
+    "sensitivity": ("Sensitivity", 2, None), "specificity": ("Specificity", 2, None),
+    "ppv": ("PPV", 2, None), "npv": ("NPV", 2, None), "share_flagged": ("Share flagged", 2, None),
+    "net_benefit": ("Net benefit", 3, 0.0), "delta_auroc": ("Difference in AUROC", 3, 0.0),
+    "delta_brier": ("Difference in Brier score", 3, 0.0),
+}  # fmt: skip
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_GREY, _PALE = "#6B6B6B", "#9A9A9A"
+_FLAGS = {"flag_all": "flag everyone", "flag_none": "flag no one"}
+_STYLE = {"font.size": 10, "xtick.labelsize": 9.5, "ytick.labelsize": 9.5, "legend.fontsize": 9.5,
+          "legend.title_fontsize": 9.5, "legend.frameon": False, "legend.handlelength": 3,
+          "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": _GREY,
+          "axes.axisbelow": True, "axes.grid": True, "grid.color": "#E6E6E6",
+          "svg.hashsalt": "stratify"}  # fmt: skip
+_DRAWN = 2000  # patients in a beeswarm
+_RISK = "Predicted risk of resistance"
+
+
+def _styled(draw: F) -> F:
+    """Run under this module's style, whatever the user's matplotlib settings."""
+
+    @wraps(draw)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        from matplotlib import style
+
+        with style.context(["default", _STYLE]):
+            return draw(*args, **kwargs)
+
+    return cast(F, wrapper)
+
+
+def _need(table: pd.DataFrame, name: str, columns: Sequence[str]) -> pd.DataFrame:
+    if not isinstance(table, pd.DataFrame):
+        raise TypeError(f"`{name}` is a {type(table).__name__}; a pandas DataFrame is expected.")
+    if absent := [column for column in columns if column not in table.columns]:
+        raise ArgumentError(f"`{name}` lacks the column(s) {', '.join(absent)}.")
+    if table.empty:
+        raise ArgumentError(f"`{name}` has no rows, so there is nothing to draw.")
+    return table
+
+
+def _text(words: object, width: int = 100) -> str:
+    """Text as it stands, no dollar sign read as mathematics, folded to `width` letters."""
+    return textwrap.fill(str(words).replace("$", r"\$"), width)
+
+
+def _name(model: object) -> str:
+    return _FLAGS.get(str(model)) or _text(str(model).replace("_", " "), 40)
+
+
+def estimate(value: float, low: float = np.nan, high: float = np.nan, digits: int = 2) -> str:
+    """Write a number with its interval, as plots and reports print it.
+
+    A missing limit leaves the interval out; a missing value gives a dash. Between limits stands
+    an en dash, or " to " (unbreakable) where one is negative.
+
+    Examples
+    --------
+    >>> estimate(0.741, 0.689, 0.79), estimate(-0.0001, digits=3), estimate(float("nan"))
+    ('0.74 (0.69–0.79)', '0.000', '–')
+    """
+    rounded = [f"{np.nan if pd.isna(x) else x:.{digits}f}" for x in (value, low, high)]
+    value_, *limits = [x.lstrip("-") if float(x) == 0 else x.replace("-", "−") for x in rounded]
+    if "nan" in (value_, *limits):
+        return "–" if value_ == "nan" else value_
+    joint = "\u00a0to\u00a0" if any("−" in limit for limit in limits) else "–"
+    return f"{value_} ({joint.join(limits)})"
+
+
+def _figure(title: str, height: float, rows: Sequence[float] = (1,)) -> tuple[Figure, list[Axes]]:
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
+    figure = Figure(figsize=(6.4, height), layout=layout)  # inches
+    words = _text(title, 10_000)
+    figure.suptitle(words, x=0.02, ha="left", fontsize=11, fontweight="bold", wrap=True)
+    return figure, list(figure.subplots(len(rows), squeeze=False, height_ratios=list(rows))[:, 0])
+
+
+def _look(i: int, width: float = 1.7) -> dict[str, Any]:
+    return {"color": _COLOURS[i % 7], "linestyle": _LINES[i % 5], "linewidth": width}
+
+
+def _models(table: pd.DataFrame) -> dict[str, tuple[pd.DataFrame, dict[str, Any]]]:
+    """Rows and look of each model, as ordered in the table but stratify first, flag rules last."""
+    names = sorted(table["model"].unique(), key=lambda name: (name in _FLAGS, name != "stratify"))
+    looks = {name: _look(i, 2.3 if name == "stratify" else 1.7) for i, name in enumerate(names)}
+    looks |= {"flag_all": {"color": _GREY, "linestyle": ":", "linewidth": 1.7}}
+    looks |= {"flag_none": {"color": "#000000", "linewidth": 0.9}}
+    return {name: (table[table["model"] == name], looks[name]) for name in names}
+
+
+def _histogram(ax: Axes, risks: ArrayLike, colour: str, label: str = "Patients") -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    values = np.asarray(risks, dtype=float)
+    ax.hist(values[np.isfinite(values)], bins=np.linspace(0, 1, 41).tolist(), color=colour)
+    ax.set(xlim=(-0.02, 1.02), ylabel=label)
+    ax.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+
+
+@_styled
+def roc(curves: pd.DataFrame, *, title: str, aurocs: pd.DataFrame | None = None) -> Figure:
+    """Receiver operating characteristic of each model.
+
+    Parameters
+    ----------
+    curves : pandas.DataFrame
+        Columns model, false_positive_rate, true_positive_rate, in drawing order.
+    aurocs : pandas.DataFrame, optional
+        Rows of the performance table with metric auroc, one a model: for the legend.
+
+    Examples
+    --------
+    >>> curves = pd.DataFrame({"model": "stratify", "false_positive_rate": [0, 0.2, 1],
+    ...                        "true_positive_rate": [0, 0.7, 1]})
+    >>> figure = roc(curves, title="ROC, Lung A, n = 120")
+    """
+    _need(curves, "curves", ["model", "false_positive_rate", "true_positive_rate"])
+    labels: dict[str, str] = {}
+    if aurocs is not None:
+        _need(aurocs, "aurocs", ["model", "value", "low", "high"])
+        if not aurocs["model"].is_unique:
+            raise ArgumentError("`aurocs` has a model twice; choose cohort, split and subgroup.")
+        values = aurocs[["value", "low", "high"]].to_numpy(float)
+        labels = dict(zip(aurocs["model"], (estimate(*row) for row in values), strict=True))
+    models = _models(curves)
+    figure, (ax,) = _figure(title, 5.6 + 0.2 * len(models))
+    ax.plot([0, 1], [0, 1], color=_PALE, linewidth=1)
+    for name, (rows, look) in models.items():
+        label = f"{_name(name)} {labels.get(name, '')}".strip()
+        ax.plot(rows["false_positive_rate"], rows["true_positive_rate"], label=label, **look)
+    ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+    ax.set(
+        xlabel="False positive rate (1 − specificity)", ylabel="True positive rate (sensitivity)"
+    )
+    figure.legend(loc="outside lower center", title="AUROC" if labels else None)
+    return figure
+
+
+@_styled
+def calibration(curves: pd.DataFrame, risks: ArrayLike | None = None, *, title: str) -> Figure:
+    """Observed share of events against predicted risk.
+
+    Parameters
+    ----------
+    curves : pandas.DataFrame
+        Columns model, mean_predicted, mean_observed, low, high; one row a group of patients.
+    risks : array-like, optional
+        Predicted risks of all patients, for a histogram below.
+
+    Examples
+    --------
+    >>> curves = pd.DataFrame({"model": "stratify", "mean_predicted": [0.2, 0.6], "low": 0.1,
+    ...                        "mean_observed": [0.25, 0.5], "high": 0.7})
+    >>> figure = calibration(curves, [0.2, 0.6], title="Calibration, Lung A, n = 120")
+    """
+    _need(curves, "curves", ["model", "mean_predicted", "mean_observed", "low", "high"])
+    models = _models(curves)
+    figure, axes = _figure(title, 5.6 if risks is None else 6.6, (1,) if risks is None else (5, 1))
+    axes[0].plot([0, 1], [0, 1], color=_PALE, linewidth=1, label="perfect agreement")
+    for marker, (name, (rows, look)) in zip(_MARKERS * 9, models.items(), strict=False):
+        rows, look = rows.sort_values("mean_predicted"), look | {"marker": marker, "linewidth": 1.2}
+        axes[0].vlines(rows["mean_predicted"], rows["low"], rows["high"], color=look["color"])
+        axes[0].plot(rows["mean_predicted"], rows["mean_observed"], label=_name(name), **look)
+    axes[0].set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), ylabel="Observed share with resistance")
+    if risks is not None:
+        _histogram(axes[1], risks, _GREY)
+    axes[-1].set_xlabel(_RISK)
+    figure.legend(loc="outside lower center", ncols=min(3, len(models) + 1))
+    return figure
+
+
+@_styled
+def decision_curve(curves: pd.DataFrame, *, title: str) -> Figure:
+    """Net benefit over the risk from which a patient is flagged; losses below -0.05 are cut off.
+
+    Parameters
+    ----------
+    curves : pandas.DataFrame
+        Columns model, threshold, net_benefit (true positives a patient); the models flag_all and
+        flag_none are drawn as references.
+
+    Examples
+    --------
+    >>> curves = pd.DataFrame({"model": "stratify", "threshold": [0.2, 0.5], "net_benefit": 0.1})
+    >>> figure = decision_curve(curves, title="Lung A, n = 120")
+    """
+    models = _models(_need(curves, "curves", ["model", "threshold", "net_benefit"]))
+    figure, (ax,) = _figure(title, 4.4 + 0.1 * len(models))
+    for name, (rows, look) in models.items():
+        rows = rows.sort_values("threshold")
+        ax.plot(rows["threshold"], rows["net_benefit"], label=_name(name), **look)
+    ax.set_ylim(-0.05, max(0.05, 1.08 * float(curves["net_benefit"].max())))
+    ax.set(xlabel="Threshold: risk from which a patient is flagged", ylabel="Net benefit")
+    figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+@_styled
+def kaplan_meier(
+    curves: pd.DataFrame, summary: pd.DataFrame, *, title: str, outcome: str
+) -> Figure:
+    """Survival of each group by Kaplan and Meier, with the numbers at risk beneath.
+
+    Parameters
+    ----------
+    curves : pandas.DataFrame
+        Columns group, time (months since the first dose), survival, low, high, n_at_risk (just
+        before the time). Every distinct time of a group needs its row, those of censoring too,
+        or the numbers at risk come out too small.
+    summary : pandas.DataFrame
+        One row a group, in drawing order: group, n, n_events, median (months, missing where not
+        reached), hazard_ratio, low, high (all missing for the group of comparison), log_rank_p.
+        The limits may also be called hazard_ratio_low and hazard_ratio_high.
+    title, outcome : str
+        `outcome` is the label of the vertical axis, such as "Overall survival".
+
+    Examples
+    --------
+    >>> curves = pd.DataFrame({"group": "low", "time": [3.0, 8.0], "survival": [0.5, 0.0],
+    ...                        "low": [0.2, 0.0], "high": [0.9, 0.3], "n_at_risk": [2, 1]})
+    >>> summary = pd.DataFrame({"group": ["low"], "n": 2, "n_events": 2, "median": 3.0, "low": None,
+    ...                         "hazard_ratio": None, "high": None, "log_rank_p": None})
+    >>> figure = kaplan_meier(curves, summary, title="Lung A, n = 2", outcome="Overall survival")
+    """
+    _need(curves, "curves", ["group", "time", "survival", "low", "high", "n_at_risk"])
+    columns = ["group", "n", "n_events", "median", "hazard_ratio", "low", "high", "log_rank_p"]
+    summary = summary.rename(columns={"hazard_ratio_low": "low", "hazard_ratio_high": "high"})
+    groups = _need(summary, "summary", columns).to_dict("records")
+    names = [str(row["group"]) for row in groups]
+    figure, (ax, below) = _figure(title, 4.4 + 0.45 * len(groups), (10, 0.4 + 0.75 * len(groups)))
+    last = float(curves["time"].max())
+    ticks = np.arange(0, last + 1e-9, next((s for s in (1, 2, 3, 6, 12, 24) if last <= 7 * s), 60))
+    for i, row in enumerate(groups):
+        rows = curves[curves["group"] == row["group"]].sort_values("time")
+        start = pd.DataFrame({"time": [0.0], "survival": 1.0, "low": 1.0, "high": 1.0})
+        time, survival, low, high = pd.concat([start, rows[list(start)].astype(float)]).to_numpy().T
+        median = "not reached" if pd.isna(row["median"]) else f"{row['median']:.1f} months"
+        label = f"{row['group']}: {row['n_events']}/{row['n']} events, median {median}"
+        if not pd.isna(row["hazard_ratio"]):
+            label += f", HR {estimate(row['hazard_ratio'], row['low'], row['high'])}"
+        ax.step(time, survival, where="post", label=_text(label, 72), **_look(i))
+        ax.fill_between(
+            time, low, high, step="post", color=_COLOURS[i % 7], alpha=0.13, linewidth=0
+        )
+        at_risk = [*rows["n_at_risk"].astype(int), 0]
+        for tick, place in zip(ticks, np.searchsorted(rows["time"], ticks), strict=True):
+            below.text(tick, i, str(at_risk[place]), ha="center", va="center", fontsize=9.5)
+    for panel in (ax, below):
+        panel.set(xlim=(-0.03 * last, 1.03 * last), xticks=ticks)
+    ax.set(ylim=(0, 1.03), ylabel=_text(outcome, 40), xlabel="Months since the first dose")
+    below.set_yticks(
+        range(len(groups)), [_text(name if len(name) < 19 else f"{name[:17]}…") for name in names]
+    )
+    below.set_ylim(len(groups) - 0.5, -0.5)
+    below.tick_params(length=0, labelbottom=False)
+    below.grid(False)
+    below.spines[:].set_visible(False)
+    below.set_title("Number at risk", loc="left", fontsize=9.5)
+    p = groups[0]["log_rank_p"]
+    test = None if pd.isna(p) else "Log-rank p < 0.001" if p < 0.001 else f"Log-rank p = {p:.3f}"
+    figure.legend(loc="outside lower center", title=test, alignment="left")
+    return figure
+
+
+def _heights(shap: NDArray[np.float64], span: float) -> NDArray[np.float64]:
+    """Heights of one feature's points around 0: those of one narrow bin are stacked evenly."""
+    bins = pd.Series(np.round(110 * shap / span))
+    layer = bins.groupby(bins).cumcount().to_numpy()
+    steps: NDArray[np.float64] = np.where(layer % 2, 1.0, -1.0) * ((layer + 1) // 2)
+    return steps * min(0.11, 0.42 / max(1.0, float(np.abs(steps).max())))
+
+
+@_styled
+def beeswarm(attributions: pd.DataFrame, *, title: str, max_features: int = 15) -> Figure:
+    """Contributions of the features strongest by mean absolute contribution, one point a patient.
+
+    The same table gives the same figure, whatever the order of its rows. Of more than 2,000
+    patients an even selection is drawn, and a note says so.
+
+    Parameters
+    ----------
+    attributions : pandas.DataFrame
+        The attributions table: one row a patient and feature, shap in log-odds.
+    max_features : int, default 15
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"patient_id": ["a", "b"], "cohort": "Lung A", "feature": "tmb",
+    ...                      "unit": "mut/Mb", "value": [3.0, 14.0], "shap": [0.2, -0.4]})
+    >>> figure = beeswarm(rows, title="Lung A, n = 2")
+    """
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import LinearSegmentedColormap
+
+    key = ["cohort", "patient_id"]
+    table = _need(attributions, "attributions", [*key, "feature", "unit", "value", "shap"])
+    strength = table["shap"].abs().groupby(table["feature"]).mean()
+    order = sorted(strength.index, key=lambda name: (-strength[name], name))[:max_features]
+    notes = []
+    if len(strength) > len(order):
+        notes.append(f"The {len(order)} strongest of {len(strength)} features.")
+    patients = table[key].drop_duplicates().sort_values(key)
+    if len(patients) > _DRAWN:
+        notes.append(f"{_DRAWN:,} of {len(patients):,} patients are drawn, evenly selected.")
+        patients = patients.iloc[np.linspace(0, len(patients) - 1, _DRAWN).round().astype(int)]
+    table = patients.merge(table[table["feature"].isin(order)], on=key)
+    span = float(table["shap"].max() - table["shap"].min()) or 1.0
+    figure, (ax,) = _figure(title, 1.9 + 0.4 * max(5, len(order)))
+    shades = LinearSegmentedColormap.from_list("rank", ["#08306B", "#A4527F", "#F2B92C"])
+    labels, any_grey = [], False
+    for i, feature in enumerate(order):
+        rows = table[table["feature"] == feature]
+        x = rows["shap"].to_numpy(float)
+        y = i + _heights(x, span)
+        rank = pd.to_numeric(rows["value"], errors="coerce").astype(float).rank().to_numpy()
+        grey = np.isnan(rank)
+        any_grey |= bool(grey.any())
+        ax.scatter(x[grey], y[grey], s=10, marker="x", linewidths=0.7, color=_PALE, rasterized=True)
+        if not grey.all():
+            ax.scatter(x[~grey], y[~grey], s=9, c=rank[~grey], cmap=shades, linewidths=0,
+                       rasterized=True)  # fmt: skip
+        unit = "".join(f" ({unit})" for unit in rows["unit"].dropna().head(1) if unit)
+        labels.append(_text(str(feature).replace("_", " ") + unit, 28))
+    if any_grey:
+        notes.append("Grey crosses: value missing, or a category.")
+    ax.axvline(0, color=_GREY, linewidth=1, zorder=0)
+    ax.set_yticks(range(len(order)), labels)
+    spare = max(0.0, 2.5 - len(order) / 2)
+    ax.set_ylim(len(order) - 0.5 + spare, -0.5 - spare)
+    ax.tick_params(axis="y", length=0)
+    ax.set_xlabel("Contribution to log-odds of resistance (before calibration)")
+    bar = figure.colorbar(ScalarMappable(cmap=shades), ax=ax, aspect=30, pad=0.02, ticks=[0, 1])
+    bar.ax.set_yticklabels(["lowest", "highest"])
+    bar.set_label("Rank within the feature", labelpad=-16)
+    figure.supxlabel(_text(" ".join(notes), 88), x=0.02, ha="left", fontsize=9)
+    return figure
+
+
+@_styled
+def forest(performance: pd.DataFrame, *, metric: str = "auroc", title: str) -> Figure:
+    r"""One metric with its interval, by cohort and model; rows of the split train are left out.
+
+    Parameters
+    ----------
+    performance : pandas.DataFrame
+        The performance table.
+    metric : str, default "auroc"
+        A key of `METRICS`.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"cohort": ["Lung A"], "split": "external", "model": "stratify",
+    ...     "reference": None, "subgroup": "all", "metric": "auroc", "threshold": None,
+    ...     "value": 0.74, "low": 0.69, "high": 0.79, "n": 120, "n_events": 60})
+    >>> [label.get_text() for label in forest(rows, title="AUROC").axes[0].get_yticklabels()]
+    ['Lung A, external\n60/120 events', 'stratify']
+    """
+    if metric not in METRICS:
+        raise ArgumentError(f"`metric` is {metric!r}; expected one of {', '.join(METRICS)}.")
+    place = ["cohort", "split", "subgroup"]
+    columns = [*place, "model", "reference", "metric", "threshold", "value", "low", "high"]
+    _need(performance, "performance", [*columns, "n", "n_events"])
+    rows = performance[(performance["metric"] == metric) & (performance["split"] != "train")]
+    rows = _need(rows, f"performance, metric {metric}", columns).reset_index(drop=True)
+    rows = rows.astype({"reference": object}).fillna({"reference": ""})
+    rank = {name: i for i, name in enumerate(_models(rows))}
+    figure, (ax,) = _figure(title, 1)
+    right, (label, digits, no_effect) = ax.secondary_yaxis("right"), METRICS[metric]
+    labels: dict[float, str] = {}  # by height on the plot
+    heads, texts, bottom = [], {}, 0.0
+    for names, part in rows.groupby(place, sort=False):
+        where = _text(", ".join(str(name) for name in names if name not in ("", "all")), 30)
+        head = f"{where}\n{part['n_events'].iloc[0]}/{part['n'].iloc[0]} events"
+        heads.append(len(labels))
+        labels[bottom + 0.25 * (head.count("\n") + 1)] = head
+        bottom += 0.5 * (head.count("\n") + 1) + 0.1
+        for row in sorted(part.to_dict("records"), key=lambda row: rank[row["model"]]):
+            i, y = rank[row["model"]] % 7, bottom + 0.5
+            ax.hlines(y, row["low"], row["high"], color=_COLOURS[i], linewidth=1.8)
+            ax.plot(row["value"], y, color=_COLOURS[i], marker=_MARKERS[i], markersize=7)
+            texts[y] = estimate(row["value"], row["low"], row["high"], digits)
+            other = f" − {_name(row['reference'])}" if row["reference"] else ""
+            at = "" if pd.isna(row["threshold"]) else f" at {row['threshold']:g}"
+            labels[y] = f"{_name(row['model'])}{other}{at}"
+            bottom += 1
+    if no_effect is not None:
+        ax.axvline(no_effect, color=_GREY, linewidth=1, zorder=0)
+    figure.set_figheight(1.3 + 0.33 * bottom)
+    ax.set_yticks(list(labels), list(labels.values()))
+    for position in heads:
+        ax.get_yticklabels()[position].set_fontweight("bold")
+    right.set_yticks(list(texts), list(texts.values()))
+    right.spines[:].set_visible(False)
+    for axis in (ax, right):
+        axis.tick_params(axis="y", length=0)
+    ax.grid(False, axis="y")
+    ax.set(ylim=(bottom + 0.2, -0.2), xlabel=label)
+    return figure
+
+
+@_styled
+def risk_histogram(scores: pd.DataFrame, *, title: str) -> Figure:
+    """Distribution of the predicted risks, by label where the table has one.
+
+    Parameters
+    ----------
+    scores : pandas.DataFrame
+        Column risk; optional label (1 resistance, 0 none, missing: left out).
+
+    Examples
+    --------
+    >>> scores = pd.DataFrame({"risk": [0.2, 0.6], "label": [0, 1]})
+    >>> figure = risk_histogram(scores, title="Lung A, n = 2")
+    """
+    parts = {"Patients": _need(scores, "scores", ["risk"])}
+    if "label" in scores:
+        parts = {"With resistance": scores[scores["label"] == 1]}
+        parts["Without"] = scores[scores["label"] == 0]
+    figure, axes = _figure(title, 2.2 + 1.3 * len(parts), [1] * len(parts))
+    for i, (label, rows) in enumerate(parts.items()):
+        _histogram(axes[i], rows["risk"], _COLOURS[len(parts) - 1 - i], label)
+    axes[-1].set_xlabel(_RISK)
+    return figure
+
+
+@_styled
+def png(figure: Figure, dpi: int = 144) -> bytes:
+    """Return the figure as a PNG image; the same figure gives the same bytes.
+
+    Examples
+    --------
+    >>> png(risk_histogram(pd.DataFrame({"risk": [0.2, 0.6]}), title="Lung A, n = 2"))[1:4]
+    b'PNG'
+    """
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+@_styled
+def svg(figure: Figure) -> str:
+    """Return the figure as an SVG drawing; the same figure gives the same text.
+
+    Examples
+    --------
+    >>> svg(risk_histogram(pd.DataFrame({"risk": [0.2, 0.6]}), title="Lung A, n = 2"))[:5]
+    '<?xml'
+    """
+    buffer = BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": "stratify"})
+    return buffer.getvalue().decode("utf-8")

@@ -1,0 +1,356 @@
+"""Published scores and plain models that every result is compared with.
+
+All are turned to *risk of resistance*: higher is worse. Published LORIS predicts response, so its
+complement is taken. LORIS was fitted on Chowell_train, and is in-sample there; its trained models
+are not part of this package, only the published equation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from stratify.schema import Field, field_named
+
+__all__ = ["REFERENCES", "LogisticModel", "Reference", "References", "loris", "loris_nsclc"]
+
+Floats = npt.NDArray[np.float64]
+
+# Chang 2024, 10.1038/s43018-024-00772-7, pan-cancer equation for the probability of response.
+LORIS_CANCER_TYPE = {
+    "bladder": -0.3323,
+    "breast": -0.3323,
+    "colorectal": -0.102,
+    "endometrial": -0.0079,
+    "oesophageal": 0.55,
+    "gastric": 0.2306,
+    "head_and_neck": 0.0678,
+    "hepatobiliary": -0.1189,
+    "melanoma": -0.0086,
+    "mesothelioma": 0.1255,
+    "nsclc": 0.0008,
+    "ovarian": -0.052,
+    "pancreatic": -1.1169,
+    "renal": 0.5451,
+    "sarcoma": 0.0542,
+    "sclc": -0.0033,
+}
+LORIS_INPUTS = ("tmb", "prior_systemic_therapy", "albumin", "nlr", "age", "cancer_type")
+
+
+def loris(table: pd.DataFrame) -> Floats:
+    """Compute published pan-cancer LORIS, the probability of objective response.
+
+    Parameters
+    ----------
+    table : DataFrame of shape (n_patients, ...)
+        ``tmb`` (mut/Mb), ``prior_systemic_therapy`` (1 yes), ``albumin`` (g/dL), ``nlr``, ``age``
+        (years), ``cancer_type``; a type without a published coefficient counts as other (0).
+
+    Returns
+    -------
+    ndarray of shape (n_patients,)
+        Probability, NaN where a number is missing.
+
+    References
+    ----------
+    Chang 2024, Nature Cancer, 10.1038/s43018-024-00772-7.
+
+    Examples
+    --------
+    >>> patient = {"tmb": [10.0], "prior_systemic_therapy": [1], "albumin": [4.0], "nlr": [4.0],
+    ...            "age": [60.0], "cancer_type": ["nsclc"]}
+    >>> loris(pd.DataFrame(patient)).round(4)
+    array([0.4306])
+    """
+    s = (
+        0.0371 * _numbers(table, "tmb").clip(max=50)
+        - 0.8775 * _numbers(table, "prior_systemic_therapy")
+        + 0.5382 * _numbers(table, "albumin")
+        - 0.033 * _numbers(table, "nlr").clip(max=25)
+        + 0.0049 * _numbers(table, "age").clip(max=85)
+        + table["cancer_type"].map(LORIS_CANCER_TYPE).fillna(0.0).to_numpy(dtype=float)
+        - 2.0886
+    )
+    return np.asarray(1 / (1 + np.exp(-s)))
+
+
+def loris_nsclc(table: pd.DataFrame) -> Floats:
+    """Compute published NSCLC LORIS, the probability of response; NaN for other tumours.
+
+    Parameters
+    ----------
+    table : DataFrame of shape (n_patients, ...)
+        ``tmb``, ``pdl1_tps`` (percent), ``prior_systemic_therapy``, ``albumin``, ``nlr``,
+        ``cancer_type``.
+
+    Returns
+    -------
+    ndarray of shape (n_patients,)
+
+    References
+    ----------
+    Chang 2024, Nature Cancer, 10.1038/s43018-024-00772-7.
+    """
+    s = (
+        0.0353 * _numbers(table, "tmb").clip(max=50)
+        + 0.0111 * _numbers(table, "pdl1_tps")
+        - 0.375 * _numbers(table, "prior_systemic_therapy")
+        + 0.2924 * _numbers(table, "albumin")
+        - 0.0103 * _numbers(table, "nlr").clip(max=25)
+        - 1.5593
+    )
+    nsclc = (table["cancer_type"] == "nsclc").to_numpy(dtype=bool)
+    return np.where(nsclc, 1 / (1 + np.exp(-s)), np.nan)
+
+
+def _numbers(table: pd.DataFrame, name: str) -> Floats:
+    if name not in table:
+        return np.full(len(table), np.nan)
+    return table[name].to_numpy(dtype=float)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A comparator: what it needs and how its risk is read.
+
+    Attributes
+    ----------
+    name, title, source : str
+    needs : tuple of str
+        Columns that must be measured.
+    kind : {"probability", "score", "rule"}
+        A probability is judged on calibration too; a rule is 0 or 1.
+    """
+
+    name: str
+    title: str
+    needs: tuple[str, ...]
+    kind: str
+    source: str
+
+
+REFERENCES = {
+    reference.name: reference
+    for reference in (
+        Reference(
+            "loris",
+            "LORIS, pan-cancer (published)",
+            LORIS_INPUTS,
+            "probability",
+            "Chang 2024, 10.1038/s43018-024-00772-7",
+        ),
+        Reference(
+            "loris_nsclc",
+            "LORIS, NSCLC (published)",
+            ("tmb", "pdl1_tps", "prior_systemic_therapy", "albumin", "nlr", "cancer_type"),
+            "probability",
+            "Chang 2024, 10.1038/s43018-024-00772-7",
+        ),
+        Reference("tmb", "TMB, lower is worse", ("tmb",), "score", "Samstein 2019"),
+        Reference("tmb10", "TMB below 10 mut/Mb", ("tmb",), "rule", "FDA, KEYNOTE-158"),
+        Reference("pdl1", "PD-L1 TPS, lower is worse", ("pdl1_tps",), "score", "KEYNOTE-024"),
+        Reference("pdl1_50", "PD-L1 TPS below 50 %", ("pdl1_tps",), "rule", "KEYNOTE-024"),
+        Reference("logistic", "Logistic regression, same features", (), "probability", "refitted"),
+        Reference(
+            "logistic_loris",
+            "Logistic regression, LORIS inputs",
+            (),
+            "probability",
+            "refitted on the training patients with the inputs of Chang 2024",
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class LogisticModel:
+    """Plain logistic regression with stated preparation: cap, median, standardise, one-hot.
+
+    Numbers are capped as in the dictionaries, missing ones take the training median, levels are
+    indicator columns (unseen or missing: none), and the fit is ridge-penalised with C = 1, the
+    default of scikit-learn.
+    """
+
+    features: list[str]
+    medians: dict[str, float]
+    scales: dict[str, float]
+    means: dict[str, float]
+    levels: dict[str, list[str]]
+    coefficients: list[float]
+    intercept: float
+
+    @classmethod
+    def fit(cls, table: pd.DataFrame, features: Sequence[str], label: Floats) -> LogisticModel:
+        """Fit on training patients.
+
+        Parameters
+        ----------
+        table : DataFrame of shape (n_patients, ...)
+        features : sequence of str
+            Canonical names.
+        label : ndarray of shape (n_patients,)
+            1 primary resistance, 0 not.
+        """
+        from sklearn.linear_model import LogisticRegression
+
+        medians, means, scales = {}, {}, {}
+        levels: dict[str, list[str]] = {}
+        for name in sorted(features):
+            field = field_named(name)
+            if field.categorical:
+                levels[name] = sorted(table[name].dropna().astype(str).unique())
+                continue
+            values = _capped(_numbers(table, name), field)
+            medians[name] = float(np.nanmedian(values)) if not np.isnan(values).all() else 0.0
+            filled = np.where(np.isnan(values), medians[name], values)
+            means[name] = float(filled.mean())
+            scales[name] = float(filled.std()) or 1.0
+        unfitted = cls(sorted(features), medians, scales, means, levels, [], 0.0)
+        fitted = LogisticRegression(C=1.0, max_iter=2000).fit(unfitted._design(table), label)
+        return cls(
+            unfitted.features,
+            medians,
+            scales,
+            means,
+            levels,
+            [float(c) for c in fitted.coef_[0]],
+            float(fitted.intercept_[0]),
+        )
+
+    def _design(self, table: pd.DataFrame) -> Floats:
+        columns: list[Floats] = []
+        for name in self.features:
+            if name in self.levels:
+                cells = table[name] if name in table else pd.Series(np.nan, index=table.index)
+                columns += [
+                    (cells == level).to_numpy(dtype=np.float64) for level in self.levels[name]
+                ]
+            else:
+                values = _capped(_numbers(table, name), field_named(name))
+                values = np.where(np.isnan(values), self.medians[name], values)
+                columns.append((values - self.means[name]) / self.scales[name])
+        return np.column_stack(columns)
+
+    def risk(self, table: pd.DataFrame) -> Floats:
+        """Probability of class 1, for every patient."""
+        margin = self._design(table) @ np.array(self.coefficients) + self.intercept
+        return np.asarray(1 / (1 + np.exp(-margin)))
+
+
+def _capped(values: Floats, field: Field) -> Floats:
+    return values if field.cap is None else np.clip(values, *field.cap)
+
+
+@dataclass(frozen=True)
+class References:
+    """All comparators, with what they learned from the training patients.
+
+    Attributes
+    ----------
+    medians : dict of str to float
+        Training medians that stand in for missing inputs of LORIS when it must be compared on
+        patients with missing values.
+    logistic, logistic_loris : LogisticModel or None
+    """
+
+    medians: dict[str, float]
+    logistic: LogisticModel
+    logistic_loris: LogisticModel | None
+
+    @classmethod
+    def fit(cls, table: pd.DataFrame, features: Sequence[str], label: Floats) -> References:
+        """Fit the comparators that learn, on training patients."""
+        needed = [name for name in LORIS_INPUTS if name != "cancer_type"]
+        medians = {
+            name: float(np.nanmedian(_numbers(table, name)))
+            for name in (*needed, "pdl1_tps")
+            if name in table and table[name].notna().any()
+        }
+        inputs = [name for name in LORIS_INPUTS if name in features]
+        return cls(
+            medians,
+            LogisticModel.fit(table, features, label),
+            LogisticModel.fit(table, inputs, label) if len(inputs) >= 4 else None,
+        )
+
+    def complete(self, table: pd.DataFrame) -> dict[str, npt.NDArray[np.bool_]]:
+        """Patients for whom every input of a reference is measured, by reference."""
+        masks = {}
+        for name, reference in REFERENCES.items():
+            if name == "logistic_loris" and self.logistic_loris is None:
+                continue
+            mask = np.ones(len(table), dtype=bool)
+            for column in reference.needs:
+                mask &= (
+                    table[column].notna().to_numpy()
+                    if column in table
+                    else np.zeros(len(table), dtype=bool)
+                )
+            if name == "loris_nsclc" and "cancer_type" in table:
+                mask &= (table["cancer_type"] == "nsclc").to_numpy(dtype=bool)
+            masks[name] = mask
+        return masks
+
+    def fillable(self, table: pd.DataFrame) -> bool:
+        """Whether LORIS can be compared on all patients, missing inputs at training medians."""
+        inputs = [name for name in LORIS_INPUTS if name != "cancer_type"]
+        measured = [n for n in ("tmb", "albumin", "nlr") if n in table and table[n].notna().any()]
+        known = all(n in self.medians or (n in table and table[n].notna().all()) for n in inputs)
+        return bool(measured) and known
+
+    def risk(self, name: str, table: pd.DataFrame) -> Floats:
+        """Risk by one reference; missing inputs of LORIS take the training medians.
+
+        Parameters
+        ----------
+        name : str
+            A key of :data:`REFERENCES`.
+        table : DataFrame of shape (n_patients, ...)
+
+        Returns
+        -------
+        ndarray of shape (n_patients,)
+            Probability, score or 0/1 rule; higher is worse.
+        """
+        if name == "logistic":
+            return self.logistic.risk(table)
+        if name == "logistic_loris":
+            assert self.logistic_loris is not None
+            return self.logistic_loris.risk(table)
+        if name in ("loris", "loris_nsclc"):
+            filled = table.assign(
+                **{
+                    column: table[column].fillna(median) if column in table else median
+                    for column, median in self.medians.items()
+                }
+            )
+            if "cancer_type" not in filled:
+                filled["cancer_type"] = np.nan
+            return 1 - (loris(filled) if name == "loris" else loris_nsclc(filled))
+        if name == "tmb":
+            return -_numbers(table, "tmb")
+        if name == "tmb10":
+            return (_numbers(table, "tmb") < 10).astype(float)
+        if name == "pdl1":
+            return -_numbers(table, "pdl1_tps")
+        return (_numbers(table, "pdl1_tps") < 50).astype(float)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for the bundle."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> References:
+        """Inverse of :meth:`to_json`."""
+        second = document["logistic_loris"]
+        return cls(
+            dict(document["medians"]),
+            LogisticModel(**document["logistic"]),
+            None if second is None else LogisticModel(**second),
+        )

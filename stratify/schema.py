@@ -1,0 +1,427 @@
+"""Data dictionaries: what every column means, its unit, its limits and where that comes from.
+
+The dictionaries are YAML files in ``data_schemas/`` (Frictionless Table Schema vocabulary plus
+``unit, accepted_units, assay, limits, typical, cap, direction, available_at, window_days, role,
+reference, loinc``), reviewed by clinicians and read by everything else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, TypeVar, cast
+
+import numpy as np
+import yaml
+
+from stratify.errors import ArgumentError, BundleError
+
+__all__ = [
+    "PANELS",
+    "Field",
+    "Schema",
+    "convert",
+    "endpoint_rules",
+    "field_named",
+    "load_schema",
+    "panel_versions",
+    "read_yaml",
+    "schemas_folder",
+]
+
+PANELS = ("clinical", "pdl1", "tmb", "infiltration", "ctdna", "outcomes")
+
+Values = TypeVar("Values", bound=Any)
+
+
+class _StudyLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """YAML 1.2 scalars: Yes, No, Y, 007, 1:20 and dates stay text, as codings write them."""
+
+
+# tag -> (what is such a scalar, its first characters); the others are as in YAML 1.1
+_SCALARS: Mapping[str, tuple[str, str] | None] = {
+    "bool": (r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
+    "int": (r"^[-+]?(?:0|[1-9][0-9]*)$", "-+0123456789"),
+    "float": (
+        r"^[-+]?(?:(?:0|[1-9][0-9]*)\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$",
+        "-+.0123456789",
+    ),
+    "timestamp": None,
+}
+_StudyLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] not in _SCALARS]
+    for first, resolvers in _StudyLoader.yaml_implicit_resolvers.items()
+}
+for _tag, _scalar in _SCALARS.items():
+    if _scalar is not None:
+        _StudyLoader.add_implicit_resolver(
+            f"tag:yaml.org,2002:{_tag}", re.compile(_scalar[0]), list(_scalar[1])
+        )
+
+
+def read_yaml(text: str) -> Any:
+    """Parse YAML safely: only ``true`` and ``false`` are booleans, and no key may stand twice.
+
+    Raises
+    ------
+    yaml.YAMLError
+        If the text is not YAML, or a mapping has a key twice (YAML would keep the last).
+
+    Examples
+    --------
+    >>> read_yaml("coding: {Y: true, No: false, 007: 1.5}")
+    {'coding': {'Y': True, 'No': False, '007': 1.5}}
+    """
+    loader = _StudyLoader(text)
+    try:
+        node = loader.get_single_node()
+        if doubled := _doubled_keys(node):
+            raise yaml.MarkedYAMLError(problem="; ".join(doubled))
+        return None if node is None else loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _doubled_keys(root: Any) -> list[str]:
+    doubled, seen, waiting = [], set(), [root]
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:  # anchors are shared
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            waiting.extend(node.value)
+        elif isinstance(node, yaml.MappingNode):
+            keys = set()
+            for key, value in node.value:
+                if isinstance(key, yaml.ScalarNode) and key.value in keys:
+                    doubled.append((key.start_mark.line + 1, key.value))
+                keys.add(key.value if isinstance(key, yaml.ScalarNode) else None)
+                waiting.append(value)
+    return [f"in line {line} the key {key!r} stands a second time" for line, key in sorted(doubled)]
+
+
+def schemas_folder() -> Path:
+    """Folder of the dictionaries: inside the wheel, or beside the package in a checkout.
+
+    Examples
+    --------
+    >>> (schemas_folder() / "panels" / "clinical.yaml").is_file()
+    True
+    """
+    package = Path(__file__).resolve().parent
+    for folder in (package / "data_schemas", package.parent / "data_schemas"):
+        if (folder / "units.yaml").is_file():
+            return folder
+    raise BundleError(
+        f"The data dictionaries are missing: neither {package / 'data_schemas'} nor "
+        f"{package.parent / 'data_schemas'} holds units.yaml. Reinstall stratify-immuno."
+    )
+
+
+@cache
+def _document(name: str) -> dict[str, Any]:
+    return cast(
+        dict[str, Any], read_yaml((schemas_folder() / f"{name}.yaml").read_text(encoding="utf-8"))
+    )
+
+
+@cache
+def _units() -> dict[str, tuple[str, Fraction]]:
+    return {
+        unit: (entry["dimension"], Fraction(entry["factor"]))
+        for unit, entry in _document("units")["units"].items()
+    }
+
+
+@dataclass(frozen=True)
+class Field:
+    """One column of a dictionary.
+
+    Attributes
+    ----------
+    name, panel, title, description : str
+        Canonical name, its panel, and what it means.
+    type : {"string", "number", "integer", "boolean", "date"}
+        Frictionless type.
+    role : {"feature", "identifier", "design", "outcome"}
+        Only ``feature`` columns may enter a model.
+    unit : str or None
+        Canonical unit.
+    accepted_units : mapping of str to Fraction
+        Units a file may have and the exact factor to the canonical unit.
+    minimum, maximum : float or None
+        Possible values; outside is an error.
+    limits, typical, cap : tuple of float or None
+        Usual values; range of a cohort's median; range a linear reference model is capped to.
+    direction : mapping of str to int
+        +1 where more goes with more resistance, -1 with less, by indication or ``any``.
+    available_at : str
+        ``baseline`` or the landmark at which the value is known.
+
+    Examples
+    --------
+    >>> field_named("albumin").unit
+    'g/dL'
+    >>> smoker = field_named("ever_smoker")
+    >>> smoker.direction_for("nsclc"), smoker.direction_for()
+    (-1, 0)
+    """
+
+    name: str
+    panel: str
+    type: str
+    title: str
+    description: str
+    role: Literal["feature", "identifier", "design", "outcome"] = "feature"
+    unit: str | None = None
+    accepted_units: Mapping[str, Fraction] = field(default_factory=dict)
+    assay: str | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    enum: tuple[str, ...] = ()
+    unique: bool = False
+    limits: tuple[float, float] | None = None
+    typical: tuple[float, float] | None = None
+    cap: tuple[float, float] | None = None
+    direction: Mapping[str, int] = field(default_factory=dict)
+    available_at: str = "baseline"
+    window_days: tuple[float, float] | None = None
+    time: str | None = None
+    reference: str | None = None
+    loinc: str | None = None
+
+    @property
+    def numeric(self) -> bool:
+        """Whether values are numbers with a scale (yes/no columns are not)."""
+        return self.type in ("number", "integer")
+
+    @property
+    def categorical(self) -> bool:
+        """Whether values are levels."""
+        return self.type == "string"
+
+    def direction_for(self, indication: str | None = None) -> int:
+        """Direction of the association with resistance, 0 where none holds.
+
+        Parameters
+        ----------
+        indication : str, optional
+            Cancer type when all patients have the same one.
+        """
+        if indication is not None and indication in self.direction:
+            return self.direction[indication]
+        return self.direction.get("any", 0)
+
+
+@dataclass(frozen=True)
+class Schema:
+    """One dictionary: the fields of a panel or of a result table.
+
+    Examples
+    --------
+    >>> schema = load_schema("tmb")
+    >>> schema.version, schema.fields["tmb"].unit
+    ('1.0.0', 'mut/Mb')
+    """
+
+    name: str
+    version: str
+    title: str
+    fields: Mapping[str, Field]
+    rules: tuple[Mapping[str, Any], ...] = ()
+    codes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+def _accepted(entry: Mapping[str, Any]) -> dict[str, Fraction]:
+    canonical = entry.get("unit")
+    if canonical is None:
+        return {}
+    dimension, to_base = _units()[canonical]
+    factors: dict[str, Fraction] = {}
+    for unit in entry["accepted_units"]:
+        if isinstance(unit, Mapping):  # substance-specific, for example mmol/L
+            factors.update({name: Fraction(factor) for name, factor in unit.items()})
+        elif unit == "mutations":  # needs the assay's scored Mb, which the study file states
+            factors[unit] = Fraction(1)
+        else:
+            other, factor = _units()[unit]
+            if other != dimension:
+                raise ArgumentError(f"{entry['name']}: {unit} is not a {dimension}.")
+            factors[unit] = factor / to_base
+    return factors
+
+
+def _pair(value: Any) -> tuple[float, float] | None:
+    return None if value is None else (float(value[0]), float(value[1]))
+
+
+def _field(entry: Mapping[str, Any], panel: str) -> Field:
+    constraints = entry.get("constraints", {})
+    return Field(
+        name=entry["name"],
+        panel=panel,
+        type=entry["type"],
+        title=entry["title"],
+        description=entry["description"],
+        role=entry.get("role", "feature"),
+        unit=entry.get("unit"),
+        accepted_units=_accepted(entry),
+        assay=entry.get("assay"),
+        minimum=constraints.get("minimum"),
+        maximum=constraints.get("maximum"),
+        enum=tuple(constraints.get("enum", ())),
+        unique=bool(constraints.get("unique", False)),
+        limits=_pair(entry.get("limits")),
+        typical=_pair(entry.get("typical")),
+        cap=_pair(entry.get("cap")),
+        direction=entry.get("direction", {}),
+        available_at=entry.get("available_at", "baseline"),
+        window_days=_pair(entry.get("window_days")),
+        time=entry.get("time"),
+        reference=entry.get("reference"),
+        loinc=entry.get("loinc"),
+    )
+
+
+@cache
+def load_schema(name: str) -> Schema:
+    """Load a dictionary by name.
+
+    Parameters
+    ----------
+    name : str
+        A panel (``clinical``, ``pdl1``, ``tmb``, ``infiltration``, ``ctdna``, ``outcomes``) or a
+        result table (``findings``, ``attrition``, ``labels``, ``performance``, ``scores``,
+        ``attributions``).
+
+    Raises
+    ------
+    ArgumentError
+        If there is no such dictionary.
+
+    Examples
+    --------
+    >>> list(load_schema("findings").fields)
+    ['code', 'severity', 'cohort', 'panel', 'column', 'n', 'message', 'advice']
+    """
+    for folder in ("panels", "results"):
+        if (schemas_folder() / folder / f"{name}.yaml").is_file():
+            document = _document(f"{folder}/{name}")
+            return Schema(
+                name=document["name"],
+                version=document["version"],
+                title=document["title"],
+                fields={entry["name"]: _field(entry, name) for entry in document["fields"]},
+                rules=tuple(document.get("rules", ())),
+                codes=document.get("codes", {}),
+            )
+    known = sorted(path.stem for path in schemas_folder().glob("*s/*.yaml"))
+    raise ArgumentError(f"No data dictionary is named {name!r}; there are {', '.join(known)}.")
+
+
+@cache
+def _fields() -> dict[str, Field]:
+    return {
+        name: entry
+        for panel in PANELS
+        for name, entry in load_schema(panel).fields.items()
+        if name != "patient_id"
+    }
+
+
+def field_named(name: str) -> Field:
+    """Field of any panel by its canonical name.
+
+    Raises
+    ------
+    ArgumentError
+        If no panel has it.
+
+    Examples
+    --------
+    >>> field_named("pdl1_tps").panel
+    'pdl1'
+    """
+    fields = _fields()
+    if name not in fields:
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, fields, n=3)
+        hint = f"; near names are {', '.join(near)}" if near else ""
+        raise ArgumentError(f"No panel has a column named {name!r}{hint}.")
+    return fields[name]
+
+
+def panel_versions() -> dict[str, str]:
+    """Version of every panel's dictionary.
+
+    Examples
+    --------
+    >>> panel_versions()["clinical"]
+    '1.0.0'
+    """
+    return {panel: load_schema(panel).version for panel in PANELS}
+
+
+def endpoint_rules() -> dict[str, dict[str, Any]]:
+    """Endpoint rules by id, as in ``data_schemas/endpoints.yaml``.
+
+    Examples
+    --------
+    >>> endpoint_rules()["proxy_pfs6"]["months"]
+    6
+    """
+    return _document("endpoints")
+
+
+def convert(values: Values, unit: str, name: str, *, back: bool = False) -> Values:
+    """Convert values of a column from a file's unit to the canonical unit, or back.
+
+    The factor is an exact fraction, applied as one multiplication and one division, so that
+    38 g/L is 3.8 g/dL and not 3.8000000000000003.
+
+    Parameters
+    ----------
+    values : float, ndarray or Series
+        Values in ``unit`` (in the canonical unit if ``back``).
+    unit : str
+        One of the column's accepted units.
+    name : str
+        Canonical column name.
+    back : bool
+        Convert from the canonical unit to ``unit``.
+
+    Returns
+    -------
+    same type as ``values``
+
+    Raises
+    ------
+    ArgumentError
+        If the column does not accept the unit.
+
+    Examples
+    --------
+    >>> convert(38.0, "g/L", "albumin")
+    3.8
+    >>> convert(182.625, "days", "pfs")
+    6.0
+    >>> convert(6.0, "days", "pfs", back=True)
+    182.625
+    """
+    accepted = field_named(name).accepted_units
+    if unit not in accepted:
+        raise ArgumentError(
+            f"{name} cannot be read in {unit!r}; accepted units are "
+            f"{', '.join(accepted) or 'none'}."
+        )
+    factor = 1 / accepted[unit] if back else accepted[unit]
+    if factor == 1:
+        return values
+    with np.errstate(over="ignore"):
+        return cast(Values, values * float(factor.numerator) / float(factor.denominator))

@@ -1,0 +1,314 @@
+"""The model bundle on disk, and a cohort scored with it.
+
+A bundle is a folder of LightGBM text, JSON and a manifest of SHA-256 sums. Nothing in it is code
+and nothing is unpickled. Extremes of the training data are left out of it: a minimum is some
+patient's value.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import secrets
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from stratify.classifier import ResistanceClassifier
+from stratify.cohort import Cohort, features_matrix, panels_missing
+from stratify.errors import BundleError, FileError
+from stratify.reference import References
+from stratify.schema import load_schema, panel_versions
+from stratify.study import MONOTHERAPY
+from stratify.tabular import sha256_of
+from stratify.treatment import Policy, triage
+
+__all__ = ["ResistanceModel", "load"]
+
+FORMAT = "stratify-bundle"
+FORMAT_VERSION = "1.0"
+_FITTED = ("features_", "levels_", "complete_", "monotone_", "ranges_", "base_value_")
+
+
+@dataclass(frozen=True)
+class ResistanceModel:
+    """A fitted classifier with everything needed to use and to judge it.
+
+    Attributes
+    ----------
+    classifier : ResistanceClassifier
+    references : References
+        Comparators with what they learned on the same training patients.
+    card : dict
+        What the model is: study, endpoint rule, training cohorts, n, events, hashes, assays,
+        regimens, limits of the risk groups, versions.
+    policy : Policy or None
+    version : str
+        ``study-<first 8 digits of the bundle's hash>``.
+    """
+
+    classifier: ResistanceClassifier
+    references: References
+    card: Mapping[str, Any]
+    policy: Policy | None = None
+    version: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.version:
+            object.__setattr__(self, "version", _version(self.card, _sums(self._texts())))
+
+    # ------------------------------------------------------------------ scores
+
+    def score_cohort(self, cohort: Cohort | pd.DataFrame) -> pd.DataFrame:
+        """Risk, interval, group, recommendation and flags of each patient.
+
+        Parameters
+        ----------
+        cohort : Cohort or DataFrame of shape (n_patients, ...)
+            Patients with ``patient_id``, ``cohort`` and canonical columns; columns may be absent,
+            more than needed, or in any order.
+
+        Returns
+        -------
+        DataFrame of shape (n_patients, 13)
+            As in the ``scores`` dictionary, patients in the order given.
+        """
+        assays = cohort.assays if isinstance(cohort, Cohort) else {}
+        table = cohort.table if isinstance(cohort, Cohort) else cohort
+        matrix = features_matrix(table, self.classifier.features_)
+        risk, low, high = self.classifier.predict_interval(matrix)
+        risks = pd.DataFrame({"risk": risk, "risk_low": low, "risk_high": high}, index=table.index)
+        scores = pd.concat(
+            [
+                table[["patient_id", "cohort"]],
+                risks,
+                triage(risks, matrix, self.policy, mixed_regimens=self.card["mixed_regimens"]),
+            ],
+            axis=1,
+        )
+        scores["risk_group"] = self.risk_groups(risk)
+        scores["panels_missing"] = panels_missing(matrix)
+        scores["flags"] = self._flags(table, matrix, assays)
+        scores["model_version"] = self.version
+        scores["endpoint_rule"] = self.card["endpoint_rule"]
+        return scores[list(load_schema("scores").fields)]
+
+    def risk_groups(self, risk: npt.NDArray[np.float64]) -> npt.NDArray[np.object_]:
+        """Tertile of the training patients' out-of-fold risks in which each risk lies."""
+        cuts = self.card["risk_group_cuts"]
+        return np.array(["low", "intermediate", "high"], dtype=object)[
+            np.searchsorted(cuts, risk, side="right")
+        ]
+
+    def _flags(
+        self,
+        table: pd.DataFrame,
+        matrix: pd.DataFrame,
+        assays: Mapping[str, Mapping[str, str]],
+    ) -> pd.Series:
+        n = len(table)
+        everyone = np.ones(n, dtype=bool)
+        outside = np.zeros(n, dtype=bool)
+        for name, (least, most) in self.classifier.ranges_.items():
+            values = matrix[name].to_numpy(dtype=float)
+            outside |= (values < least) | (values > most)
+        other_assay = np.zeros(n, dtype=bool)
+        for name, known in self.card["assays"].items():
+            for cohort, assay in assays.get(name, {}).items():
+                if name in matrix and assay not in known:
+                    measured = (table["cohort"] == cohort).to_numpy() & matrix[name].notna()
+                    other_assay |= measured.to_numpy()
+        not_mono = (
+            (table["regimen"].notna() & ~table["regimen"].isin(MONOTHERAPY)).to_numpy()
+            if "regimen" in table
+            else np.zeros(n, dtype=bool)
+        )
+        marks = {
+            "research_use_only": everyone,
+            "mixed_regimens": everyone & bool(self.card["mixed_regimens"]),
+            "not_monotherapy": not_mono,
+            "unseen_category": self.classifier.unseen_levels(matrix),
+            "outside_training_range": outside,
+            "no_panel_measured": matrix.isna().all(axis=1).to_numpy(),
+            "assay_differs": other_assay,
+        }
+        names = np.array(list(marks), dtype=object)
+        rows = np.column_stack(list(marks.values()))
+        return pd.Series([";".join(names[row]) for row in rows], index=table.index, dtype=object)
+
+    # ------------------------------------------------------------------ bundle
+
+    def save(self, path: str | Path) -> None:
+        """Write the bundle, whole or not at all; an older one at the place is replaced.
+
+        Raises
+        ------
+        FileError
+            If the folder cannot be written, or holds something else than a bundle.
+        """
+        path = Path(path)
+        if path.exists() and not (path / "manifest.json").is_file():
+            raise FileError(f"{path} exists and is no bundle; choose another folder.")
+        texts = self._texts()
+        texts["manifest.json"] = _json(
+            {"format": FORMAT, "format_version": FORMAT_VERSION, "sha256": _sums(texts)}
+        )
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+        try:
+            (temporary / "members").mkdir(parents=True)
+            for name, text in texts.items():
+                (temporary / name).write_text(text, encoding="utf-8", newline="\n")
+            if path.exists():
+                shutil.rmtree(path)
+            temporary.replace(path)
+        except OSError as error:
+            raise FileError(f"The bundle {path} cannot be written: {error.strerror}.") from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    def _texts(self) -> dict[str, str]:
+        """Every file of the bundle but the manifest, by name."""
+        classifier = self.classifier
+        texts = {
+            f"members/{k:03d}.txt": _without_extremes(member.model_to_string())
+            for k, member in enumerate(classifier.members_)
+        }
+        texts["classifier.json"] = _json(
+            {
+                "parameters": {k: v for k, v in classifier.get_params().items() if k != "n_jobs"},
+                "classes": [int(c) for c in classifier.classes_],
+                "calibration": list(classifier.calibration_),
+                **{name: getattr(classifier, name) for name in _FITTED},
+            }
+        )
+        texts["references.json"] = _json(self.references.to_json())
+        texts["card.json"] = _json(dict(self.card))
+        if self.policy is not None:
+            texts["policy.json"] = _json(self.policy.model_dump())
+        return texts
+
+
+def load(path: str | Path) -> ResistanceModel:
+    """Load a bundle after checking every file's SHA-256.
+
+    Parameters
+    ----------
+    path : path
+        Folder written by :meth:`ResistanceModel.save`.
+
+    Raises
+    ------
+    FileError
+        If there is no such folder.
+    BundleError
+        If it is no bundle, was altered, or was made for another major version of the format or
+        of a data dictionary.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise FileError(f"There is no bundle folder {path}.")
+    manifest = _manifest(path)
+    texts = {name: (path / name).read_text(encoding="utf-8") for name in manifest["sha256"]}
+    card = json.loads(texts["card.json"])
+    _check_versions(path, card["schema_versions"])
+    fitted = json.loads(texts["classifier.json"])
+    classifier = ResistanceClassifier(**fitted["parameters"])
+    import lightgbm
+
+    classifier.members_ = [
+        lightgbm.Booster(model_str=text)
+        for name, text in sorted(texts.items())
+        if name.startswith("members/")
+    ]
+    classifier.classes_ = np.array(fitted["classes"])
+    classifier.calibration_ = (fitted["calibration"][0], fitted["calibration"][1])
+    for name in _FITTED:
+        setattr(classifier, name, fitted[name])
+    classifier.feature_names_in_ = np.array(fitted["features_"], dtype=object)
+    classifier.n_features_in_ = len(fitted["features_"])
+    policy = json.loads(texts["policy.json"]) if "policy.json" in texts else None
+    return ResistanceModel(
+        classifier=classifier,
+        references=References.from_json(json.loads(texts["references.json"])),
+        card=card,
+        policy=None if policy is None else Policy.model_validate(policy),
+        version=_version(card, manifest["sha256"]),
+    )
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest: dict[str, Any] = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+        sums, kind = manifest["sha256"], manifest["format"]
+        major = str(manifest["format_version"]).partition(".")[0]
+    except FileNotFoundError:
+        raise BundleError(f"{path} is no stratify bundle: it has no manifest.json.") from None
+    except (ValueError, KeyError, TypeError, OSError):
+        raise BundleError(
+            f"{path} is no stratify bundle: its manifest.json is unreadable."
+        ) from None
+    if kind != FORMAT:
+        raise BundleError(f"{path} is no stratify bundle: its manifest names another format.")
+    if major != FORMAT_VERSION.partition(".")[0]:
+        raise BundleError(
+            f"{path} has bundle format {manifest['format_version']}; this version of stratify "
+            f"reads {FORMAT_VERSION}. Train again or use the matching version."
+        )
+    present = {p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()}
+    present.discard("manifest.json")
+    altered = sorted(n for n in sums if n in present and sha256_of(path / n) != sums[n])
+    missing, foreign = sorted(set(sums) - present), sorted(present - set(sums))
+    faults = [
+        f"{what}: {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}"
+        for what, names in (("altered", altered), ("missing", missing), ("foreign", foreign))
+        if names
+    ]
+    if faults:
+        raise BundleError(
+            f"{path} is not as it was written ({'; '.join(faults)}). Restore the bundle from its "
+            "source, or train again."
+        )
+    return manifest
+
+
+def _check_versions(path: Path, versions: Mapping[str, str]) -> None:
+    here = panel_versions()
+    other = [
+        f"{panel} {version} (here {here.get(panel, 'absent')})"
+        for panel, version in versions.items()
+        if version.partition(".")[0] != here.get(panel, "").partition(".")[0]
+    ]
+    if other:
+        raise BundleError(
+            f"{path} was trained with data dictionaries of another major version: "
+            f"{', '.join(other)}. Train again, or use the matching version of stratify."
+        )
+
+
+def _sums(texts: Mapping[str, str]) -> dict[str, str]:
+    return {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
+
+
+def _version(card: Mapping[str, Any], sums: Mapping[str, str]) -> str:
+    return f"{card['study']}-{hashlib.sha256(_json(sums).encode()).hexdigest()[:8]}"
+
+
+def _json(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+
+
+def _without_extremes(text: str) -> str:
+    """LightGBM's model text without each feature's smallest and greatest training value."""
+    return re.sub(
+        r"^feature_infos=.*$",
+        lambda line: "feature_infos=" + " ".join(["none"] * len(line.group().split(" "))),
+        text,
+        flags=re.MULTILINE,
+    )

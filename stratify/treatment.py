@@ -1,0 +1,184 @@
+"""Monotherapy, combination or refer: triage of a prognostic risk by a stated policy.
+
+A high risk under anti-PD-(L)1 monotherapy does not show that a combination helps; the evidence
+class is C1 (prognostic). Thresholds come from the user's policy, with their source: there is no
+default. Without a policy every patient is referred.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from stratify.errors import DataError, FileError
+from stratify.schema import field_named, read_yaml
+
+__all__ = ["EVIDENCE_CLASS", "Policy", "triage"]
+
+EVIDENCE_CLASS = "C1"
+NO_POLICY = "No policy was given: the risk is stated, the decision is referred."
+MIXED = (
+    "The model was trained on mixed regimens; it states no risk under monotherapy and gives no "
+    "recommendation."
+)
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Policy(BaseModel):
+    """Thresholds of the risk and markers that must be known, with their source.
+
+    Attributes
+    ----------
+    name, version, source : str
+        The source says where the thresholds come from; it is required.
+    monotherapy_below : float
+        A risk whose whole interval lies below speaks for monotherapy.
+    combination_from : float
+        A risk whose whole interval lies at or above speaks for combination.
+    required_markers : list of str
+        Features without which the decision is referred.
+
+    Examples
+    --------
+    >>> policy = Policy(name="example", version="1", source="illustration only",
+    ...                 monotherapy_below=0.4, combination_from=0.7)
+    >>> policy.required_markers
+    []
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    version: str
+    source: Annotated[str, Field(min_length=3)]
+    monotherapy_below: Share
+    combination_from: Share
+    required_markers: list[str] = []
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Policy:
+        if self.monotherapy_below > self.combination_from:
+            raise ValueError(
+                f"monotherapy_below ({self.monotherapy_below}) must not exceed combination_from "
+                f"({self.combination_from})"
+            )
+        for name in self.required_markers:
+            if field_named(name).role != "feature":
+                raise ValueError(f"required_markers: {name} is no biomarker")
+        return self
+
+    @classmethod
+    def load(cls, source: str | Path | dict[str, Any], folder: Path | None = None) -> Policy:
+        """Read a policy from a YAML file or from plain data.
+
+        Raises
+        ------
+        FileError
+            If the file cannot be read.
+        DataError
+            If anything in it is wrong; all faults are listed.
+        """
+        where = "policy"
+        document: Any = source
+        if not isinstance(source, dict):
+            path = (folder or Path()) / source
+            where = str(path)
+            try:
+                document = read_yaml(path.read_text(encoding="utf-8"))
+            except OSError as error:
+                raise FileError(f"The policy {path} cannot be read: {error.strerror}.") from error
+        try:
+            return cls.model_validate(document)
+        except ValidationError as error:
+            faults = "; ".join(
+                f"{'.'.join(map(str, item['loc'])) or 'policy'}: "
+                + item["msg"].removeprefix("Value error, ")
+                for item in error.errors(include_url=False, include_input=False)
+            )
+            raise DataError(f"{where}: {faults}.") from None
+
+
+def triage(
+    risk: pd.DataFrame, markers: pd.DataFrame, policy: Policy | None, *, mixed_regimens: bool
+) -> pd.DataFrame:
+    """Recommendation and reason for each patient.
+
+    Parameters
+    ----------
+    risk : DataFrame of shape (n_patients, 3)
+        ``risk``, ``risk_low``, ``risk_high`` under anti-PD-(L)1 monotherapy, 0 to 1.
+    markers : DataFrame of shape (n_patients, ...)
+        Features by canonical name, missing where not measured.
+    policy : Policy or None
+        Without one, everybody is referred.
+    mixed_regimens : bool
+        Whether the model was trained on other regimens too; then there is no recommendation.
+
+    Returns
+    -------
+    DataFrame of shape (n_patients, 3)
+        ``recommendation`` (``monotherapy | combination | refer``, missing for mixed regimens),
+        ``reason``, ``evidence_class``.
+
+    Notes
+    -----
+    A missing required marker refers. An interval that crosses a threshold refers. With the same
+    interval width on the log-odds scale, a higher risk never moves combination to monotherapy.
+
+    Examples
+    --------
+    >>> risk = pd.DataFrame({"risk": [0.2, 0.8, 0.5], "risk_low": [0.1, 0.75, 0.3],
+    ...                      "risk_high": [0.3, 0.9, 0.8]})
+    >>> policy = Policy(name="example", version="1", source="illustration only",
+    ...                 monotherapy_below=0.4, combination_from=0.7)
+    >>> triage(risk, pd.DataFrame(index=risk.index), policy, mixed_regimens=False)[
+    ...     "recommendation"].tolist()
+    ['monotherapy', 'combination', 'refer']
+    """
+    index = risk.index
+    if mixed_regimens:
+        return _decisions(index, np.full(len(index), None, dtype=object), MIXED)
+    if policy is None:
+        return _decisions(index, np.full(len(index), "refer", dtype=object), NO_POLICY)
+    below, above = policy.monotherapy_below, policy.combination_from
+    missing = np.full(len(index), "", dtype=object)
+    for name in policy.required_markers:
+        absent = (
+            markers[name].isna().to_numpy() if name in markers else np.ones(len(index), dtype=bool)
+        )
+        missing[absent] = [f"{m}, {name}" if m else name for m in missing[absent]]
+    low, high = risk["risk_low"].to_numpy(), risk["risk_high"].to_numpy()
+    point = risk["risk"].to_numpy()
+    rule = f"policy {policy.name} {policy.version}"
+    lacking = missing != ""
+    mono, combination = high < below, low >= above
+    between = (point >= below) & (point < above)
+    recommendation = np.select(
+        [lacking, mono, combination], ["refer", "monotherapy", "combination"], "refer"
+    )
+    reason = np.select(
+        [mono, combination, between],
+        [
+            f"The whole interval of the risk lies below {below:g} ({rule}).",
+            f"The whole interval of the risk lies at or above {above:g} ({rule}).",
+            f"The risk lies between {below:g} and {above:g} ({rule}).",
+        ],
+        f"The interval of the risk crosses a threshold ({below:g} or {above:g}; {rule}).",
+    ).astype(object)
+    reason[lacking] = [f"Required markers are missing: {m} ({rule})." for m in missing[lacking]]
+    return _decisions(index, recommendation.astype(object), reason)
+
+
+def _decisions(index: pd.Index, recommendation: Any, reason: Any) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "recommendation": pd.Series(recommendation, index=index, dtype=object),
+            "reason": pd.Series(reason, index=index, dtype=object),
+            "evidence_class": EVIDENCE_CLASS,
+        },
+        index=index,
+    )

@@ -1,0 +1,331 @@
+"""The model and its references judged on the same patients: cross-validation, test, external.
+
+Everything learned (model, calibration, references, medians) is learned inside the fold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from stratify.calibration import calibration_curve
+from stratify.classifier import ResistanceClassifier
+from stratify.cohort import features_matrix
+from stratify.discrimination import roc_curve_table
+from stratify.performance import PERFORMANCE_COLUMNS, Prediction, decision_curve, performance_table
+from stratify.reference import REFERENCES, References
+from stratify.survival import survival_by_group
+
+__all__ = ["Assessment", "Risks", "assess", "cross_validate", "judged_risks"]
+
+Floats = npt.NDArray[np.float64]
+# Subgroups smaller than this, or with fewer in one class, are not reported.
+SMALLEST_SUBGROUP = 20
+SMALLEST_CLASS = 5
+OUTCOMES = ("pfs", "os")
+
+
+@dataclass(frozen=True)
+class Risks:
+    """Risks of the same patients by the model and the references.
+
+    Attributes
+    ----------
+    by_model : dict of str to ndarray of shape (n_patients,)
+        ``stratify`` first; higher is worse.
+    complete : dict of str to ndarray of bool of shape (n_patients,)
+        Patients with every input of a reference measured.
+    filled : bool
+        Whether LORIS may be shown for all patients, missing inputs at training medians.
+    """
+
+    by_model: dict[str, Floats]
+    complete: dict[str, npt.NDArray[np.bool_]]
+    filled: bool
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """Performance in one cohort and split.
+
+    Attributes
+    ----------
+    cohort, split : str
+    n, n_events : int
+    performance : DataFrame
+        Rows of ``performance.csv``.
+    roc, calibration, decision : DataFrame
+        Curves of probability models, tall with a column ``model``.
+    survival : dict of str to (curves, summary)
+        Kaplan–Meier by risk group for ``pfs`` and ``os`` where recorded.
+    """
+
+    cohort: str
+    split: str
+    n: int
+    n_events: int
+    performance: pd.DataFrame
+    roc: pd.DataFrame
+    calibration: pd.DataFrame
+    decision: pd.DataFrame
+    survival: dict[str, tuple[pd.DataFrame, pd.DataFrame]]
+
+
+def judged_risks(
+    classifier: ResistanceClassifier, references: References, table: pd.DataFrame
+) -> Risks:
+    """Risks by the model and by every reference that has its columns.
+
+    Parameters
+    ----------
+    classifier, references
+        Fitted on training patients.
+    table : DataFrame of shape (n_patients, ...)
+        Canonical columns.
+    """
+    matrix = features_matrix(table, classifier.features_)
+    complete = references.complete(table)
+    by_model = {"stratify": classifier.predict_proba(matrix)[:, 1]}
+    filled = references.fillable(table)
+    for name, mask in complete.items():
+        if mask.any() or (name == "loris" and filled):
+            by_model[name] = references.risk(name, table)
+    return Risks(by_model, complete, filled)
+
+
+def cross_validate(
+    classifier: ResistanceClassifier,
+    table: pd.DataFrame,
+    features: list[str],
+    *,
+    folds: int = 5,
+    seed: int = 0,
+    progress: Callable[[str], None] | None = None,
+) -> Risks:
+    """Out-of-fold risks: model, calibration and references refitted without the judged patients.
+
+    Parameters
+    ----------
+    classifier : ResistanceClassifier
+        Unfitted, or fitted (then cloned).
+    table : DataFrame of shape (n_patients, ...)
+        Training patients with ``label``, sorted by cohort and patient.
+    features : list of str
+    folds : int
+        Stratified by label; fewer where a class is smaller.
+    seed : int
+    progress : callable, optional
+        Told of each fold.
+
+    Returns
+    -------
+    Risks
+        In the order of ``table``.
+    """
+    from sklearn.base import clone
+    from sklearn.model_selection import StratifiedKFold
+
+    label = table["label"].to_numpy(dtype=float)
+    folds = max(2, min(folds, int(label.sum()), int((1 - label).sum())))
+    split = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    by_model: dict[str, Floats] = {}
+    complete: dict[str, npt.NDArray[np.bool_]] = {}
+    filled = True
+    for k, (train, test) in enumerate(split.split(table, label)):
+        if progress:
+            progress(f"cross-validation, fold {k + 1} of {folds}")
+        home, away = table.iloc[train], table.iloc[test]
+        fitted = clone(classifier).fit(features_matrix(home, features), label[train])
+        references = References.fit(home, features, label[train])
+        risks = judged_risks(fitted, references, away)
+        filled &= risks.filled
+        for name, risk in risks.by_model.items():
+            by_model.setdefault(name, np.full(len(table), np.nan))[test] = risk
+        for name, mask in risks.complete.items():
+            complete.setdefault(name, np.zeros(len(table), dtype=bool))[test] = mask
+    return Risks(by_model, complete, filled)
+
+
+def assess(
+    table: pd.DataFrame,
+    risks: Risks,
+    *,
+    cohort: str,
+    split: str,
+    thresholds: list[float],
+    groups: npt.NDArray[np.object_] | None = None,
+) -> Assessment:
+    """Judge risks against labels and survival.
+
+    Parameters
+    ----------
+    table : DataFrame of shape (n_patients, ...)
+        Evaluable patients: ``label`` and, where recorded, ``pfs, pfs_event, os, os_event``.
+    risks : Risks
+        Of the same patients in the same order.
+    cohort, split : str
+        Name the rows.
+    thresholds : list of float
+        Stated thresholds of the risk.
+    groups : ndarray of shape (n_patients,), optional
+        Risk group of each patient, for survival.
+
+    Returns
+    -------
+    Assessment
+        Row group ``all`` holds every patient and the references that cover them; LORIS takes
+        training medians for missing inputs there. Row groups ``measured=...`` hold the patients
+        with complete inputs of a reference that does not cover all.
+    """
+    label = table["label"].to_numpy(dtype=float)
+    rows = []
+    for subgroup, mask, names in _row_groups(risks, label):
+        times = _times(table[mask], "pfs")
+        rows.append(
+            performance_table(
+                label[mask],
+                {name: _prediction(name, risks.by_model[name][mask]) for name in names},
+                cohort=cohort,
+                split=split,
+                subgroup=subgroup,
+                thresholds=tuple(thresholds),
+                time=times.get("time"),
+                event=times.get("event"),
+            )
+        )
+    survival = {}
+    if groups is not None:
+        survival = _survival(table, groups)
+        rows.append(_survival_rows(survival, cohort, split))
+    everyone = next(names for subgroup, _, names in _row_groups(risks, label))
+    probabilities = {
+        name: risks.by_model[name] for name in everyone if _kind(name) == "probability"
+    }
+    both = 0 < label.sum() < len(label)
+    grid = np.round(np.arange(0.05, 0.96, 0.01), 2)
+    return Assessment(
+        cohort=cohort,
+        split=split,
+        n=len(label),
+        n_events=int(label.sum()),
+        performance=pd.concat(rows, ignore_index=True)[list(PERFORMANCE_COLUMNS)],
+        roc=_by_model({n: risks.by_model[n] for n in everyone}, lambda r: _roc(label, r))
+        if both
+        else pd.DataFrame(),
+        calibration=_by_model(probabilities, lambda r: calibration_curve(label, r)),
+        decision=decision_curve(label, probabilities, list(grid)),
+        survival=survival,
+    )
+
+
+def _by_model(risks: Mapping[str, Floats], curve: Callable[[Floats], pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat(
+        [curve(risk).assign(model=name) for name, risk in risks.items()], ignore_index=True
+    )
+
+
+def _roc(label: Floats, risk: Floats) -> pd.DataFrame:
+    curve = roc_curve_table(label, risk)
+    return pd.DataFrame(
+        {
+            "false_positive_rate": 1 - curve["specificity"],
+            "true_positive_rate": curve["sensitivity"],
+        }
+    )
+
+
+def _kind(name: str) -> str:
+    return "probability" if name == "stratify" else REFERENCES[name].kind
+
+
+def _prediction(name: str, risk: Floats) -> Prediction:
+    kind = _kind(name)
+    return Prediction(risk, probability=kind == "probability", binary=kind == "rule")
+
+
+def _row_groups(risks: Risks, label: Floats) -> list[tuple[str, npt.NDArray[np.bool_], list[str]]]:
+    everyone = np.ones(len(label), dtype=bool)
+    whole = [n for n in risks.by_model if n == "stratify" or risks.complete[n].all()]
+    if risks.filled and "loris" in risks.by_model and "loris" not in whole:
+        whole.append("loris")
+    groups = [("all", everyone, whole)]
+    # references that share their inputs share the row group
+    told: dict[tuple[str, ...], str] = {}
+    for name, mask in risks.complete.items():
+        inputs = REFERENCES[name].needs
+        if mask.all() or inputs in told or not _large_enough(label[mask]):
+            continue
+        told[inputs] = inputs[0] if len(inputs) == 1 else name
+        names = [n for n in risks.by_model if n == "stratify" or risks.complete[n][mask].all()]
+        groups.append((f"measured={told[inputs]}", mask, names))
+    return groups
+
+
+def _large_enough(label: Floats) -> bool:
+    return len(label) >= SMALLEST_SUBGROUP and SMALLEST_CLASS <= label.sum() <= (
+        len(label) - SMALLEST_CLASS
+    )
+
+
+def _times(table: pd.DataFrame, outcome: str) -> dict[str, Floats]:
+    event = f"{outcome}_event"
+    if not {outcome, event} <= set(table.columns):
+        return {}
+    if table[[outcome, event]].isna().to_numpy().any():
+        return {}
+    return {"time": table[outcome].to_numpy(float), "event": table[event].to_numpy(float)}
+
+
+def _survival(
+    table: pd.DataFrame, groups: npt.NDArray[np.object_]
+) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
+    found = {}
+    for outcome in OUTCOMES:
+        if not {outcome, f"{outcome}_event"} <= set(table.columns):
+            continue
+        known = table[[outcome, f"{outcome}_event"]].notna().all(axis=1).to_numpy()
+        here = pd.Categorical(groups[known], ["low", "intermediate", "high"], ordered=True)
+        if len(set(groups[known])) < 2:
+            continue
+        times = _times(table[known], outcome)
+        found[outcome] = survival_by_group(
+            times["time"], times["event"], pd.Series(here).cat.remove_unused_categories()
+        )
+    return found
+
+
+def _survival_rows(
+    survival: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], cohort: str, split: str
+) -> pd.DataFrame:
+    rows: list[dict[str, object]] = []
+    for outcome, (_, summary) in survival.items():
+        for k, line in enumerate(summary.to_dict("records")):
+            base = {"subgroup": f"risk_group={line['group']}", "n": line["n"]}
+            base["n_events"] = line["n_events"]
+            for name in ("median", "hazard_ratio"):
+                if name == "hazard_ratio" and k == 0:
+                    continue  # the others are against the first group, the lowest risk
+                rows.append(
+                    {
+                        **base,
+                        "metric": f"{name}_{outcome}",
+                        "value": line[name],
+                        "low": line[f"{name}_low"],
+                        "high": line[f"{name}_high"],
+                    }
+                )
+        rows.append(
+            {
+                "subgroup": "all",
+                "metric": f"log_rank_p_{outcome}",
+                "value": summary["log_rank_p"].iloc[0],
+                "n": int(summary["n"].sum()),
+                "n_events": int(summary["n_events"].sum()),
+            }
+        )
+    table = pd.DataFrame(rows, columns=list(PERFORMANCE_COLUMNS))
+    return table.assign(cohort=cohort, split=split, model="stratify", reference="")
