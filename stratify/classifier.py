@@ -1,15 +1,15 @@
 """ResistanceClassifier: calibrated risk of primary resistance from whatever panels there are.
 
-A bagged ensemble of small LightGBM models. No class weights and no resampling to balance, since
-both break calibration; monotone constraints where the dictionaries give a direction; values and
-whole panels masked at random in training, so that a missing value is never read as zero and any
-subset of panels can be scored; calibration on out-of-fold margins.
+The scikit-learn face of the anchored ensemble: columns by name, levels, calibration on out-of-fold
+margins, interval. No class weights and no resampling to balance, since both break calibration;
+monotone constraints where the dictionaries give a direction.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,17 +19,19 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from stratify.ensemble import AnchoredEnsemble, Boosting, Design
 from stratify.errors import ArgumentError
+from stratify.schema import Field, field_named
 
 if TYPE_CHECKING:
-    import lightgbm
+    pass
 
 __all__ = ["ResistanceClassifier"]
 
 Floats = npt.NDArray[np.float64]
 
-# Categories rarer than this in training are pooled by LightGBM's smoothing, not split off.
-_MIN_DATA_PER_CATEGORY = 20
+
+ANCHOR = ("tmb", "prior_systemic_therapy", "albumin", "nlr", "age", "cancer_type")
 
 
 class ResistanceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -48,6 +50,13 @@ max_bin
     masked_weight : float, default=0.5
         Weight of the copy against 1 of the patients as they are; 0 leaves the copy out, and then
         a column complete in training has to be complete at prediction.
+    anchor : sequence of str, "all" or None, default=ANCHOR
+        Features of the linear score from which the trees start; it is refitted on the training
+        patients, out of fold, so that the trees learn only what it misses. By default those of
+        the six inputs of LORIS that there are: a linear score of these has carried over to other
+        hospitals (Chang 2024, 10.1038/s43018-024-00772-7).
+    anchor_penalty : float, default=0.1
+        Inverse strength of the anchor's ridge penalty.
     panels : mapping of str to str, optional
         Panel by column, masked together; by default each column known to the dictionaries belongs
         to its panel, any other column to itself.
@@ -74,7 +83,7 @@ max_bin
         Columns in the order the members know, sorted by name.
     levels_ : dict of str to list of str
         Levels of each categorical column, in the order of their codes.
-    members_ : list of lightgbm.Booster
+    ensemble_ : AnchoredEnsemble
     calibration_ : tuple of float
         Slope and intercept from ensemble margin to log-odds.
     oof_risk_ : ndarray of shape (n_samples,)
@@ -83,9 +92,6 @@ max_bin
         one patient.
     ranges_ : dict of str to tuple of float
         Range of each number in training, rounded outwards.
-    base_value_ : float
-        Origin of attributions: mean margin of each member over the rows it learned from (its
-        bootstrap sample and the masked copy, whatever their weights), averaged over members.
 
     Notes
     -----
@@ -113,7 +119,7 @@ max_bin
         self,
         *,
         n_members: int = 20,
-        n_estimators: int = 200,
+        n_estimators: int = 100,
         learning_rate: float = 0.03,
         num_leaves: int = 4,
         min_child_samples: int = 20,
@@ -123,6 +129,8 @@ max_bin
         mask_value: float = 0.3,
         mask_panel: float = 0.2,
         masked_weight: float = 0.5,
+        anchor: str | Sequence[str] | None = ANCHOR,
+        anchor_penalty: float = 0.1,
         panels: Mapping[str, str] | None = None,
         monotone: str | Mapping[str, int] | None = "schema",
         calibration_folds: int = 5,
@@ -141,6 +149,8 @@ max_bin
         self.mask_value = mask_value
         self.mask_panel = mask_panel
         self.masked_weight = masked_weight
+        self.anchor = anchor
+        self.anchor_penalty = anchor_penalty
         self.panels = panels
         self.monotone = monotone
         self.calibration_folds = calibration_folds
@@ -219,15 +229,13 @@ max_bin
             for name, col in zip(self.features_, matrix.T, strict=True)
             if name not in self.levels_ and not np.isnan(col).all()
         }
-        self.members_ = self._members(matrix, label, weight, self.random_state)
+        self.ensemble_ = self._fit_ensemble(matrix, label, weight, self.random_state)
         margin, self.calibration_ = self._calibrate(matrix, label, weight)
         risk = np.full(len(frame), np.nan)
         risk[np.flatnonzero(used)[order]] = _expit(
             self.calibration_[0] * margin + self.calibration_[1]
         )
         self.oof_risk_ = risk
-        contributions = _mean_contributions(self.members_, matrix[:1])
-        self.base_value_ = float(contributions[0, -1])
         return self
 
     def _check_parameters(self) -> None:
@@ -274,15 +282,13 @@ max_bin
             return X.reset_index(drop=True)
         if hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
-        array, _ = validate_data(
-            self, X, y, dtype=np.float64, ensure_all_finite="allow-nan", reset=True
-        )
+        array, _ = validate_data(self, X, y, dtype=np.float64, ensure_all_finite=False, reset=True)
         if np.isinf(array).any():
             raise ArgumentError("X holds infinite values; finite numbers or NaN are expected.")
         return pd.DataFrame(array, columns=_positional(array.shape[1]))
 
     def _frame_to_predict(self, X: Any) -> pd.DataFrame:
-        check_is_fitted(self, "members_")
+        check_is_fitted(self, "ensemble_")
         if isinstance(X, pd.DataFrame) and hasattr(self, "feature_names_in_"):
             if not set(self.feature_names_in_) & set(X.columns):
                 raise ArgumentError(
@@ -291,7 +297,7 @@ max_bin
                 )
             _check_names(X.columns[X.columns.isin(self.features_)])
             return X
-        array = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False)
+        array = validate_data(self, X, dtype=np.float64, ensure_all_finite=False, reset=False)
         if np.isinf(array).any():
             raise ArgumentError("X holds infinite values; finite numbers or NaN are expected.")
         names = getattr(self, "feature_names_in_", _positional(array.shape[1]))
@@ -346,16 +352,10 @@ max_bin
         if self.monotone is None:
             return [0] * len(self.features_)
         if self.monotone == "schema":
-            from stratify.schema import field_named
-
             types = self.levels_.get("cancer_type", [])
             indication = types[0] if len(types) == 1 else None
-            directions = []
-            for name in self.features_:
-                try:
-                    directions.append(field_named(name).direction_for(indication))
-                except ArgumentError:
-                    directions.append(0)
+            known = [_known_field(name) for name in self.features_]
+            directions = [0 if f is None else f.direction_for(indication) for f in known]
         elif isinstance(self.monotone, Mapping):
             directions = [int(self.monotone.get(name, 0)) for name in self.features_]
         else:
@@ -369,78 +369,42 @@ max_bin
 
     def _panel_columns(self) -> list[npt.NDArray[np.bool_]]:
         """Columns of each panel, marked, for masking."""
-        from stratify.schema import field_named
-
         groups: dict[str, npt.NDArray[np.bool_]] = {}
         for j, name in enumerate(self.features_):
             if self.panels is not None:
                 panel = self.panels.get(name, name)
             else:
-                try:
-                    panel = field_named(name).panel
-                except ArgumentError:
-                    panel = name
+                field = _known_field(name)
+                panel = name if field is None else field.panel
             groups.setdefault(panel, np.zeros(len(self.features_), dtype=bool))[j] = True
         return list(groups.values())
 
-    def _members(
+    def _anchor_columns(self) -> list[int]:
+        """Positions of the anchor's features, none without an anchor."""
+        if self.anchor is None:
+            return []
+        if isinstance(self.anchor, str):
+            if self.anchor != "all":
+                raise ArgumentError(
+                    f"anchor is {self.anchor!r}; 'all', None or a list of features is expected."
+                )
+            return list(range(len(self.features_)))
+        return [j for j, name in enumerate(self.features_) if name in set(self.anchor)]
+
+    def _fit_ensemble(
         self, matrix: Floats, label: Floats, weight: Floats, seed: int
-    ) -> list[lightgbm.Booster]:
-        import lightgbm
-        from joblib import Parallel, delayed
-
-        parameters = {
-            "objective": "binary",
-            "learning_rate": self.learning_rate,
-            "num_leaves": self.num_leaves,
-            "min_data_in_leaf": self.min_child_samples,
-            "lambda_l2": self.reg_lambda,
-            "feature_fraction": self.feature_fraction,
-            "max_bin": self.max_bin,
-            "min_data_per_group": _MIN_DATA_PER_CATEGORY,
-            "cat_smooth": 20,
-            "cat_l2": 10,
-            "monotone_constraints": self.monotone_,
-            "deterministic": True,
-            "force_row_wise": True,
-            "num_threads": 1,
-            "verbose": -1,
-        }
-        categorical = [j for j, name in enumerate(self.features_) if name in self.levels_]
-        panels = self._panel_columns()
-        streams = np.random.default_rng(seed).spawn(self.n_members)
-
-        def one(rng: np.random.Generator) -> lightgbm.Booster:
-            rows = rng.integers(0, len(label), len(label))
-            if len(np.unique(label[rows])) < 2:  # tiny data: keep both classes
-                rows = np.arange(len(label))
-            sample, target, weights = matrix[rows], label[rows], weight[rows]
-            if self.masked_weight > 0:
-                copy = sample.copy()
-                copy[rng.random(copy.shape) < self.mask_value] = np.nan
-                for columns in panels:
-                    masked = rng.random(len(rows)) < self.mask_panel
-                    copy[masked[:, None] & columns] = np.nan
-                sample = np.vstack([sample, copy])
-                target = np.tile(target, 2)
-                weights = np.concatenate([weights, self.masked_weight * weights])
-            member_seed = int(rng.integers(2**31 - 1))
-            data = lightgbm.Dataset(
-                sample,
-                target,
-                weight=weights,
-                feature_name=[f"f{j}" for j in range(sample.shape[1])],
-                categorical_feature=categorical,
-                params={"max_bin": self.max_bin, "verbose": -1, "num_threads": 1},
-            )
-            return lightgbm.train(
-                {**parameters, "seed": member_seed}, data, num_boost_round=self.n_estimators
-            )
-
-        fitted: list[lightgbm.Booster] = Parallel(n_jobs=self.n_jobs, prefer="threads")(
-            delayed(one)(stream) for stream in streams
+    ) -> AnchoredEnsemble:
+        design = Design(
+            features=self.features_,
+            n_levels={name: len(levels) for name, levels in self.levels_.items()},
+            directions=self.monotone_,
+            panels=self._panel_columns(),
+            anchor=self._anchor_columns(),
         )
-        return fitted
+        boosting = Boosting(**{f.name: getattr(self, f.name) for f in fields(Boosting)})
+        return AnchoredEnsemble.fit(
+            matrix, label, weight, design, boosting, seed=seed, n_jobs=self.n_jobs
+        )
 
     def _calibrate(
         self, matrix: Floats, label: Floats, weight: Floats
@@ -448,17 +412,17 @@ max_bin
         """Out-of-fold margins of the training patients and the calibration fitted on them."""
         folds = min(self.calibration_folds, int(label.sum()), int((1 - label).sum()))
         if folds < 2:
-            return _mean_margin(self.members_, matrix), (1.0, 0.0)
+            return self.ensemble_.margins(matrix).mean(axis=0), (1.0, 0.0)
         from sklearn.linear_model import LogisticRegression
         from sklearn.model_selection import StratifiedKFold
 
         margin = np.empty(len(label))
         split = StratifiedKFold(folds, shuffle=True, random_state=self.random_state)
         for k, (train, test) in enumerate(split.split(matrix, label)):
-            members = self._members(
+            ensemble = self._fit_ensemble(
                 matrix[train], label[train], weight[train], self.random_state + 1 + k
             )
-            margin[test] = _mean_margin(members, matrix[test])
+            margin[test] = ensemble.margins(matrix[test]).mean(axis=0)
         platt = LogisticRegression(C=1e6).fit(margin[:, None], label, sample_weight=weight)
         slope, intercept = float(platt.coef_[0, 0]), float(platt.intercept_[0])
         if slope <= 0:  # nothing learned: the prevalence for everyone, never a reversed order
@@ -482,7 +446,7 @@ max_bin
         """
         matrix = self._matrix_to_predict(X)
         slope, intercept = self.calibration_
-        return slope * _mean_margin(self.members_, matrix) + intercept
+        return slope * self.ensemble_.margins(matrix).mean(axis=0) + intercept
 
     def predict_proba(self, X: Any) -> Floats:
         """Calibrated probability of both classes.
@@ -513,9 +477,9 @@ max_bin
 
         matrix = self._matrix_to_predict(X)
         slope, intercept = self.calibration_
-        margins = _margins(self.members_, matrix)
+        margins = self.ensemble_.margins(matrix)
         centre = slope * margins.mean(axis=0) + intercept
-        quantile = t.ppf(0.5 + self.interval_level / 2, df=len(self.members_) - 1)
+        quantile = t.ppf(0.5 + self.interval_level / 2, df=len(self.ensemble_.members) - 1)
         spread = quantile * slope * margins.std(axis=0, ddof=1)
         return _expit(centre), _expit(centre - spread), _expit(centre + spread)
 
@@ -527,13 +491,13 @@ max_bin
         shap : ndarray of shape (n_samples, n_features)
             Log-odds before calibration, columns as ``features_``.
         base_value : float
-            ``base_value_``.
+            ``ensemble_.base_value``.
         margin : ndarray of shape (n_samples,)
             ``base_value + shap.sum(axis=1)``.
         """
         matrix = self._matrix_to_predict(X)
-        values = _mean_contributions(self.members_, matrix)
-        return values[:, :-1], self.base_value_, _mean_margin(self.members_, matrix)
+        margin = self.ensemble_.margins(matrix).mean(axis=0)
+        return self.ensemble_.contributions(matrix), self.ensemble_.base_value, margin
 
     def encoded(self, X: Any) -> Floats:
         """Features as the members see them: columns as ``features_``, levels as codes."""
@@ -541,13 +505,21 @@ max_bin
 
     def unseen_levels(self, X: pd.DataFrame) -> npt.NDArray[np.bool_]:
         """Rows with a category that training never saw; it is read as missing."""
-        check_is_fitted(self, "members_")
+        check_is_fitted(self, "ensemble_")
         unseen = np.zeros(len(X), dtype=bool)
         for name, levels in self.levels_.items():
             if name in X:
                 column = X[name]
                 unseen |= (column.notna() & ~column.astype(str).isin(levels)).to_numpy()
         return unseen
+
+
+def _known_field(name: str) -> Field | None:
+    """Field of the dictionaries, None for a column outside them."""
+    try:
+        return field_named(name)
+    except ArgumentError:
+        return None
 
 
 def _positional(n: int) -> list[str]:
@@ -562,6 +534,10 @@ def _expit(x: Floats) -> Floats:
 
 
 def _labels(y: Any) -> npt.NDArray[Any]:
+    if y is None:
+        raise ArgumentError(
+            "ResistanceClassifier requires y to be passed, but the target y is None."
+        )
     target = np.asarray(y)
     if target.ndim > 2 or (target.ndim == 2 and target.shape[1] != 1):
         raise ArgumentError(f"y has shape {target.shape}; one label for each patient is expected.")
@@ -613,24 +589,6 @@ def _content_order(matrix: Floats, label: Floats, weight: Floats) -> npt.NDArray
     """Order of rows by content alone, so that the order given does not matter."""
     filled = np.nan_to_num(matrix, nan=np.inf)
     return np.lexsort([weight, label, *filled.T[::-1]])
-
-
-def _margins(members: Sequence[lightgbm.Booster], matrix: Floats) -> Floats:
-    return np.array([m.predict(matrix, raw_score=True, num_threads=1) for m in members])
-
-
-def _mean_margin(members: Sequence[lightgbm.Booster], matrix: Floats) -> Floats:
-    mean: Floats = _margins(members, matrix).mean(axis=0)
-    return mean
-
-
-def _mean_contributions(members: Sequence[lightgbm.Booster], matrix: Floats) -> Floats:
-    total = np.zeros((len(matrix), matrix.shape[1] + 1))
-    if len(matrix) == 0:  # LightGBM divides by the number of rows
-        return total
-    for member in members:
-        total += member.predict(matrix, pred_contrib=True, num_threads=1)
-    return total / len(members)
 
 
 def _rounded_out(least: float, most: float) -> tuple[float, float]:

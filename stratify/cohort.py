@@ -7,7 +7,7 @@ are told in the attrition table; the order of rows and columns in the files is i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,15 +17,28 @@ from stratify.endpoint import label_outcomes
 from stratify.errors import CohortError, DataError, FileError
 from stratify.findings import Findings
 from stratify.panel import read_panels
+from stratify.plausibility import (
+    check_assays,
+    check_dates,
+    check_features_time,
+    check_shared,
+    check_usable,
+)
 from stratify.schema import PANELS, endpoint_rules, field_named, load_schema
 from stratify.study import CohortSource, Split, Study
-from stratify.tabular import read_table, sha256_of
+from stratify.tabular import read_numbered, sha256_of
 
-__all__ = ["Cohort", "data_sha256", "features_matrix", "panels_missing", "read_cohort"]
+__all__ = [
+    "Cohort",
+    "baseline_features",
+    "data_sha256",
+    "features_matrix",
+    "panels_missing",
+    "read_cohort",
+    "require_usable",
+]
 
 KEYS = ["patient_id", "cohort"]
-# Below so many patients in the smaller class, figures say little (definitions and README).
-FEW_EVENTS = 50
 
 
 @dataclass(frozen=True)
@@ -111,7 +124,7 @@ def read_cohort(study: Study, *, outcomes: bool = True, eligible_only: bool = Tr
     unreadable = []
     for source in study.cohorts:
         try:
-            joined = _read_source(study, source, findings, files)
+            joined = _read_source(study, source, findings, files, () if outcomes else ("outcomes",))
         except FileError as error:
             unreadable.append(str(error))
             continue
@@ -124,7 +137,7 @@ def read_cohort(study: Study, *, outcomes: bool = True, eligible_only: bool = Tr
             continue
         joined.insert(1, "cohort", source.name)
         joined["split"] = source.role
-        _check_dates(joined, source.name, findings)
+        check_dates(joined, source.name, findings)
         steps = [("read", "", len(joined))]
         if eligible_only:
             joined = _eligible(joined, study, source.name, findings, steps)
@@ -137,19 +150,20 @@ def read_cohort(study: Study, *, outcomes: bool = True, eligible_only: bool = Tr
         table = _labelled(table, study, findings)
         for name, steps in attrition:
             _evaluable_steps(table[table["cohort"] == name], steps)
-    table = _split(table, study.split, findings)
-    _check_assays(assays, findings)
+        table = _split(table, study.split, findings)
+    check_assays(assays, findings)
     if study.mixed_regimens:
         findings.add(
             "mixed_regimens",
-            f"eligible_regimens: {', '.join(study.eligible_regimens)}.",
+            f"eligible_regimens names {', '.join(study.eligible_regimens)}; anti-PD-(L)1 "
+            "monotherapy alone is expected.",
             n=len(table),
         )
-    _check_features_time(study, findings)
+    check_features_time(study.features, findings)
     if outcomes:
-        _check_shared(table, findings)
+        check_shared(table, findings)
         if not findings.has_errors:
-            _check_usable(table, findings)
+            check_usable(table, findings)
     return Cohort(
         table=table,
         attrition=_attrition_table(attrition),
@@ -162,14 +176,20 @@ def read_cohort(study: Study, *, outcomes: bool = True, eligible_only: bool = Tr
 
 
 def _read_source(
-    study: Study, source: CohortSource, findings: Findings, files: dict[str, str]
+    study: Study,
+    source: CohortSource,
+    findings: Findings,
+    files: dict[str, str],
+    left_out: Collection[str],
 ) -> pd.DataFrame | None:
     joined: pd.DataFrame | None = None
     unreadable = []
     for table in source.tables:
+        if set(table.panels) <= set(left_out):
+            continue
         path = study.folder / table.file
         try:
-            raw = read_table(
+            raw = read_numbered(
                 path,
                 sheet=table.sheet,
                 delimiter=table.delimiter,
@@ -180,24 +200,41 @@ def _read_source(
             unreadable.append(str(error))
             continue
         files[table.file] = sha256_of(path)
-        for panel, frame in read_panels(raw, table, source.name, findings).items():
+        panels = read_panels(raw, table, source.name, findings, left_out=left_out)
+        for i, frame in enumerate(panels.values()):
             if joined is None:
                 joined = frame
                 continue
-            strangers = ~frame["patient_id"].isin(joined["patient_id"])
-            if strangers.any():
-                findings.add(
-                    "unmatched_patient",
-                    f"{table.file}: {int(strangers.sum())} of {len(frame)} patients are not in "
-                    "the cohort's first table.",
-                    cohort=source.name,
-                    panel=panel,
-                    n=int(strangers.sum()),
-                )
+            if i == 0:  # all panels of a file have the same patients
+                _check_matched(frame, joined, table.file, source, findings)
             joined = joined.merge(frame, on="patient_id", how="left")
     if unreadable:
         raise FileError("\n".join(unreadable))
     return joined
+
+
+def _check_matched(
+    frame: pd.DataFrame, joined: pd.DataFrame, file: str, source: CohortSource, findings: Findings
+) -> None:
+    """Tell of patients who are not in the cohort's first table."""
+    ids, known = frame["patient_id"], joined["patient_id"]
+    strangers = ids[~ids.isin(known)]
+    if strangers.empty:
+        return
+    nearly = strangers.map(_loose).isin(known.map(_loose)).sum()
+    hint = f"; {nearly} would be but for leading zeros or case" if nearly else ""
+    findings.add(
+        "no_patient_matched" if len(strangers) == len(ids) else "unmatched_patient",
+        f"{file}: {len(strangers)} of {len(ids)} patients are not in the cohort's first table"
+        f"{hint}.",
+        cohort=source.name,
+        column="patient_id",
+        n=len(strangers),
+    )
+
+
+def _loose(identifier: str) -> str:
+    return identifier.lower().lstrip("0")
 
 
 def _stacked(tables: list[pd.DataFrame]) -> pd.DataFrame:
@@ -207,19 +244,12 @@ def _stacked(tables: list[pd.DataFrame]) -> pd.DataFrame:
     # all-missing columns are typed first, so that stacking does not guess
     filled = [
         table.reindex(columns=columns).astype(
-            {c: _dtype(c) for c in columns if c not in table.columns}
+            {c: field_named(c).dtype for c in columns if c not in table.columns}
         )
         for table in tables
     ]
     table = pd.concat(filled, ignore_index=True)
     return table.sort_values(["cohort", "patient_id"], kind="stable", ignore_index=True)
-
-
-def _dtype(name: str) -> str:
-    field = field_named(name)
-    if field.type == "date":
-        return "datetime64[s]"
-    return "object" if field.categorical else "float64"
 
 
 def _eligible(
@@ -250,7 +280,8 @@ def _eligible(
     if unresolved:
         findings.add(
             "regimen_unresolved",
-            "patients with one ICI whose class is not recorded.",
+            f"{unresolved} of {int(eligible.sum())} patients had one ICI whose class is not "
+            "recorded.",
             cohort=cohort,
             panel="clinical",
             column="regimen",
@@ -292,7 +323,7 @@ def _labelled(table: pd.DataFrame, study: Study, findings: Findings) -> pd.DataF
         if lost:
             findings.add(
                 "endpoint_not_evaluable",
-                f"{lost} of {len(rows)} patients by {study.endpoint}.",
+                f"{lost} of {len(rows)} patients have no label by {study.endpoint}.",
                 cohort=str(cohort),
                 panel="outcomes",
                 n=lost,
@@ -321,136 +352,44 @@ def _split(table: pd.DataFrame, split: Split, findings: Findings) -> pd.DataFram
     if split.by == "random":
         rows = np.flatnonzero(train)  # the table is sorted, so files' row order is irrelevant
         picked = np.random.default_rng(split.seed).permutation(rows)
-        test = table.index.isin(picked[: round(len(rows) * (split.test_fraction or 0))])
+        test = pd.Series(table.index.isin(picked[: round(len(rows) * (split.test_fraction or 0))]))
     else:
         name = "site" if split.by == "site" else "start_year"
-        if name not in table or table.loc[train, name].isna().any():
+        empty = table.loc[train, name].isna() if name in table else train[train]
+        if empty.any():
             findings.add(
                 "missing_column",
-                f"the split by {split.by} needs {name} for every training patient.",
+                f"the split by {split.by} needs {name} for every training patient; "
+                f"{int(empty.sum())} of {int(train.sum())} have none.",
                 panel="clinical",
                 column=name,
-                n=int(table.loc[train, name].isna().sum()) if name in table else 1,
+                n=int(empty.sum()),
             )
             return table
-        in_test = (
-            table[name].isin(split.test)
-            if split.by == "site"
-            else table[name] >= (split.test_from or 0)
+        if split.by == "site":
+            test = train & table[name].isin(split.test)
+        else:
+            test = train & (table[name] >= (split.test_from or 0))
+    _check_sides(table, test, split, findings)
+    return table.assign(split=table["split"].mask(test, "test"))
+
+
+def _check_sides(table: pd.DataFrame, test: pd.Series, split: Split, findings: Findings) -> None:
+    train = table["split"] == "train"
+    if not train.any():
+        return
+    nowhere = [site for site in split.test if not (table.loc[train, "site"] == site).any()]
+    what = f"{int(test.sum())} of {int(train.sum())} training patients become test patients"
+    if nowhere:
+        what += f", none of them at {', '.join(nowhere)}"
+    if nowhere or not test.any() or test[train].all():
+        findings.add(
+            "empty_split",
+            f"by the split by {split.by}, {what}.",
+            panel="clinical" if split.by in ("site", "year") else "",
+            column={"site": "site", "year": "start_year"}.get(split.by, ""),
+            n=int(test.sum()),
         )
-        test = (train & in_test).to_numpy()
-    return table.assign(split=np.where(test, "test", table["split"]))
-
-
-def _check_dates(joined: pd.DataFrame, cohort: str, findings: Findings) -> None:
-    """Sample dates against the first dose: later is leakage, much earlier is stale."""
-    if "first_dose_date" not in joined:
-        return
-    for name in joined.columns:
-        if name in KEYS or (window := field_named(name).window_days) is None:
-            continue
-        days = (joined[name] - joined["first_dose_date"]).dt.days
-        field = field_named(name)
-        for code, wrong, text in (
-            ("post_baseline_value", days > window[1], "after the first dose"),
-            (
-                "date_outside_window",
-                days < window[0],
-                f"more than {-window[0]:g} days before the first dose",
-            ),
-        ):
-            if wrong.any():
-                findings.add(
-                    code,
-                    f"{int(wrong.sum())} of {int(days.notna().sum())} samples were taken {text}.",
-                    cohort=cohort,
-                    panel=field.panel,
-                    column=name,
-                    n=int(wrong.sum()),
-                )
-
-
-def _check_features_time(study: Study, findings: Findings) -> None:
-    for name in study.features or []:
-        field = field_named(name)
-        if field.available_at != "baseline":
-            findings.add(
-                "post_baseline_value",
-                f"{name} is known at {field.available_at}, after the first dose.",
-                panel=field.panel,
-                column=name,
-                n=1,
-            )
-
-
-def _check_assays(assays: Mapping[str, Mapping[str, str]], findings: Findings) -> None:
-    for name, by_cohort in sorted(assays.items()):
-        if len(set(by_cohort.values())) > 1:
-            listed = ", ".join(f"{cohort}: {assay}" for cohort, assay in by_cohort.items())
-            findings.add(
-                "assay_differs",
-                f"{name} by cohort: {listed}.",
-                panel=field_named(name).panel,
-                column=name,
-                n=len(set(by_cohort.values())),
-            )
-
-
-def _check_shared(table: pd.DataFrame, findings: Findings) -> None:
-    """Count patients on two sides of a split, found by quasi-identifiers."""
-    if table.empty:
-        return
-    train = table[table["split"] == "train"]
-    quasi = [
-        c
-        for c in table.columns
-        if c not in (*KEYS, "label") and pd.api.types.is_float_dtype(table[c])
-    ]
-    for cohort, other in table[table["split"] != "train"].groupby("cohort", sort=True):
-        for home, rows in train.groupby("cohort", sort=True):
-            telling = [c for c in quasi if min(rows[c].nunique(), other[c].nunique()) > 20]
-            if len(telling) < 3:
-                continue
-            left = rows[telling].dropna().round(6)
-            right = other[telling].dropna().round(6)
-            n = len(right.merge(left.drop_duplicates(), on=telling))
-            if n:
-                findings.add(
-                    "patients_shared",
-                    f"{n} patients have the same {', '.join(telling)} as a training patient of "
-                    f"{home}.",
-                    cohort=str(cohort),
-                    n=n,
-                )
-
-
-def _check_usable(table: pd.DataFrame, findings: Findings) -> None:
-    groups = [("", table[table["split"] == "train"])] + [
-        (str(c), rows) for c, rows in table[table["split"] != "train"].groupby("cohort", sort=True)
-    ]
-    for cohort, rows in groups:
-        label = rows["label"].dropna()
-        if label.empty:
-            continue
-        what = cohort or "training data"
-        smaller = int(min((label == 0).sum(), (label == 1).sum()))
-        if smaller == 0:
-            findings.add(
-                "single_class_outcome",
-                f"{what}: all {len(label)} evaluable patients have the label {label.iloc[0]:g}.",
-                cohort=cohort,
-                panel="outcomes",
-                n=len(label),
-            )
-        elif smaller < FEW_EVENTS:
-            findings.add(
-                "too_few_events",
-                f"{what}: {smaller} patients in the smaller class of {len(label)}; at least "
-                f"{FEW_EVENTS} are expected.",
-                cohort=cohort,
-                panel="outcomes",
-                n=smaller,
-            )
 
 
 def require_usable(cohort: Cohort, what: str) -> None:
@@ -501,22 +440,25 @@ def features_matrix(table: pd.DataFrame, features: list[str]) -> pd.DataFrame:
        albumin cancer_type
     0      3.9         NaN
     """
-    matrix = {}
-    for name in features:
-        field = field_named(name)
-        if field.role != "feature" or field.available_at != "baseline":
-            raise DataError(
-                f"{name} ({field.role}, known at {field.available_at}) cannot enter a baseline "
-                "model; remove it from `features`."
-            )
-        if name in table:
-            matrix[name] = table[name].astype("object" if field.categorical else "float64")
-        else:
-            empty = np.full(len(table), np.nan)
-            matrix[name] = pd.Series(
-                empty, index=table.index, dtype="object" if field.categorical else "float64"
-            )
-    return pd.DataFrame(matrix, index=table.index)
+    fields = {name: field_named(name) for name in features}
+    wrong = [
+        f"{name} ({field.role}, known at {field.available_at})"
+        for name, field in fields.items()
+        if field.role != "feature" or field.available_at != "baseline"
+    ]
+    if wrong:
+        raise DataError(
+            f"{', '.join(wrong)} cannot enter a baseline model; remove "
+            f"{'them' if len(wrong) > 1 else 'it'} from `features`."
+        )
+    empty = pd.Series(np.nan, index=table.index)
+    return pd.DataFrame(
+        {
+            name: table.get(name, empty).astype("object" if field.categorical else "float64")
+            for name, field in fields.items()
+        },
+        index=table.index,
+    )
 
 
 def baseline_features(cohort: Cohort, requested: list[str] | None) -> list[str]:

@@ -1,18 +1,22 @@
 """A panel read at the door: from a file's cells to canonical columns, with every finding.
 
-Each column goes the same way: text -> number, date, level or yes/no -> scale and unit -> checked
+Each column goes the same way: cell -> number, date, level or yes/no -> scale and unit -> checked
 against the dictionary. What cannot be read becomes missing and a finding; nothing is lost in
 silence, and the input is not modified.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Collection, Mapping
+from decimal import Decimal
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from stratify.findings import Findings, lines_text, shared_levels
+from stratify.findings import Findings, lines_text, listed, shared_levels
 from stratify.plausibility import (
     SCALES,
     Place,
@@ -29,27 +33,37 @@ from stratify.study import ColumnSource, TableSource
 __all__ = ["read_panels"]
 
 MISSING = frozenset(
-    {"", ".", "-", "na", "n/a", "nan", "null", "none", "<na>", "not done", "not available"}
+    {"", ".", "-", "na", "n/a", "#n/a", "nan", "nat", "null", "none", "<na>"}
+    | {"not done", "not available"}
 )
-_NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
-_DECIMAL_COMMA = r"[+-]?(?:\d{1,3}(?:\.\d{3})+|\d+),\d+(?:[eE][+-]?\d+)?"
+# Names of columns listed in one message.
+MOST_NAMES = 20
+_Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 def read_panels(
-    raw: pd.DataFrame, table: TableSource, cohort: str, findings: Findings
+    raw: pd.DataFrame,
+    table: TableSource,
+    cohort: str,
+    findings: Findings,
+    *,
+    left_out: Collection[str] = (),
 ) -> dict[str, pd.DataFrame]:
     """Read the panels of one file.
 
     Parameters
     ----------
     raw : DataFrame
-        The file as read by :func:`stratify.tabular.read_table`.
+        The file as read by :func:`stratify.tabular.read_numbered`; findings name the rows by its
+        index.
     table : TableSource
         How columns map, from the study file.
     cohort : str
         Name of the cohort, for findings.
     findings : Findings
         Collector; every fault of every column is added.
+    left_out : collection of str
+        Panels that are not to be read.
 
     Returns
     -------
@@ -61,28 +75,33 @@ def read_panels(
     mapped = {table.patient_id}
     for columns in table.panels.values():
         mapped.update(c.column for c in columns.values() if c.column is not None)
-    unknown = [column for column in raw.columns if column not in mapped]
-    if unknown:
-        findings.add(
-            "unknown_column",
-            f"{table.file}: columns not mapped: {', '.join(unknown)}.",
-            cohort=cohort,
-            n=len(unknown),
-        )
     if table.patient_id not in raw.columns:
+        # other names are not told: in a file without header they are a patient's values
         findings.add(
             "missing_column",
-            f"{table.file}: no column {table.patient_id!r} for patient_id; the file has "
-            f"{', '.join(raw.columns)}.",
+            f"{table.file}: no column {table.patient_id!r} for patient_id"
+            f"{_near(table.patient_id, raw)}.",
             cohort=cohort,
             column="patient_id",
             n=1,
         )
         return {}
-    identifiers = _cells(raw[table.patient_id], MISSING)
+    unknown = [str(column) for column in raw.columns if column not in mapped]
+    if unknown:
+        rest = len(unknown) - MOST_NAMES
+        findings.add(
+            "unknown_column",
+            f"{table.file}: columns not mapped: {', '.join(unknown[:MOST_NAMES])}"
+            f"{f' and {rest} more' if rest > 0 else ''}.",
+            cohort=cohort,
+            n=len(unknown),
+        )
+    identifiers = _texts(raw[table.patient_id], MISSING)
     keep = _identifiable(identifiers, table, cohort, findings)
     panels = {}
     for panel, columns in table.panels.items():
+        if panel in left_out:
+            continue
         schema = load_schema(panel)
         read = {
             name: _column(raw, source, table, schema.fields[name], cohort, findings)
@@ -91,7 +110,7 @@ def read_panels(
         frame = pd.DataFrame({"patient_id": identifiers.astype(object), **read})
         check_possible(frame, schema, columns, table.file, cohort, findings)
         check_rules(frame, schema, columns, table.file, cohort, findings)
-        check_events(frame, schema, cohort, findings)
+        check_events(frame, schema, table.file, cohort, findings)
         if (
             panel not in ("clinical", "outcomes")
             and read
@@ -108,9 +127,14 @@ def read_panels(
     return panels
 
 
+def _near(name: str, raw: pd.DataFrame) -> str:
+    near = get_close_matches(name, map(str, raw.columns), n=3, cutoff=0.5)
+    return f"; near names are {', '.join(near)}" if near else ""
+
+
 def _identifiable(
     identifiers: pd.Series, table: TableSource, cohort: str, findings: Findings
-) -> np.ndarray[Any, np.dtype[np.bool_]]:
+) -> _Flags:
     absent = identifiers.isna()
     repeated = identifiers.duplicated(keep=False) & ~absent
     for code, wrong, text in (
@@ -118,7 +142,7 @@ def _identifiable(
         ("duplicate_patient", repeated, "identifiers that stand more than once"),
     ):
         if wrong.any():
-            where = lines_text(np.flatnonzero(wrong.to_numpy()))
+            where = lines_text(wrong.index[wrong], str(wrong.index.name or "row"))
             findings.add(
                 code,
                 f"{table.file}, {where}: {text} in column {table.patient_id!r}; one row a "
@@ -130,28 +154,24 @@ def _identifiable(
     return (~absent & ~identifiers.duplicated(keep="first")).to_numpy()
 
 
-def _cells(cells: pd.Series, missing: frozenset[str]) -> pd.Series:
-    """Cells as stripped text, whole numbers without a decimal point, missing as NaN."""
-    if pd.api.types.is_datetime64_any_dtype(cells):
-        text = cells.dt.strftime("%Y-%m-%d").astype(object)
-    elif pd.api.types.is_bool_dtype(cells):
-        text = cells.astype(object).map(lambda cell: str(cell).lower(), na_action="ignore")
-    else:
-        text = cells.astype(object).map(_cell_text, na_action="ignore")
-    text = text.where(text.notna(), np.nan)
-    lowered = text.str.lower() if text.notna().any() else text
-    cleaned: pd.Series = text.where(~lowered.isin(missing), np.nan)
-    return cleaned
+def _texts(cells: pd.Series, missing: Collection[str], meant: Collection[str] = ()) -> pd.Series:
+    """Cells as text, missing as NaN; texts that are ``meant`` are not missing."""
+    texts = [
+        "" if absent else _cell_text(cell) for cell, absent in zip(cells, cells.isna(), strict=True)
+    ]
+    kept = [text if text in meant or text.lower() not in missing else np.nan for text in texts]
+    return pd.Series(kept, index=cells.index, dtype=object)
 
 
 def _cell_text(cell: object) -> str:
-    if isinstance(cell, bool):
+    """One cell as text: spaces single, whole numbers without a point, dates as ISO 8601."""
+    if isinstance(cell, (bool, np.bool_)):
         return str(cell).lower()
     if isinstance(cell, float) and cell.is_integer() and abs(cell) < 1e15:
         return str(int(cell))
     if hasattr(cell, "isoformat"):  # dates in Excel cells
         return str(cell.isoformat())[:10]
-    text = str(cell).strip()
+    text = " ".join(str(cell).split())  # no-break spaces are spaces
     whole, point, zeros = text.partition(".")  # "1.0" of a spreadsheet is the level "1"
     return whole if point and not zeros.strip("0") and whole.lstrip("+-").isdigit() else text
 
@@ -168,81 +188,176 @@ def _column(
     if field.assay == "required" and source.assay is None:
         place.add("assay_absent", f"{table.file}: no assay is stated for {field.name}.", len(raw))
     if source.column is not None and source.column not in raw.columns:
-        from difflib import get_close_matches
-
-        near = get_close_matches(source.column, raw.columns, n=3, cutoff=0.5)
-        hint = f"; near names are {', '.join(near)}" if near else ""
         place.add(
             "missing_column",
-            f"{table.file}: no column {source.column!r} for {field.name}{hint}.",
+            f"{table.file}: no column {source.column!r} for {field.name}"
+            f"{_near(source.column, raw)}.",
             1,
         )
-        return pd.Series(np.nan, index=raw.index, dtype=float)
+        return pd.Series(np.nan, index=raw.index, dtype=field.dtype)
+    coding = _coding(source, place)
+    stated = {_cell_text(text).lower() for text in (*table.missing, *source.missing)}
     if source.column is None:
         cells = pd.Series(source.value, index=raw.index, dtype=object)
     else:
         cells = raw[source.column]
-    missing = MISSING | {text.lower() for text in (*table.missing, *source.missing)}
+        numbers = pd.api.types.is_numeric_dtype(cells) and not pd.api.types.is_bool_dtype(cells)
+        if field.numeric and numbers and not coding and not stated:  # quick for Parquet
+            values = cells.astype(float)
+            infinite = np.isinf(values.to_numpy())
+            _tell_unread(pd.Series(pd.NA, raw.index, "string"), infinite, ".", place)
+            return _measured(values.mask(infinite), source, place)
+        cells = cells.astype(object)
+    text = _texts(cells, MISSING | stated, {*coding, *field.enum})
+    unused = [key for key in coding if not (text == key).any()]
+    if unused and text.notna().any():
+        place.add(
+            "coding_unused",
+            f"{place.file}: {field.name} holds no {' and no '.join(map(repr, unused))}, which its "
+            "coding names.",
+            len(unused),
+        )
     if field.numeric:
-        if source.coding is None and pd.api.types.is_numeric_dtype(cells):
-            values = cells.astype(float).replace([np.inf, -np.inf], np.nan)
-        else:
-            values = _numbers(_coded(_cells(cells, missing), source), table.decimal, place)
-        return _measured(values, source, place)
-    text = _cells(cells, missing)
+        return _measured(_numbers(cells, text, coding, source, table, place), source, place)
     if field.type == "date":
-        return _dates(text, source, place)
+        return _dates(cells, text, source, place)
     if field.type == "boolean":
-        return _yes_no(text, source, place)
-    return _levels(text, source, place) if field.enum else text.astype(object)
+        return _yes_no(text, coding, place)
+    if not field.enum:
+        return text.astype(object)
+    return _recoded(text, coding, {level.lower(): level for level in field.enum}, place)
 
 
-def _coded(text: pd.Series, source: ColumnSource) -> pd.Series:
-    """Texts that the coding names replaced by their numbers; the rest as it was."""
-    if source.coding is None:
-        return text
-    coding = source.coding
-    return text.map(
-        lambda cell: (
-            (np.nan if coding[cell] is None else str(coding[cell])) if cell in coding else cell
-        ),
-        na_action="ignore",
+def _coding(source: ColumnSource, place: Place) -> dict[str, Any]:
+    """Coding with its texts as cells are read; what leads nowhere leads to missing."""
+    field = place.field
+    if field.numeric:
+        expected = "numbers or null are expected"
+    elif field.type == "boolean":
+        expected = "true, false or null is expected"
+    else:
+        expected = f"levels are {', '.join(field.enum)}"
+
+    def fits(level: object) -> bool:
+        if level is None:
+            return True
+        if field.numeric:
+            return isinstance(level, (int, float)) and not isinstance(level, bool)
+        return isinstance(level, bool) if field.type == "boolean" else level in field.enum
+
+    coding = {_cell_text(key): level for key, level in (source.coding or {}).items()}
+    wrong = [level for level in coding.values() if not fits(level)]
+    if wrong:
+        place.add(
+            "unknown_category",
+            f"{place.file}: the coding of {field.name} leads to {', '.join(map(repr, wrong))}; "
+            f"{expected}.",
+            len(wrong),
+        )
+    return {key: level if fits(level) else None for key, level in coding.items()}
+
+
+def _numbers(
+    cells: pd.Series,
+    text: pd.Series,
+    coding: Mapping[str, Any],
+    source: ColumnSource,
+    table: TableSource,
+    place: Place,
+) -> pd.Series:
+    """Numbers of cells: as coded, as typed by Excel or Parquet, or as written."""
+    read = _reader(table.decimal, table.thousands, percent=source.unit == "percent")
+    values = np.full(len(cells), np.nan)
+    unread = np.full(len(cells), np.nan, dtype=object)
+    for i, (cell, written) in enumerate(zip(cells, text, strict=True)):
+        if not isinstance(written, str):
+            continue
+        if written in coding:
+            values[i] = np.nan if coding[written] is None else coding[written]
+        elif _is_number(cell):
+            values[i] = float(cell)
+        elif (number := read(written)) is None:
+            unread[i] = written
+        else:
+            values[i] = number
+    _tell_unread(pd.Series(unread, cells.index, "string"), np.isinf(values), table.decimal, place)
+    return pd.Series(np.where(np.isinf(values), np.nan, values), index=cells.index)
+
+
+def _reader(decimal: str, thousands: str | None, *, percent: bool) -> Callable[[str], float | None]:
+    """Give a function from text to the number it surely is, else None."""
+    point, group = re.escape(decimal), re.escape(thousands or "")
+    number = re.compile(
+        rf"[+-]?(?:[0-9]+(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][+-]?[0-9]+)?"
+        + (rf"|[+-]?[1-9][0-9]{{0,2}}(?:{group}[0-9]{{3}})+(?:{point}[0-9]*)?" if group else "")
     )
 
+    def read(text: str) -> float | None:
+        text = text.replace("−", "-").replace("’", "'")
+        if percent:
+            text = text.removesuffix("%").rstrip()
+        if not number.fullmatch(text):
+            return None
+        return float(text.replace(thousands or " ", "").replace(",", "."))
 
-def _numbers(text: pd.Series, decimal: str, place: Place) -> pd.Series:
-    given = text.notna()
-    if not given.any():
-        return pd.Series(np.nan, index=text.index, dtype=float)
-    strings = text.astype("string")
-    if decimal == ",":
-        grouped = strings.str.fullmatch(r"[+-]?\d{1,3}(?:\.\d{3})+(?:,\d*)?").fillna(False)
-        strings = strings.where(~grouped, strings.str.replace(".", "", regex=False))
-        strings = strings.str.replace(",", ".", regex=False)
-    fits = strings.str.fullmatch(_NUMBER).fillna(False).astype(bool)
-    values = pd.to_numeric(strings.where(fits), errors="coerce").astype(float)
-    wrong = given & ~(fits & np.isfinite(values.fillna(np.inf)))
-    comma = wrong & strings.str.fullmatch(_DECIMAL_COMMA).fillna(False).astype(bool)
-    if comma.any():
+    return read
+
+
+def _is_number(cell: object) -> bool:
+    return isinstance(cell, (int, float, np.number, Decimal)) and not isinstance(cell, bool)
+
+
+def _matches(text: pd.Series, pattern: str) -> pd.Series:
+    return text.str.fullmatch(pattern).fillna(False).astype(bool)
+
+
+def _tell_unread(unread: pd.Series, infinite: _Flags, decimal: str, place: Place) -> None:
+    """Say what stands where a number is expected; ambiguous numbers are never guessed."""
+    if not (unread.notna().any() or infinite.any()):
+        return
+    point, other = re.escape(decimal), "," if decimal == "." else r"\."
+    foreign = _matches(
+        unread,
+        rf"[+-]?(?:[0-9]{{1,3}}(?:{point}[0-9]{{3}})+|[0-9]*){other}[0-9]+(?:[eE][+-]?[0-9]+)?",
+    )
+    grouped = _matches(unread, r"[+-]?[1-9][0-9]{0,2}(?:[ ,.'][0-9]{3})+(?:[.,][0-9]*)?")
+    if (foreign & ~grouped).any():  # beside 3,9 the number 3,125 has three decimals
+        grouped &= ~foreign
+    else:
+        foreign &= ~grouped
+    censored = _matches(unread, r"[<>≤≥].*")
+    percent = _matches(unread, r"[^<>≤≥].*%")
+    words = unread.notna() & ~(foreign | grouped | censored | percent)
+    if decimal == "." and foreign.any():
         place.add(
             "decimal_comma",
-            f"{place.at(comma)}: decimal commas in a column of numbers.",
-            int(comma.sum()),
+            f"{place.at(foreign)}: decimal commas in a column of numbers.",
+            int(foreign.sum()),
         )
-    other = wrong & ~comma
-    if other.any():
-        signs = strings[other].str.match(r"^\s*[<>≤≥]").fillna(False)
-        what = (
-            "values such as '<1' or '>=50' (censored)"
-            if signs.all()
-            else f"{shared_levels(list(strings[other]))}"
+        foreign = foreign & False
+    if grouped.any():
+        place.add(
+            "grouped_digits",
+            f"{place.at(grouped)}: digits in groups of three, or three decimals behind another "
+            f"sign than {decimal!r}.",
+            int(grouped.sum()),
         )
+    kinds = (
+        (censored, "censored value such as '<1'", "censored values such as '<1'"),
+        (percent, "value with a percent sign", "values with percent signs"),
+        (foreign, "number with a decimal point", "numbers with decimal points"),
+        (infinite, "infinite value", "infinite values"),
+    )
+    found = [f"{n} {one if n == 1 else many}" for at, one, many in kinds if (n := int(at.sum()))]
+    if words.any():
+        found.append(shared_levels(list(unread[words])))
+    wrong = censored | percent | foreign | infinite | words
+    if found:
         place.add(
             "not_numeric",
-            f"{place.at(other)}: {what} where a number is expected.",
-            int(other.sum()),
+            f"{place.at(wrong)}: {listed(found)} where a number is expected.",
+            int(wrong.sum()),
         )
-    return pd.Series(np.where(wrong, np.nan, values), index=text.index, dtype=float)
 
 
 def _measured(values: pd.Series, source: ColumnSource, place: Place) -> pd.Series:
@@ -251,36 +366,36 @@ def _measured(values: pd.Series, source: ColumnSource, place: Place) -> pd.Serie
     if source.scale != "linear":
         with np.errstate(over="ignore"):
             values = SCALES[source.scale](values)
-    unit = source.unit
+    as_given, unit, n = values, source.unit, int(values.notna().sum())
     if unit is None and len(field.accepted_units) > 1:
         place.add(
             "unit_absent",
             f"{place.file}: the unit of {field.name} is not stated; "
             f"{' or '.join(field.accepted_units)} is expected.",
-            int(values.notna().sum()),
+            n,
         )
-    elif unit is not None and unit not in field.accepted_units:
+        return values
+    if unit is not None and unit not in field.accepted_units:
         accepted = ", ".join(field.accepted_units) or "none"
         place.add(
             "unit_unknown",
             f"{place.file}: {field.name} in {unit!r}; accepted units are {accepted}.",
-            int(values.notna().sum()),
+            n,
         )
-        unit = None
-    elif unit == "mutations":
-        if source.scored_mb is None:
-            place.add(
-                "unit_absent",
-                f"{place.file}: {field.name} is a number of mutations but `scored_mb` is not "
-                "stated; the assay's scored megabases are expected.",
-                int(values.notna().sum()),
-            )
-        else:
-            values = values / source.scored_mb
-    elif unit is not None:
-        values = convert(values, unit, field.name)
-    suspected = None if source.unit_confirmed else fits_another_unit(values, unit, source, place)
-    if suspected is None:
+        return values
+    if unit == "mutations" and source.scored_mb is None:
+        place.add(
+            "unit_absent",
+            f"{place.file}: {field.name} is a number of mutations but `scored_mb` is not "
+            "stated; the assay's scored megabases are expected.",
+            n,
+        )
+        return values
+    if unit is not None:
+        values = (
+            values / source.scored_mb if source.scored_mb else convert(values, unit, field.name)
+        )
+    if source.unit_confirmed or not fits_another_unit(values, as_given, source, place):
         check_usual(values, place)
     if field.type == "integer":
         fractions = values.notna() & (values % 1 != 0)
@@ -294,93 +409,63 @@ def _measured(values: pd.Series, source: ColumnSource, place: Place) -> pd.Serie
     return check_filled_in(values, place, source)
 
 
-def _dates(text: pd.Series, source: ColumnSource, place: Place) -> pd.Series:
+def _dates(cells: pd.Series, text: pd.Series, source: ColumnSource, place: Place) -> pd.Series:
+    """Dates as typed by Excel or Parquet, or as written in the format stated."""
     form = source.date_format or "%Y-%m-%d"
-    cut = text.str.slice(0, 10) if source.date_format is None and text.notna().any() else text
-    dates = pd.to_datetime(cut, format=form, errors="coerce").astype("datetime64[s]")
+    written = text.astype("string")
+    if source.date_format is None:  # a time of the day may follow
+        written = written.mask(_matches(written, r".{10}[ T][0-9:.+Z-]+"), written.str.slice(0, 10))
+    typed = cells.map(lambda cell: hasattr(cell, "isoformat")).astype(bool)
+    dates = pd.to_datetime(written, format=form, errors="coerce").astype("datetime64[s]")
+    if typed.any():
+        iso = pd.to_datetime(written.where(typed), format="%Y-%m-%d", errors="coerce")
+        dates = dates.mask(typed, iso.astype("datetime64[s]"))
     wrong = text.notna() & dates.isna()
     if wrong.any():
-        code = "not_a_date" if wrong.sum() == text.notna().sum() else "mixed_date_formats"
-        # a format in which every other date can be read tells mixture from nonsense
         others = ("%Y-%m-%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y%m%d", "%d-%b-%Y", "%d%b%Y")
+        unread = written[wrong]
         readable = any(
-            pd.to_datetime(text[wrong], format=o, errors="coerce").notna().any() for o in others
+            pd.to_datetime(unread, format=other, errors="coerce").notna().any() for other in others
         )
-        if not readable:
-            code = "not_a_date"
+        mixed = readable and dates.notna().any()  # tells mixture from nonsense
+        hint = ", though a date in another" if readable else ""
+        if _matches(unread, "[1-9][0-9]{4}").all():
+            hint = ", but a number of days as Excel counts them"
         place.add(
-            code,
-            f"{place.at(wrong)}: not a date in the format {form}"
-            + (", though a date in another." if readable else "."),
+            "mixed_date_formats" if mixed else "not_a_date",
+            f"{place.at(wrong)}: not a date in the format {form}{hint}.",
             int(wrong.sum()),
         )
     return dates
 
 
-def _yes_no(text: pd.Series, source: ColumnSource, place: Place) -> pd.Series:
-    coding = source.coding
-    if coding is None:
-        given = set(text.dropna().str.lower())
-        if not given <= {"true", "false"}:
-            place.add(
-                "coding_absent",
-                f"{place.file}: {place.field.name} holds {len(given)} levels other than true and "
-                "false, and no coding is stated.",
-                int(text.notna().sum()),
-            )
-            return pd.Series(np.nan, index=text.index, dtype=float)
-        coding = {"true": True, "false": False}
-        text = text.str.lower() if text.notna().any() else text
-    wrong_targets = [v for v in coding.values() if v is not None and not isinstance(v, bool)]
-    if wrong_targets:
+def _yes_no(text: pd.Series, coding: Mapping[str, Any], place: Place) -> pd.Series:
+    others = text.dropna()[~text.dropna().str.lower().isin(["true", "false"])]
+    if not coding and len(others):
         place.add(
-            "unknown_category",
-            f"{place.file}: the coding of {place.field.name} leads to levels that are not true, "
-            "false or null.",
-            len(wrong_targets),
+            "coding_absent",
+            f"{place.file}: {place.field.name} holds {shared_levels(list(others))} beside true "
+            "and false, and no coding is stated.",
+            len(others),
         )
-    return (
-        _recoded(text, coding, place, "true or false")
-        .map({True: 1.0, False: 0.0}, na_action="ignore")
-        .astype(float)
-    )
+        return pd.Series(np.nan, index=text.index, dtype=float)
+    return _recoded(text, coding, {"true": True, "false": False}, place).astype(float)
 
 
-def _levels(text: pd.Series, source: ColumnSource, place: Place) -> pd.Series:
-    field = place.field
-    if source.value is not None and source.coding is None:
-        source = source.model_copy(update={"coding": {str(source.value): str(source.value)}})
-    coding: dict[str, Any] = {level: level for level in field.enum}
-    expected = ", ".join(field.enum)
-    if source.coding is not None:
-        targets = [v for v in source.coding.values() if v is not None and v not in field.enum]
-        if targets:
-            place.add(
-                "unknown_category",
-                f"{place.file}: the coding of {field.name} leads to "
-                f"{', '.join(map(repr, targets))}; levels are {expected}.",
-                len(targets),
-            )
-        coding |= {k: (v if v in field.enum else None) for k, v in source.coding.items()}
-        unused = [k for k in source.coding if not (text == k).any()]
-        if unused and source.column is not None:
-            place.add(
-                "coding_unused",
-                f"{place.file}: {field.name} holds none of the coded levels {', '.join(unused)}.",
-                len(unused),
-            )
-    return _recoded(text, coding, place, expected)
-
-
-def _recoded(text: pd.Series, coding: dict[str, Any], place: Place, expected: str) -> pd.Series:
-    wrong = text.notna() & ~text.isin(list(coding))
+def _recoded(
+    text: pd.Series, coding: Mapping[str, Any], canonical: Mapping[str, Any], place: Place
+) -> pd.Series:
+    """Levels as coded, else canonical levels in any case."""
+    levels = list(text.dropna().unique())
+    known = {level: canonical[level.lower()] for level in levels if level.lower() in canonical}
+    known |= {level: np.nan if goal is None else goal for level, goal in coding.items()}
+    wrong = text.notna() & ~text.isin(list(known))
     if wrong.any():
+        also = f", or by the coding {', '.join(map(repr, coding))}" if coding else ""
         place.add(
             "unknown_category",
             f"{place.at(wrong)}: {shared_levels(list(text[wrong]))} of {place.field.name} not "
-            f"known; levels are {expected}.",
+            f"known; levels are {', '.join(place.field.enum or canonical)}{also}.",
             int(wrong.sum()),
         )
-    return text.map(
-        lambda cell: np.nan if coding.get(cell) is None else coding[cell], na_action="ignore"
-    ).astype(object)
+    return text.map(known).astype(object)

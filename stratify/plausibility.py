@@ -1,11 +1,11 @@
-"""Plausibility of whole columns: another unit, filled-in values, impossible values, contradictions.
+"""Plausibility of columns and cohorts: another unit, filled-in values, contradictions, overlap.
 
 Every check reads its limits from the dictionary and says what it found without naming a value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,16 +13,21 @@ import numpy as np
 import pandas as pd
 
 from stratify.findings import Findings, lines_text
-from stratify.schema import Field, Schema, convert
+from stratify.schema import Field, Schema, field_named
 from stratify.study import ColumnSource
 
 __all__ = [
     "SCALES",
     "Place",
+    "check_assays",
+    "check_dates",
     "check_events",
+    "check_features_time",
     "check_filled_in",
     "check_possible",
     "check_rules",
+    "check_shared",
+    "check_usable",
     "check_usual",
     "fits_another_unit",
 ]
@@ -31,6 +36,14 @@ __all__ = [
 ENOUGH_VALUES = 20
 # Above this share, one value of a continuous biomarker looks filled in.
 IMPUTED_SHARE = 0.3
+# Up to this share, impossible values are faults of single cells, not of the whole column.
+FEW = 0.05
+# Below so many patients in the smaller class, figures say little (definitions and README).
+FEW_EVENTS = 50
+# Patients are compared across cohorts in columns known for at least this share of both.
+MOSTLY_KNOWN = 0.8
+# Such columns tell patients apart, and alone if they make so few pairs equal by chance.
+MANY_VALUES, FEW_CHANCE_PAIRS = 20, 0.001
 SCALES: Mapping[str, Callable[[Any], Any]] = {
     "ln": np.exp,
     "log2": np.exp2,
@@ -61,50 +74,61 @@ class Place:
 
     def at(self, wrong: pd.Series) -> str:
         """File and lines of the rows marked in ``wrong``."""
-        return f"{self.file}, {lines_text(np.flatnonzero(wrong.to_numpy()))}"
+        return f"{self.file}, {lines_text(wrong.index[wrong], str(wrong.index.name or 'row'))}"
 
 
 def fits_another_unit(
-    values: pd.Series, unit: str | None, source: ColumnSource, place: Place
-) -> str | None:
-    """Say that the values fit another unit or scale; None if they fit the stated one."""
+    values: pd.Series, as_given: pd.Series, source: ColumnSource, place: Place
+) -> bool:
+    """Say if the values fit another unit or scale than the stated one.
+
+    ``values`` are in the canonical unit, ``as_given`` in the file's.
+    """
     field = place.field
     given = values.dropna()
-    if len(given) <= ENOUGH_VALUES or (unit is None and len(field.accepted_units) > 1):
-        return None
-    stated = source.unit or field.unit
+    if len(given) <= ENOUGH_VALUES:
+        return False
     suspect = None
-    if field.unit == "percent" and unit == "percent" and 0 < given.max() <= 1:
+    largest, above = as_given.max(), int((as_given > 1).sum())
+    low_shares = field.unit == "fraction" and field.typical is not None  # such as VAF in percent
+    if source.unit == "percent" and 0 < largest <= 1 and not low_shares:
         suspect = f"fraction (no value exceeds 1 among {len(given)})"
-    elif field.unit == "fraction" and unit == "fraction" and 1 < given.max() <= 100:
-        suspect = f"percent (values exceed 1 among {len(given)})"
+    elif source.unit == "fraction" and largest <= 100 and above > FEW * len(given):
+        suspect = f"percent ({above} values exceed 1 among {len(given)})"
     elif field.typical:
         low, high = field.typical
-        median = float(given.median())
-        if not low <= median <= high or (given < 0).any():
-            raw_median = median if unit is None else convert(median, unit, field.name, back=True)
+        negative = int((given < 0).sum())
+        if negative > max(1, FEW * len(given)):
+            if source.scale == "linear" and field.minimum == 0 and field.role == "feature":
+                with np.errstate(over="ignore"):
+                    medians = {name: np.median(inverse(given)) for name, inverse in SCALES.items()}
+                fitting = [name for name, median in medians.items() if low <= median <= high]
+                if fitting:
+                    suspect = (
+                        f"its logarithm, {' or '.join(fitting)} ({negative} values of "
+                        f"{len(given)} are negative)"
+                    )
+        elif not low <= given.median() <= high:
             usual = f"the median lies outside {low:g} to {high:g} {field.unit}"
-            for other, factor in field.accepted_units.items():
-                if other not in (unit, "mutations") and (
-                    low <= raw_median * float(factor) <= high and not (given < 0).any()
-                ):
-                    suspect = f"{other} ({usual})"
-                    break
-            if suspect is None and source.scale == "linear" and (given < 0).any():
-                for scale, inverse in SCALES.items():
-                    if field.minimum == 0 and low <= float(np.median(inverse(given))) <= high:
-                        suspect = f"{scale} of {stated} (negative values)"
-                        break
-            if suspect is None and field.unit == "mut/Mb" and unit == "mut/Mb" and median > high:
+            raw = float(as_given.median())
+            fitting = [
+                unit
+                for unit, factor in field.accepted_units.items()
+                if unit not in (source.unit, "mutations") and low <= raw * float(factor) <= high
+            ]
+            if fitting:
+                suspect = f"{' or '.join(fitting)} ({usual})"
+            elif field.unit == source.unit == "mut/Mb" and given.median() > high:
                 suspect = f"mutations per exome or panel ({usual})"
     if suspect is None:
-        return None
+        return False
     place.add(
         "looks_like_another_unit",
-        f"{place.file}: {field.name} is stated in {stated or 'no unit'} but looks like {suspect}.",
+        f"{place.file}: {field.name} is stated in {source.unit or field.unit} but looks like "
+        f"{suspect}.",
         len(given),
     )
-    return suspect
+    return True
 
 
 def check_usual(values: pd.Series, place: Place) -> None:
@@ -121,7 +145,8 @@ def check_usual(values: pd.Series, place: Place) -> None:
     if unusual.any():
         place.add(
             "unusual_value",
-            f"{place.at(unusual)}: outside the usual {low:g} to {high:g} {field.unit}.",
+            f"{place.at(unusual)}: {field.name} outside the usual {low:g} to {high:g} "
+            f"{field.unit}.",
             int(unusual.sum()),
         )
 
@@ -132,24 +157,25 @@ def check_filled_in(values: pd.Series, place: Place, source: ColumnSource) -> pd
     if len(given) < ENOUGH_VALUES or place.field.role != "feature":
         return values
     counts = given.value_counts()
-    value, times = float(counts.index[0]), int(counts.iloc[0])
-    if len(counts) == 1 and source.column is not None and value not in (0.0, place.field.maximum):
+    if (
+        len(counts) == 1
+        and source.column is not None
+        and counts.index[0] not in (0.0, place.field.maximum)
+    ):
         place.add(
             "constant_column",
             f"{place.file}: one value for all {len(given)} patients; measured values differ.",
             len(given),
         )
         return pd.Series(np.nan, index=values.index, dtype=float)
-    boundary = {0.0, 1.0, float(given.min()), float(given.max()), place.field.maximum}
-    if (
-        times > IMPUTED_SHARE * len(given)
-        and len(counts) >= ENOUGH_VALUES
-        and value not in boundary
-    ):
+    # scores end at their limits in many patients; nobody ends at one value within
+    inner = counts.drop([0.0, 1.0, given.min(), given.max(), place.field.maximum], errors="ignore")
+    if len(counts) >= ENOUGH_VALUES and inner.max() > IMPUTED_SHARE * len(given):
         place.add(
             "imputed_looking",
-            f"{place.file}: one value stands in {times} of {len(given)} patients, as if filled in.",
-            times,
+            f"{place.file}: one value stands in {inner.max()} of {len(given)} patients, as if "
+            "filled in.",
+            int(inner.max()),
         )
     return values
 
@@ -197,25 +223,24 @@ def check_possible(
     except SchemaErrors as errors:
         for name, cases in errors.failure_cases.groupby("column", sort=False):
             field = schema.fields[str(name)]
-            wrong = frame.index.isin(cases["index"].dropna().astype(int))
+            wrong = frame.index.to_series().isin(cases["index"].dropna().astype(int))
             place = Place(findings, cohort, file, field)
-            negative_time = field.role == "outcome" and (frame.loc[wrong, str(name)] < 0).all()
-            low = "" if field.minimum is None else f"{field.minimum:g}"
-            high = "" if field.maximum is None else f" to {field.maximum:g}"
-            where = place.at(pd.Series(wrong))
-            if negative_time:
+            before = wrong & (frame[str(name)] < 0) & (field.role == "outcome")
+            if before.any():
                 place.add(
                     "outcome_before_first_dose",
-                    f"{where}: {field.name} is negative; time is counted from the first dose.",
-                    int(wrong.sum()),
+                    f"{place.at(before)}: {field.name} is negative; time is counted from the "
+                    "first dose.",
+                    int(before.sum()),
                 )
-            else:
+            beyond = wrong & ~before
+            if beyond.any():
+                unit = f" {field.unit}" if field.unit else ""
                 place.add(
                     "outside_limits",
-                    f"{where}: {field.name} outside the possible {low}{high} "
-                    f"{field.unit or ''}".rstrip()
-                    + ".",
-                    int(wrong.sum()),
+                    f"{place.at(beyond)}: {field.name} outside the possible {field.minimum:g} to "
+                    f"{field.maximum:g}{unit}.",
+                    int(beyond.sum()),
                 )
 
 
@@ -256,23 +281,160 @@ def check_rules(
             )
 
 
-def check_events(frame: pd.DataFrame, schema: Schema, cohort: str, findings: Findings) -> None:
-    """Censored patients have been followed longer than patients with events took to have them."""
+def check_events(
+    frame: pd.DataFrame, schema: Schema, file: str, cohort: str, findings: Findings
+) -> None:
+    """Events come no later than follow-up ends, and progressive disease is an event of PFS."""
     for field in schema.fields.values():
         if field.time is None or not {field.name, field.time} <= set(frame.columns):
             continue
+        place = Place(findings, cohort, file, field)
         events = frame.loc[frame[field.name] == 1, field.time].dropna()
         censored = frame.loc[frame[field.name] == 0, field.time].dropna()
-        if min(len(events), len(censored)) < 10:
-            continue
-        if events.median() > 1.5 * censored.median():
-            findings.add(
+        if min(len(events), len(censored)) >= 10 and events.median() > 1.5 * censored.median():
+            times = events.median() / max(float(censored.median()), 0.01)
+            place.add(
                 "event_coding_suspicious",
-                f"{field.name}: by median {field.time}, events come "
-                f"{events.median() / censored.median():.1f} times later than censored follow-up "
-                "ends.",
-                cohort=cohort,
+                f"{file}: by median {field.time}, events of {field.name} come {times:.1f} times "
+                "later than censored follow-up ends.",
+                len(events) + len(censored),
+            )
+    if {"pfs_event", "best_response"} <= set(frame.columns):
+        known = frame.loc[frame["best_response"] == "PD", "pfs_event"].dropna()
+        without = int((known == 0).sum())
+        if len(known) >= 10 and without > len(known) / 2:
+            Place(findings, cohort, file, schema.fields["pfs_event"]).add(
+                "event_coding_suspicious",
+                f"{file}: {without} of {len(known)} patients with progressive disease as best "
+                "response have no event of PFS.",
+                without,
+            )
+
+
+def check_dates(joined: pd.DataFrame, cohort: str, findings: Findings) -> None:
+    """Sample dates against the first dose: later is leakage, much earlier is stale."""
+    if "first_dose_date" not in joined:
+        return
+    for name in joined.columns:
+        if (
+            name in ("patient_id", "cohort", "split")
+            or (window := field_named(name).window_days) is None
+        ):
+            continue
+        days = (joined[name] - joined["first_dose_date"]).dt.days
+        field = field_named(name)
+        for code, wrong, text in (
+            ("post_baseline_value", days > window[1], "after the first dose"),
+            (
+                "date_outside_window",
+                days < window[0],
+                f"more than {-window[0]:g} days before the first dose",
+            ),
+        ):
+            if wrong.any():
+                findings.add(
+                    code,
+                    f"{int(wrong.sum())} of {int(days.notna().sum())} samples were taken {text}.",
+                    cohort=cohort,
+                    panel=field.panel,
+                    column=name,
+                    n=int(wrong.sum()),
+                )
+
+
+def check_features_time(features: Sequence[str] | None, findings: Findings) -> None:
+    """Tell of features that are known only after the first dose."""
+    for name in features or []:
+        field = field_named(name)
+        if field.available_at != "baseline":
+            findings.add(
+                "post_baseline_value",
+                f"{name} is known at {field.available_at}, after the first dose.",
                 panel=field.panel,
-                column=field.name,
-                n=len(events) + len(censored),
+                column=name,
+                n=1,
+            )
+
+
+def check_assays(assays: Mapping[str, Mapping[str, str]], findings: Findings) -> None:
+    """Tell of biomarkers measured with different assays, which must not be pooled unseen."""
+    for name, by_cohort in sorted(assays.items()):
+        if len(set(by_cohort.values())) > 1:
+            listed = ", ".join(f"{cohort}: {assay}" for cohort, assay in by_cohort.items())
+            findings.add(
+                "assay_differs",
+                f"{name} by cohort: {listed}.",
+                panel=field_named(name).panel,
+                column=name,
+                n=len(set(by_cohort.values())),
+            )
+
+
+def check_shared(table: pd.DataFrame, findings: Findings) -> None:
+    """Count patients on two sides of a split, found by quasi-identifiers."""
+    if table.empty:
+        return
+    train = table[table["split"] == "train"]
+    quasi = [c for c in table.columns if c != "label" and table[c].dtype == np.float64]
+    for cohort, other in table[table["split"] != "train"].groupby("cohort", sort=True):
+        for home, rows in train.groupby("cohort", sort=True):
+            telling = [
+                c
+                for c in quasi
+                if rows[c].nunique() > MANY_VALUES
+                and min(rows[c].notna().mean(), other[c].notna().mean()) >= MOSTLY_KNOWN
+            ]
+            if not telling:
+                continue
+            left = rows[telling].dropna().round(6).drop_duplicates()
+            right = other[telling].dropna().round(6)
+            pairs = len(left) * len(right)
+            if pairs > FEW_CHANCE_PAIRS * float(np.prod([left[c].nunique() for c in telling])):
+                continue
+            n = len(right.merge(left, on=telling))
+            if n:
+                findings.add(
+                    "patients_shared",
+                    f"{n} patients have the same {', '.join(telling)} as a training patient of "
+                    f"{home}.",
+                    cohort=str(cohort),
+                    n=n,
+                )
+
+
+def check_usable(table: pd.DataFrame, findings: Findings) -> None:
+    """Whether training data and each other cohort hold patients of both labels, and enough."""
+    groups = [("", table[table["split"] == "train"])] + [
+        (str(c), rows) for c, rows in table[table["split"] != "train"].groupby("cohort", sort=True)
+    ]
+    for cohort, rows in groups:
+        label = rows["label"].dropna()
+        what = cohort or "training data"
+        if label.empty and len(rows):
+            findings.add(
+                "no_patient_left",
+                f"{what}: none of {len(rows)} eligible patients has a label.",
+                cohort=cohort,
+                panel="outcomes",
+                n=len(rows),
+            )
+        if label.empty:
+            continue
+        smaller = int(min((label == 0).sum(), (label == 1).sum()))
+        if smaller == 0:
+            findings.add(
+                "single_class_outcome",
+                f"{what}: all {len(label)} evaluable patients have the label {label.iloc[0]:g}.",
+                cohort=cohort,
+                panel="outcomes",
+                n=len(label),
+            )
+        elif smaller < FEW_EVENTS:
+            findings.add(
+                "too_few_events",
+                f"{what}: {smaller} patients in the smaller class of {len(label)}; at least "
+                f"{FEW_EVENTS} are expected.",
+                cohort=cohort,
+                panel="outcomes",
+                n=smaller,
             )

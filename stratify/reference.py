@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from stratify.schema import Field, field_named
+from stratify.linear import LinearScore
+from stratify.schema import field_named
 
 __all__ = ["REFERENCES", "LogisticModel", "Reference", "References", "loris", "loris_nsclc"]
 
@@ -170,20 +171,17 @@ REFERENCES = {
 
 @dataclass(frozen=True)
 class LogisticModel:
-    """Plain logistic regression with stated preparation: cap, median, standardise, one-hot.
+    """Plain logistic regression on canonical columns, ridge with C = 1 as scikit-learn's default.
 
-    Numbers are capped as in the dictionaries, missing ones take the training median, levels are
-    indicator columns (unseen or missing: none), and the fit is ridge-penalised with C = 1, the
-    default of scikit-learn.
+    Attributes
+    ----------
+    levels : dict of str to list of str
+        Levels of categorical columns in the order of their codes.
+    score : LinearScore
     """
 
-    features: list[str]
-    medians: dict[str, float]
-    scales: dict[str, float]
-    means: dict[str, float]
     levels: dict[str, list[str]]
-    coefficients: list[float]
-    intercept: float
+    score: LinearScore
 
     @classmethod
     def fit(cls, table: pd.DataFrame, features: Sequence[str], label: Floats) -> LogisticModel:
@@ -197,54 +195,33 @@ class LogisticModel:
         label : ndarray of shape (n_patients,)
             1 primary resistance, 0 not.
         """
-        from sklearn.linear_model import LogisticRegression
-
-        medians, means, scales = {}, {}, {}
-        levels: dict[str, list[str]] = {}
-        for name in sorted(features):
-            field = field_named(name)
-            if field.categorical:
-                levels[name] = sorted(table[name].dropna().astype(str).unique())
-                continue
-            values = _capped(_numbers(table, name), field)
-            medians[name] = float(np.nanmedian(values)) if not np.isnan(values).all() else 0.0
-            filled = np.where(np.isnan(values), medians[name], values)
-            means[name] = float(filled.mean())
-            scales[name] = float(filled.std()) or 1.0
-        unfitted = cls(sorted(features), medians, scales, means, levels, [], 0.0)
-        fitted = LogisticRegression(C=1.0, max_iter=2000).fit(unfitted._design(table), label)
-        return cls(
-            unfitted.features,
-            medians,
-            scales,
-            means,
-            levels,
-            [float(c) for c in fitted.coef_[0]],
-            float(fitted.intercept_[0]),
-        )
-
-    def _design(self, table: pd.DataFrame) -> Floats:
-        columns: list[Floats] = []
-        for name in self.features:
-            if name in self.levels:
-                cells = table[name] if name in table else pd.Series(np.nan, index=table.index)
-                columns += [
-                    (cells == level).to_numpy(dtype=np.float64) for level in self.levels[name]
-                ]
-            else:
-                values = _capped(_numbers(table, name), field_named(name))
-                values = np.where(np.isnan(values), self.medians[name], values)
-                columns.append((values - self.means[name]) / self.scales[name])
-        return np.column_stack(columns)
+        names = sorted(features)
+        levels = {
+            name: sorted(table[name].dropna().astype(str).unique())
+            for name in names
+            if field_named(name).categorical
+        }
+        counts = {name: len(known) for name, known in levels.items()}
+        matrix = _encoded(table, names, levels)
+        return cls(levels, LinearScore.fit(matrix, names, counts, label))
 
     def risk(self, table: pd.DataFrame) -> Floats:
         """Probability of class 1, for every patient."""
-        margin = self._design(table) @ np.array(self.coefficients) + self.intercept
+        margin = self.score.margin(_encoded(table, self.score.features, self.levels))
         return np.asarray(1 / (1 + np.exp(-margin)))
 
 
-def _capped(values: Floats, field: Field) -> Floats:
-    return values if field.cap is None else np.clip(values, *field.cap)
+def _encoded(
+    table: pd.DataFrame, names: Sequence[str], levels: Mapping[str, Sequence[str]]
+) -> Floats:
+    columns = []
+    for name in names:
+        if name in levels and name in table:
+            codes = {level: float(code) for code, level in enumerate(levels[name])}
+            columns.append(table[name].map(codes).to_numpy(dtype=float))
+        else:
+            columns.append(_numbers(table, name))
+    return np.column_stack(columns)
 
 
 @dataclass(frozen=True)
@@ -351,6 +328,10 @@ class References:
         second = document["logistic_loris"]
         return cls(
             dict(document["medians"]),
-            LogisticModel(**document["logistic"]),
-            None if second is None else LogisticModel(**second),
+            _logistic(document["logistic"]),
+            None if second is None else _logistic(second),
         )
+
+
+def _logistic(document: Mapping[str, Any]) -> LogisticModel:
+    return LogisticModel(dict(document["levels"]), LinearScore.from_json(document["score"]))

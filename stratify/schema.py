@@ -205,6 +205,13 @@ class Field:
         """Whether values are levels."""
         return self.type == "string"
 
+    @property
+    def dtype(self) -> str:
+        """Type of the column in a table that was read."""
+        if self.type == "date":
+            return "datetime64[s]"
+        return "object" if self.categorical else "float64"
+
     def direction_for(self, indication: str | None = None) -> int:
         """Direction of the association with resistance, 0 where none holds.
 

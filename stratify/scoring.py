@@ -23,7 +23,9 @@ import pandas as pd
 
 from stratify.classifier import ResistanceClassifier
 from stratify.cohort import Cohort, features_matrix, panels_missing
+from stratify.ensemble import AnchoredEnsemble
 from stratify.errors import BundleError, FileError
+from stratify.linear import LinearScore
 from stratify.reference import References
 from stratify.schema import load_schema, panel_versions
 from stratify.study import MONOTHERAPY
@@ -34,7 +36,7 @@ __all__ = ["ResistanceModel", "load"]
 
 FORMAT = "stratify-bundle"
 FORMAT_VERSION = "1.0"
-_FITTED = ("features_", "levels_", "complete_", "monotone_", "ranges_", "base_value_")
+_FITTED = ("features_", "levels_", "complete_", "monotone_", "ranges_")
 
 
 @dataclass(frozen=True)
@@ -176,9 +178,10 @@ class ResistanceModel:
     def _texts(self) -> dict[str, str]:
         """Every file of the bundle but the manifest, by name."""
         classifier = self.classifier
+        ensemble = classifier.ensemble_
         texts = {
             f"members/{k:03d}.txt": _without_extremes(member.model_to_string())
-            for k, member in enumerate(classifier.members_)
+            for k, member in enumerate(ensemble.members)
         }
         texts["classifier.json"] = _json(
             {
@@ -186,6 +189,9 @@ class ResistanceModel:
                 "classes": [int(c) for c in classifier.classes_],
                 "calibration": list(classifier.calibration_),
                 **{name: getattr(classifier, name) for name in _FITTED},
+                "anchor": None if ensemble.anchor is None else ensemble.anchor.to_json(),
+                "anchor_columns": ensemble.anchor_columns,
+                "base_value": ensemble.base_value,
             }
         )
         texts["references.json"] = _json(self.references.to_json())
@@ -222,11 +228,18 @@ def load(path: str | Path) -> ResistanceModel:
     classifier = ResistanceClassifier(**fitted["parameters"])
     import lightgbm
 
-    classifier.members_ = [
+    members = [
         lightgbm.Booster(model_str=text)
         for name, text in sorted(texts.items())
         if name.startswith("members/")
     ]
+    anchor = fitted["anchor"]
+    classifier.ensemble_ = AnchoredEnsemble(
+        members=members,
+        anchor=None if anchor is None else LinearScore.from_json(anchor),
+        anchor_columns=fitted["anchor_columns"],
+        base_value=fitted["base_value"],
+    )
     classifier.classes_ = np.array(fitted["classes"])
     classifier.calibration_ = (fitted["calibration"][0], fitted["calibration"][1])
     for name in _FITTED:

@@ -43,15 +43,16 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.random import Generator, SeedSequence, default_rng
 
-from stratify.errors import ArgumentError
+from stratify.errors import ArgumentError, FileError
 
-__all__ = ["SimulatedCohort", "simulate"]
+__all__ = ["SimulatedCohort", "simulate", "write_study"]
 
 Values = np.ndarray[Any, Any]
 Columns = dict[str, Any]  # column -> values
@@ -348,3 +349,131 @@ def _open_gaps(rng: Generator, panels: dict[str, pd.DataFrame], missingness: flo
         share = (missingness * base * rng.uniform(0, 2, len(sites))).clip(0, 0.9)
         share[(luck < missingness * SITE_GAP) & (luck < luck.max()) & (base > 0)] = 1
         panels[name] = table[rng.random(len(table)) >= share[site]].reset_index(drop=True)
+
+
+# How a hospital would write the columns: new name, and what is done to the values.
+_AS_EXPORTED: dict[Any, tuple[str, Any]] = {
+    "albumin": ("ALB_g_L", lambda values: (values * 10).round(1)),
+    "hemoglobin": ("HB_g_L", lambda values: (values * 10).round(0)),
+    "sex": ("SEX", lambda values: values.map({"female": "F", "male": "M"})),
+    "pfs": ("PFS_days", lambda values: (values * 30.4375).round(0)),
+    "os": ("OS_days", lambda values: (values * 30.4375).round(0)),
+    "pfs_event": ("PFS_CNSR", lambda values: 1 - values.astype("Int64")),
+    "os_event": ("OS_CNSR", lambda values: 1 - values.astype("Int64")),
+}
+_AS_STATED: dict[str, dict[str, Any]] = {
+    "albumin": {"unit": "g/L"},
+    "hemoglobin": {"unit": "g/L"},
+    "sex": {"coding": {"F": "female", "M": "male"}},
+    "pfs": {"unit": "days"},
+    "os": {"unit": "days"},
+    "pfs_event": {"coding": {"0": True, "1": False}},
+    "os_event": {"coding": {"0": True, "1": False}},
+    "age": {"unit": "years"},
+    "neutrophils": {"unit": "10^9/L"},
+    "lymphocytes": {"unit": "10^9/L"},
+    "platelets": {"unit": "10^9/L"},
+    "sum_of_diameters": {"unit": "mm"},
+    "pdl1_tps": {"unit": "percent", "assay": "22C3"},
+    "pdl1_cps": {"assay": "22C3"},
+    "tmb": {"unit": "mut/Mb", "assay": "simulated panel"},
+    "fraction_genome_altered": {"unit": "fraction"},
+    "cd8_density": {"unit": "cells/mm2"},
+    "ctdna_max_vaf": {"unit": "fraction", "assay": "simulated assay"},
+    "ctdna_mean_vaf": {"unit": "fraction", "assay": "simulated assay"},
+    "ctdna_mtm_per_ml": {"assay": "simulated assay"},
+    "cfdna_concentration": {"unit": "ng/mL"},
+}
+
+
+def write_study(folder: str | Path, *, n: int = 600, seed: int = 0) -> Path:
+    """Write a simulated study as hospitals export it, with its study file.
+
+    A training cohort of `n` patients and an external one of half the size, of other patients, in
+    one CSV a panel; albumin in g/L, survival in days, 1 = censored, codes in place of words. The
+    study file states all of it. The policy's thresholds are an illustration.
+
+    Parameters
+    ----------
+    folder : path
+        Made if absent.
+    n : int
+        Training patients.
+    seed : int
+
+    Returns
+    -------
+    Path
+        The study file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     study = write_study(folder, n=100)
+    ...     sorted(path.name for path in study.parent.iterdir())
+    ['external', 'study.yaml', 'train']
+    """
+    import yaml
+
+    folder = Path(folder)
+    cohorts = []
+    for name, size, cohort_seed in (("train", n, seed), ("external", n // 2, seed + 1_000_003)):
+        panels = simulate(size, seed=cohort_seed).panels
+        try:
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            for panel, table in panels.items():
+                _exported(table).to_csv(folder / name / f"{panel}.csv", index=False)
+        except OSError as error:
+            raise FileError(f"{folder / name} cannot be written: {error.strerror}.") from error
+        tables = [
+            {
+                "file": f"{name}/{panel}.csv",
+                "patient_id": "patient_id",
+                "panels": {panel: _stated(panels[panel])},
+            }
+            for panel in panels
+        ]
+        cohorts.append({"name": f"simulated_{name}", "role": name, "tables": tables})
+    study = {
+        "stratify": 1,
+        "name": "demo",
+        "title": "Simulated cohort, anti-PD-(L)1 monotherapy",
+        "description": "Simulated patients; no figure here says anything about real ones.",
+        "endpoint": "proxy_pfs6",
+        "policy": {
+            "name": "demo",
+            "version": "1",
+            "source": "illustration only, simulated patients",
+            "monotherapy_below": 0.5,
+            "combination_from": 0.75,
+            "required_markers": ["tmb"],
+        },
+        "cohorts": cohorts,
+    }
+    path = folder / "study.yaml"
+    text = yaml.safe_dump(study, sort_keys=False, allow_unicode=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _exported(table: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            _AS_EXPORTED[name][0] if name in _AS_EXPORTED else name: (
+                _AS_EXPORTED[name][1](values) if name in _AS_EXPORTED else values
+            )
+            for name, values in table.items()
+        }
+    )
+
+
+def _stated(table: pd.DataFrame) -> dict[str, Any]:
+    return {
+        str(name): {
+            "column": _AS_EXPORTED[name][0] if name in _AS_EXPORTED else str(name),
+            **_AS_STATED.get(str(name), {}),
+        }
+        for name in table.columns
+        if name != "patient_id"
+    }

@@ -1,0 +1,771 @@
+"""Each finding, from a defect planted in a clean study: the whole message, where, how many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from conftest import HospitalStudy, N
+
+from stratify.cohort import baseline_features
+from stratify.schema import load_schema
+
+CODES = load_schema("findings").codes
+
+
+def test_a_clean_study_has_no_findings(hospital):
+    assert hospital.findings() == []
+
+
+@dataclass(frozen=True)
+class Case:
+    """A defect and what must be said of it; ``also`` are codes that follow from it."""
+
+    code: str
+    plant: Callable[[HospitalStudy], Any]
+    message: str
+    n: int
+    column: str = ""
+    panel: str = ""
+    cohort: str = "home"
+    also: tuple[str, ...] = ()
+    name: str = ""
+
+
+def _scaled(factor: float, decimals: int = 2) -> Callable[[str], str]:
+    return lambda cell: f"{float(cell) * factor:.{decimals}f}"
+
+
+def _log2(cell: str) -> str:
+    import math
+
+    return f"{math.log2(float(cell)):.3f}"
+
+
+def _fill_in(h: HospitalStudy) -> None:
+    h.plant("clinical", "BMI", dict.fromkeys(range(2, 82), "24.7"))
+
+
+def _swap(file: str, a: str, b: str) -> Callable[[HospitalStudy], None]:
+    def plant(h: HospitalStudy) -> None:
+        h.tables[file] = h.tables[file].rename(columns={a: b, b: a})
+
+    return plant
+
+
+def _shared_patients(h: HospitalStudy) -> None:
+    h.add_cohort("away", "external", seed=8)
+    for file in ("clinical", "markers", "outcomes"):
+        home, away = h.tables[file], h.tables[f"away_{file}"]
+        columns = [c for c in away.columns if c != "Patient"]
+        away.loc[3:8, columns] = home.loc[40:45, columns].to_numpy()
+
+
+def _other_assay(h: HospitalStudy) -> None:
+    h.add_cohort("away", "external", seed=8)
+    h.source("away_markers")["panels"]["tmb"]["tmb"]["assay"] = "exome"
+
+
+def _empty_panel(h: HospitalStudy) -> None:
+    for column in ("CD8", "TIL", "Phenotype"):
+        h.change("markers", column, "")
+
+
+def _few_patients(h: HospitalStudy) -> None:
+    for file, table in h.tables.items():
+        h.tables[file] = table[:60]
+
+
+CASES = [
+    Case(
+        "missing_column",
+        lambda h: h.column("albumin").update(column="Albumine"),
+        "clinical.csv: no column 'Albumine' for albumin; near names are Albumin.",
+        n=1,
+        column="albumin",
+        panel="clinical",
+    ),
+    Case(
+        "missing_column",
+        lambda h: h.source("clinical").update(patient_id="MRN"),
+        "clinical.csv: no column 'MRN' for patient_id.",
+        n=1,
+        column="patient_id",
+        also=("missing_column",),
+        name="identifier",
+    ),
+    Case(
+        "missing_column",
+        lambda h: h.source("clinical")["panels"]["clinical"].pop("regimen"),
+        "regimen is not stated; map it in the clinical panel, or state one for all, for example "
+        "`regimen: {value: anti_pd1_pdl1}`.",
+        n=1,
+        column="regimen",
+        panel="clinical",
+        name="regimen",
+    ),
+    Case(
+        "missing_column",
+        lambda h: h.change("outcomes", "Progressed", ""),
+        "the endpoint proxy_pfs6 needs pfs_event, which is not mapped or holds no value.",
+        n=1,
+        column="pfs_event",
+        panel="outcomes",
+        name="endpoint",
+    ),
+    Case(
+        "missing_column",
+        lambda h: (
+            h.document.update(split={"by": "site", "test": ["West"]}),
+            h.plant("clinical", "Centre", {4: "", 9: "NA"}),
+        ),
+        "the split by site needs site for every training patient; 2 of 160 have none.",
+        n=2,
+        column="site",
+        panel="clinical",
+        cohort="",
+        name="split",
+    ),
+    Case(
+        "unknown_column",
+        lambda h: h.tables["markers"].insert(1, "KRAS", "wt"),
+        "markers.csv: columns not mapped: KRAS.",
+        n=1,
+    ),
+    Case(
+        "missing_identifier",
+        lambda h: h.plant("clinical", "Patient", {5: "", 8: "NA", 12: "-"}),
+        "clinical.csv, lines 5, 8 and 12: no identifier in column 'Patient'; one row a patient is "
+        "expected.",
+        n=3,
+        column="patient_id",
+        also=("unmatched_patient", "unmatched_patient"),
+    ),
+    Case(
+        "duplicate_patient",
+        lambda h: h.plant("outcomes", "Patient", {7: "7-020", 30: " 7-020 "}),
+        "outcomes.csv, lines 7, 21 and 30: identifiers that stand more than once in column "
+        "'Patient'; one row a patient is expected.",
+        n=3,
+        column="patient_id",
+    ),
+    Case(
+        "unmatched_patient",
+        lambda h: h.plant("outcomes", "Patient", {3: "X-1", 4: "X-2"}),
+        "outcomes.csv: 2 of 160 patients are not in the cohort's first table.",
+        n=2,
+        column="patient_id",
+    ),
+    Case(
+        "no_patient_matched",
+        lambda h: (
+            h.change("clinical", "Patient", lambda cell: cell.replace("7-0", "")),
+            h.change("markers", "Patient", lambda cell: cell.replace("7-0", "").lstrip("0")),
+            h.change("outcomes", "Patient", lambda cell: cell.replace("7-", "ID ")),
+        ),
+        "outcomes.csv: 160 of 160 patients are not in the cohort's first table.",
+        n=160,
+        column="patient_id",
+        also=("missing_column", "missing_column", "unmatched_patient"),
+    ),
+    Case(
+        "not_numeric",
+        lambda h: h.plant("clinical", "BMI", {3: "obese", 7: "26 (est.)"}),
+        "clinical.csv, lines 3 and 7: 2 rare levels where a number is expected.",
+        n=2,
+        column="bmi",
+        panel="clinical",
+        name="words",
+    ),
+    Case(
+        "not_numeric",
+        lambda h: h.plant("markers", "TPS", {3: "<1", 4: ">= 50", 9: "5-10", 10: "5-10"}),
+        "markers.csv, lines 3, 4, 9 and 10: 2 censored values such as '<1' and 1 rare level where "
+        "a number is expected.",
+        n=4,
+        column="pdl1_tps",
+        panel="pdl1",
+        name="censored",
+    ),
+    Case(
+        "not_numeric",
+        lambda h: h.plant("markers", "FGA", dict.fromkeys(range(2, 9), "12 %")),
+        "markers.csv, lines 2, 3, 4, 5, 6 and 2 more: 7 values with percent signs where a number "
+        "is expected.",
+        n=7,
+        column="fraction_genome_altered",
+        panel="tmb",
+        name="percent sign",
+    ),
+    Case(
+        "not_numeric",
+        lambda h: (
+            h.source("clinical").update(decimal=","),
+            [h.change("clinical", c, lambda v: v.replace(".", ",")) for c in ("Age", "Albumin")],
+            [h.change("clinical", c, lambda v: v.replace(".", ",")) for c in ("BMI", "NLR")],
+            h.plant("clinical", "BMI", {6: "27.5"}),
+        ),
+        "clinical.csv, line 6: 1 number with a decimal point where a number is expected.",
+        n=1,
+        column="bmi",
+        panel="clinical",
+        name="decimal point",
+    ),
+    Case(
+        "decimal_comma",
+        lambda h: h.change("clinical", "Albumin", lambda cell: cell.replace(".", ",")),
+        "clinical.csv, lines 2, 3, 4, 5, 6 and 155 more: decimal commas in a column of numbers.",
+        n=160,
+        column="albumin",
+        panel="clinical",
+    ),
+    Case(
+        "grouped_digits",
+        lambda h: h.plant("markers", "CD8", {3: "1,234", 4: "1 234.5", 5: "1\u202f234"}),
+        "markers.csv, lines 3, 4 and 5: digits in groups of three, or three decimals behind "
+        "another sign than '.'.",
+        n=3,
+        column="cd8_density",
+        panel="infiltration",
+    ),
+    Case(
+        "not_a_date",
+        lambda h: h.change("clinical", "Blood date", lambda v: "/".join(v.split("-")[::-1])),
+        "clinical.csv, lines 2, 3, 4, 5, 6 and 155 more: not a date in the format %Y-%m-%d, "
+        "though a date in another.",
+        n=160,
+        column="blood_sample_date",
+        panel="clinical",
+        name="another format",
+    ),
+    Case(
+        "not_a_date",
+        lambda h: h.plant("clinical", "Blood date", {9: "44562", 10: "44563"}),
+        "clinical.csv, lines 9 and 10: not a date in the format %Y-%m-%d, but a number of days as "
+        "Excel counts them.",
+        n=2,
+        column="blood_sample_date",
+        panel="clinical",
+        name="Excel's number of days",
+    ),
+    Case(
+        "not_a_date",
+        lambda h: h.plant("clinical", "Blood date", {9: "spring 2021"}),
+        "clinical.csv, line 9: not a date in the format %Y-%m-%d.",
+        n=1,
+        column="blood_sample_date",
+        panel="clinical",
+        name="words",
+    ),
+    Case(
+        "mixed_date_formats",
+        lambda h: h.plant("clinical", "Blood date", {9: "03.04.2021"}),
+        "clinical.csv, line 9: not a date in the format %Y-%m-%d, though a date in another.",
+        n=1,
+        column="blood_sample_date",
+        panel="clinical",
+    ),
+    Case(
+        "outside_limits",
+        lambda h: h.plant("clinical", "Albumin", {6: "390"}),
+        "clinical.csv, line 6: albumin outside the possible 0.5 to 7 g/dL.",
+        n=1,
+        column="albumin",
+        panel="clinical",
+    ),
+    Case(
+        "unusual_value",
+        lambda h: h.plant("markers", "TMB", {6: "310.5", 8: "121"}),
+        "markers.csv, lines 6 and 8: tmb outside the usual 0 to 100 mut/Mb.",
+        n=2,
+        column="tmb",
+        panel="tmb",
+    ),
+    Case(
+        "not_integer",
+        lambda h: h.plant("clinical", "ECOG", {6: "1.5"}),
+        "clinical.csv, line 6: fractions where whole numbers are expected.",
+        n=1,
+        column="ecog",
+        panel="clinical",
+    ),
+    Case(
+        "unknown_category",
+        lambda h: h.plant("clinical", "Sex", {**dict.fromkeys(range(2, 8), "W"), 9: "?"}),
+        "clinical.csv, lines 2, 3, 4, 5, 6 and 2 more: 'W' (6 rows) and 1 rarer level of sex not "
+        "known; levels are female, male, or by the coding 'F', 'M'.",
+        n=7,
+        column="sex",
+        panel="clinical",
+    ),
+    Case(
+        "unknown_category",
+        lambda h: h.column("sex")["coding"].update(F="woman"),
+        "clinical.csv: the coding of sex leads to 'woman'; levels are female, male.",
+        n=1,
+        column="sex",
+        panel="clinical",
+        name="in the coding",
+    ),
+    Case(
+        "unknown_category",
+        lambda h: h.plant("markers", "MSI", {5: "high"}),
+        "markers.csv, line 5: 1 rare level of msi_high not known; levels are true, false, or by "
+        "the coding '0', '1'.",
+        n=1,
+        column="msi_high",
+        panel="tmb",
+        name="yes or no",
+    ),
+    Case(
+        "coding_absent",
+        lambda h: (
+            h.column("msi_high").pop("coding"),
+            h.change("markers", "MSI", {"0": "false", "1": "MSI-H"}.get),
+        ),
+        "markers.csv: msi_high holds 'MSI-H' (16 rows) beside true and false, and no coding is "
+        "stated.",
+        n=16,
+        column="msi_high",
+        panel="tmb",
+    ),
+    Case(
+        "coding_unused",
+        lambda h: h.column("sex")["coding"].update({"f": "female", "w": "female"}),
+        "clinical.csv: sex holds no 'f' and no 'w', which its coding names.",
+        n=2,
+        column="sex",
+        panel="clinical",
+    ),
+    Case(
+        "unit_absent",
+        lambda h: h.column("albumin").pop("unit"),
+        "clinical.csv: the unit of albumin is not stated; g/dL or g/L is expected.",
+        n=160,
+        column="albumin",
+        panel="clinical",
+    ),
+    Case(
+        "unit_absent",
+        lambda h: h.column("tmb").update(unit="mutations"),
+        "markers.csv: tmb is a number of mutations but `scored_mb` is not stated; the assay's "
+        "scored megabases are expected.",
+        n=160,
+        column="tmb",
+        panel="tmb",
+        name="scored megabases",
+    ),
+    Case(
+        "unit_unknown",
+        lambda h: h.column("albumin").update(unit="umol/L"),
+        "clinical.csv: albumin in 'umol/L'; accepted units are g/dL, g/L.",
+        n=160,
+        column="albumin",
+        panel="clinical",
+    ),
+    Case(
+        "assay_absent",
+        lambda h: h.column("tmb").pop("assay"),
+        "markers.csv: no assay is stated for tmb.",
+        n=160,
+        column="tmb",
+        panel="tmb",
+    ),
+    Case(
+        "assay_differs",
+        _other_assay,
+        "tmb by cohort: home: panel X, away: exome.",
+        n=2,
+        column="tmb",
+        panel="tmb",
+        cohort="",
+    ),
+    Case(
+        "looks_like_another_unit",
+        lambda h: h.column("albumin").update(unit="g/dL"),
+        "clinical.csv: albumin is stated in g/dL but looks like g/L (the median lies outside 2.8 "
+        "to 4.8 g/dL).",
+        n=160,
+        column="albumin",
+        panel="clinical",
+        name="g/L for g/dL",
+    ),
+    Case(
+        "looks_like_another_unit",
+        lambda h: h.change("markers", "TPS", _scaled(0.01)),
+        "markers.csv: pdl1_tps is stated in percent but looks like fraction (no value exceeds 1 "
+        "among 160).",
+        n=160,
+        column="pdl1_tps",
+        panel="pdl1",
+        name="fraction for percent",
+    ),
+    Case(
+        "looks_like_another_unit",
+        lambda h: h.change("markers", "FGA", _scaled(100, 1)),
+        "markers.csv: fraction_genome_altered is stated in fraction but looks like percent (160 "
+        "values exceed 1 among 160).",
+        n=160,
+        column="fraction_genome_altered",
+        panel="tmb",
+        name="percent for fraction",
+    ),
+    Case(
+        "looks_like_another_unit",
+        lambda h: [h.change("outcomes", c, _scaled(30.4375, 0)) for c in ("PFS", "OS")],
+        "outcomes.csv: pfs is stated in months but looks like days (the median lies outside 1 to "
+        "36 months).",
+        n=160,
+        column="pfs",
+        panel="outcomes",
+        also=("looks_like_another_unit",),
+        name="days for months",
+    ),
+    Case(
+        "looks_like_another_unit",
+        lambda h: h.change("markers", "TMB", _scaled(34, 0)),
+        "markers.csv: tmb is stated in mut/Mb but looks like mutations per exome or panel (the "
+        "median lies outside 0.8 to 25 mut/Mb).",
+        n=160,
+        column="tmb",
+        panel="tmb",
+        name="counts for mut/Mb",
+    ),
+    Case(
+        "looks_like_another_unit",
+        lambda h: (
+            h.change("markers", "TMB", _scaled(0.3)),
+            h.change("markers", "TMB", _log2),
+        ),
+        "markers.csv: tmb is stated in mut/Mb but looks like its logarithm, ln or log2 or log10 or "
+        "log1p (30 values of 160 are negative).",
+        n=160,
+        column="tmb",
+        panel="tmb",
+        name="logarithms",
+    ),
+    Case(
+        "constant_column",
+        lambda h: h.change("clinical", "NLR", "4.17"),
+        "clinical.csv: one value for all 160 patients; measured values differ.",
+        n=160,
+        column="nlr",
+        panel="clinical",
+    ),
+    Case(
+        "imputed_looking",
+        _fill_in,
+        "clinical.csv: one value stands in 80 of 160 patients, as if filled in.",
+        n=80,
+        column="bmi",
+        panel="clinical",
+    ),
+    Case(
+        "panel_all_missing",
+        _empty_panel,
+        "markers.csv: no value in any of cd8_density, til_score, immune_phenotype.",
+        n=160,
+        panel="infiltration",
+    ),
+    Case(
+        "cps_below_tps",
+        lambda h: (
+            h.plant("markers", "TPS", {4: "100", 11: "100"})
+            or h.plant("markers", "CPS", {4: "20", 11: "0"})
+        ),
+        "markers.csv, lines 4 and 11: pdl1_cps is smaller than pdl1_tps in 2 of 160 patients.",
+        n=2,
+        column="pdl1_cps",
+        panel="pdl1",
+    ),
+    Case(
+        "pfs_longer_than_os",
+        lambda h: h.plant("outcomes", "OS", {5: "0.5"}),
+        "outcomes.csv, line 5: os is smaller than pfs in 1 of 160 patients.",
+        n=1,
+        column="os",
+        panel="outcomes",
+    ),
+    Case(
+        "pfs_os_swapped",
+        _swap("outcomes", "PFS", "OS"),
+        "outcomes.csv, lines 2, 3, 4, 5, 7 and 153 more: os is smaller than pfs in 158 of 160 "
+        "patients.",
+        n=158,
+        column="os",
+        panel="outcomes",
+    ),
+    Case(
+        "outcome_before_first_dose",
+        lambda h: h.plant("outcomes", "PFS", {5: "-0.4", 6: "-1"}),
+        "outcomes.csv, lines 5 and 6: pfs is negative; time is counted from the first dose.",
+        n=2,
+        column="pfs",
+        panel="outcomes",
+    ),
+    Case(
+        "event_coding_suspicious",
+        lambda h: h.column("pfs_event").update(coding={0: True, 1: False}),
+        "outcomes.csv: by median pfs, events of pfs_event come 2.5 times later than censored "
+        "follow-up ends.",
+        n=160,
+        column="pfs_event",
+        panel="outcomes",
+        also=("event_coding_suspicious", "single_class_outcome"),
+    ),
+    Case(
+        "event_coding_suspicious",
+        lambda h: h.column("pfs_event").update(coding={0: True, 1: False}),
+        "outcomes.csv: 53 of 53 patients with progressive disease as best response have no event "
+        "of PFS.",
+        n=53,
+        column="pfs_event",
+        panel="outcomes",
+        also=("event_coding_suspicious", "single_class_outcome"),
+        name="against the response",
+    ),
+    Case(
+        "date_outside_window",
+        lambda h: h.plant("clinical", "Blood date", {5: "2017-03-04"}),
+        "1 of 160 samples were taken more than 42 days before the first dose.",
+        n=1,
+        column="blood_sample_date",
+        panel="clinical",
+    ),
+    Case(
+        "post_baseline_value",
+        lambda h: h.plant("markers", "Biopsy", {5: "04.03.2024", 6: "05.03.2024"}),
+        "2 of 160 samples were taken after the first dose.",
+        n=2,
+        column="pdl1_sample_date",
+        panel="pdl1",
+    ),
+    Case(
+        "post_baseline_value",
+        lambda h: h.document.update(features=["albumin", "ctdna_ratio_week_6"]),
+        "ctdna_ratio_week_6 is known at week_6, after the first dose.",
+        n=1,
+        column="ctdna_ratio_week_6",
+        panel="ctdna",
+        cohort="",
+        name="a feature",
+    ),
+    Case(
+        "patients_shared",
+        _shared_patients,
+        "6 patients have the same age, bmi, albumin, nlr, pdl1_tps, pdl1_cps, tmb, "
+        "fraction_genome_altered, cd8_density, ctdna_max_vaf, pfs, os as a training patient of "
+        "home.",
+        n=6,
+        cohort="away",
+    ),
+    Case(
+        "regimen_unresolved",
+        lambda h: (
+            h.column("regimen")["coding"].update({"Drug B": "single_agent_ici"}),
+            h.plant("clinical", "Drug", {2: "Drug B", 3: "Drug B"}),
+            h.document.update(eligible_regimens=["anti_pd1_pdl1", "single_agent_ici"]),
+        ),
+        "2 of 160 patients had one ICI whose class is not recorded.",
+        n=2,
+        column="regimen",
+        panel="clinical",
+    ),
+    Case(
+        "mixed_regimens",
+        lambda h: h.document.update(eligible_regimens=["anti_pd1_pdl1", "ici_chemotherapy"]),
+        "eligible_regimens names anti_pd1_pdl1, ici_chemotherapy; anti-PD-(L)1 monotherapy alone "
+        "is expected.",
+        n=160,
+        cohort="",
+    ),
+    Case(
+        "endpoint_not_evaluable",
+        lambda h: h.plant("outcomes", "PFS", {5: "", 8: "NA"}),
+        "2 of 160 patients have no label by proxy_pfs6.",
+        n=2,
+        panel="outcomes",
+    ),
+    Case(
+        "single_class_outcome",
+        lambda h: h.change("outcomes", "PFS", "9.5") or h.change("outcomes", "OS", "30.0"),
+        "training data: all 160 evaluable patients have the label 0.",
+        n=160,
+        panel="outcomes",
+        cohort="",
+    ),
+    Case(
+        "too_few_events",
+        _few_patients,
+        "training data: 30 patients in the smaller class of 60; at least 50 are expected.",
+        n=30,
+        panel="outcomes",
+        cohort="",
+    ),
+    Case(
+        "no_patient_left",
+        lambda h: h.column("regimen")["coding"].update({"Drug A": "chemotherapy"}),
+        "none of 160 patients has an eligible regimen (anti_pd1_pdl1).",
+        n=160,
+        column="regimen",
+        panel="clinical",
+    ),
+    Case(
+        "no_patient_left",
+        lambda h: (
+            h.change("outcomes", "PFS", "0.7"),
+            h.change("outcomes", "Response", "NE"),
+            h.change("outcomes", "Progressed", "0"),
+            h.column("pfs_event").update(coding={0: False}),
+        ),
+        "training data: none of 160 eligible patients has a label.",
+        n=160,
+        panel="outcomes",
+        cohort="",
+        name="without a label",
+    ),
+    Case(
+        "empty_split",
+        lambda h: h.document.update(split={"by": "site", "test": ["West", "East"]}),
+        "by the split by site, 56 of 160 training patients become test patients, none of them at "
+        "East.",
+        n=56,
+        column="site",
+        panel="clinical",
+        cohort="",
+        name="unknown site",
+    ),
+    Case(
+        "empty_split",
+        lambda h: h.document.update(split={"by": "year", "test_from": 2030}),
+        "by the split by year, 0 of 160 training patients become test patients.",
+        n=0,
+        column="start_year",
+        panel="clinical",
+        cohort="",
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=[f"{case.code} {case.name}".strip() for case in CASES])
+def test_each_code_is_found_and_told_whole(hospital, case):
+    case.plant(hospital)
+    found = hospital.findings()
+
+    assert [
+        row for row in found if row["code"] == case.code and row["message"] == case.message
+    ] == [
+        {
+            "code": case.code,
+            "severity": CODES[case.code]["severity"],
+            "cohort": case.cohort,
+            "panel": case.panel,
+            "column": case.column,
+            "n": case.n,
+            "message": case.message,
+        }
+    ], "\n".join(row["message"] for row in found)
+    grave = sorted(row["code"] for row in found if row["severity"] != "info")
+    own = () if CODES[case.code]["severity"] == "info" else (case.code,)
+    assert grave == sorted([*own, *case.also])
+
+
+def test_a_feature_of_one_value_is_told_and_left_out(hospital):
+    hospital.change("markers", "MSI", "0")
+    cohort = hospital.read()
+
+    features = baseline_features(cohort, ["albumin", "msi_high", "pack_years"])
+
+    rows = cohort.findings.table().drop(columns="advice").tail(2).to_dict("records")
+    assert features == ["albumin"]
+    assert rows == [
+        {
+            "code": "uninformative_feature",
+            "severity": "info",
+            "cohort": "",
+            "panel": panel,
+            "column": column,
+            "n": N,
+            "message": f"{what} of 160 training patients.",
+        }
+        for column, panel, what in (
+            ("msi_high", "tmb", "one value for all"),
+            ("pack_years", "clinical", "no value for any"),
+        )
+    ]
+
+
+def test_every_code_has_its_case():
+    assert {case.code for case in CASES} | {"uninformative_feature"} == set(CODES)
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_code_says_what_it_means_and_what_to_do(code):
+    entry = CODES[code]
+    assert entry["severity"] in ("error", "warning", "info")
+    assert entry["meaning"].endswith(".")
+    assert entry["advice"].rstrip("`").endswith(".")
+
+
+def test_all_defects_are_told_in_one_pass(hospital):
+    hospital.plant("clinical", "Patient", {40: ""})
+    hospital.plant("clinical", "BMI", {3: "obese"})
+    hospital.plant("clinical", "Sex", {3: "?"})
+    hospital.plant("clinical", "ECOG", {4: "7"})
+    hospital.plant("clinical", "Blood date", {5: "2029-01-01"})
+    hospital.column("albumin").update(unit="g/dL")
+    hospital.column("nlr").update(column="Ratio")
+    hospital.column("tmb").pop("assay")
+    hospital.plant("markers", "CPS", {6: "0"})
+    hospital.plant("markers", "TPS", {6: "90"})
+    hospital.plant("outcomes", "PFS", {7: "-3"})
+    hospital.document["split"] = {"by": "year", "test_from": 2030}
+
+    assert {(row["code"], row["column"]) for row in hospital.findings("error", "warning")} == {
+        ("missing_identifier", "patient_id"),
+        ("unmatched_patient", "patient_id"),
+        ("not_numeric", "bmi"),
+        ("unknown_category", "sex"),
+        ("outside_limits", "ecog"),
+        ("post_baseline_value", "blood_sample_date"),
+        ("looks_like_another_unit", "albumin"),
+        ("missing_column", "nlr"),
+        ("assay_absent", "tmb"),
+        ("cps_below_tps", "pdl1_cps"),
+        ("outcome_before_first_dose", "pfs"),
+        ("empty_split", "start_year"),
+    }
+
+
+def test_a_few_impossible_shares_are_cells_to_mend_and_not_another_unit(hospital):
+    hospital.plant("markers", "FGA", {4: "1.2"})
+
+    assert [row["message"] for row in hospital.findings()] == [
+        "markers.csv, line 4: fraction_genome_altered outside the possible 0 to 1 fraction."
+    ]
+
+
+def test_one_negative_time_is_not_a_logarithm(hospital):
+    hospital.change("outcomes", "PFS", lambda cell: f"{float(cell) / 2.5:.2f}")
+    hospital.plant("outcomes", "PFS", {4: "-1.0"})
+
+    assert [row["code"] for row in hospital.findings("error")] == ["outcome_before_first_dose"]
+
+
+def test_a_confirmed_unit_is_believed(hospital):
+    hospital.change("markers", "TPS", lambda cell: f"{float(cell) / 100:.2f}")
+    hospital.column("pdl1_tps")["unit_confirmed"] = True
+
+    assert hospital.findings("error") == []
+
+
+def test_a_fraction_of_seven_percent_is_not_above_a_score_of_seven(hospital):
+    hospital.change("markers", "TPS", lambda cell: f"{float(cell) / 100:.2f}")
+    hospital.column("pdl1_tps")["unit"] = "fraction"
+    hospital.tables["markers"]["CPS"] = [
+        f"{round(float(cell) * 100)}" for cell in hospital.tables["markers"]["TPS"]
+    ]
+
+    assert hospital.findings() == []
