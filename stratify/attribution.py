@@ -122,7 +122,8 @@ def importance(long: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         ``feature, title, panel, mean_abs_shap`` in log-odds.
     """
-    mean = long["shap"].abs().groupby(long["feature"]).mean().sort_values(ascending=False)
+    mean = long["shap"].abs().groupby(long["feature"]).mean()
+    mean = mean.sort_values(ascending=False, kind="stable")  # ties by name
     return pd.DataFrame(
         {
             "feature": mean.index,

@@ -18,6 +18,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from stratify.ensemble import AnchoredEnsemble, Boosting, Design
 from stratify.errors import ArgumentError
@@ -402,9 +403,11 @@ max_bin
             anchor=self._anchor_columns(),
         )
         boosting = Boosting(**{f.name: getattr(self, f.name) for f in fields(Boosting)})
-        return AnchoredEnsemble.fit(
-            matrix, label, weight, design, boosting, seed=seed, n_jobs=self.n_jobs
-        )
+        # On matrices this small, threads of the linear algebra only wait for each other.
+        with threadpool_limits(limits=1, user_api="blas"):
+            return AnchoredEnsemble.fit(
+                matrix, label, weight, design, boosting, seed=seed, n_jobs=self.n_jobs
+            )
 
     def _calibrate(
         self, matrix: Floats, label: Floats, weight: Floats
@@ -446,7 +449,8 @@ max_bin
         """
         matrix = self._matrix_to_predict(X)
         slope, intercept = self.calibration_
-        return slope * self.ensemble_.margins(matrix).mean(axis=0) + intercept
+        margin: Floats = self.ensemble_.margins(matrix).mean(axis=0)
+        return slope * margin + intercept
 
     def predict_proba(self, X: Any) -> Floats:
         """Calibrated probability of both classes.

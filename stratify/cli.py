@@ -61,10 +61,30 @@ def _show(table: pd.DataFrame, title: str) -> None:
 
     shown = Table(title=title, title_justify="left", show_lines=False)
     for column in table.columns:
-        shown.add_column(str(column), overflow="fold")
+        shown.add_column(str(column), overflow="fold", no_wrap=True)
     for row in table.astype(object).itertuples(index=False):
         shown.add_row(*("" if value is None else str(value) for value in row))
-    Console(soft_wrap=False).print(shown, markup=False)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=120)  # files and pipes have no width; do not cut numbers
+    console.print(shown, markup=False)
+
+
+def _show_findings(table: pd.DataFrame) -> None:
+    """Print each finding as a block: what, where, found, advice."""
+    import shutil
+    import textwrap
+
+    width = min(shutil.get_terminal_size().columns, 110)
+    colours = {"error": typer.colors.RED, "warning": typer.colors.YELLOW}
+    for row in table.to_dict("records"):
+        place = "/".join(row[k] for k in ("cohort", "panel", "column") if row[k])
+        head = typer.style(f"{row['severity']:<8}", fg=colours.get(row["severity"]), bold=True)
+        typer.echo(f"{head} {row['code']}  {place}")
+        for text in (row["message"], f"Advice: {row['advice']}"):
+            typer.echo(
+                textwrap.fill(text, width, initial_indent=" " * 9, subsequent_indent=" " * 9)
+            )
 
 
 def _headline(results: Results) -> pd.DataFrame:
@@ -77,8 +97,8 @@ def _headline(results: Results) -> pd.DataFrame:
         & (rows["split"] != "train")
     ]
     shown = rows[["cohort", "split", "model", "n", "n_events"]].copy()
-    shown["AUROC (95 % interval)"] = [
-        f"{v:.3f} ({low:.3f}-{high:.3f})"
+    shown["AUROC, 95 % interval"] = [
+        f"{v:.3f} ({low:.3f}\u2013{high:.3f})"
         for v, low, high in rows[["value", "low", "high"]].itertuples(index=False)
     ]
     return shown
@@ -98,8 +118,10 @@ def _track(results: Results, out: Path, store: str | None, track: bool) -> None:
 
     uri = store or default_store(out)
     run = log_results(results, out, uri=uri)
-    shown = uri.split("@")[-1]
-    typer.echo(f"MLflow run {run} in {shown}. Open it with: stratify ui --store {shown}")
+    shown = uri.split("@")[-1]  # never a password
+    if uri == f"sqlite:///{out.resolve().parent / 'mlflow.db'}":
+        shown = str(out.parent)
+    typer.echo(f"MLflow run {run}. Open it with: stratify ui --store {shown}")
 
 
 @app.command()
@@ -138,8 +160,7 @@ def validate(
     table = cohort.findings.table()
     if out is not None:
         write_table(table, out)
-    if len(table):
-        _show(table.drop(columns="n"), f"Findings of {checked.name}")
+    _show_findings(table)
     _show(cohort.attrition.drop(columns="n_remaining"), "Patients after each step")
     errors = int((table["severity"] == "error").sum())
     warnings = int((table["severity"] == "warning").sum())
@@ -253,8 +274,7 @@ def main(arguments: list[str] | None = None) -> None:
         app(args=arguments, prog_name="stratify")
     except StratifyError as error:
         if isinstance(error, DataError) and error.findings is not None:
-            errors = error.findings[error.findings["severity"] == "error"]
-            _show(errors[["code", "cohort", "column", "message", "advice"]], "Errors")
+            _show_findings(error.findings[error.findings["severity"] == "error"])
         kind = "Tracking" if isinstance(error, TrackingError) else "Error"
         typer.echo(f"{kind}: {error}", err=True)
         sys.exit(error.exit_code)

@@ -139,7 +139,8 @@ class AnchoredEnsemble:
         """
         trees = [m.predict(matrix, raw_score=True, num_threads=1) for m in self.members]
         start = _start(self.anchor, matrix[:, self.anchor_columns])
-        return start + np.array(trees)
+        margins: Floats = start + np.array(trees)
+        return margins
 
     def contributions(self, matrix: Floats) -> Floats:
         """Exact SHAP values of the mean margin.

@@ -104,7 +104,8 @@ class LinearScore:
             medians[name] = float(np.median(known)) if known.size else 0.0
             values = np.where(np.isnan(values), medians[name], values)
             means[name] = float(np.average(values, weights=weight))
-            scales[name] = float(values.std()) or 1.0
+            # equal values have a standard deviation of 1e-16, not 0
+            scales[name] = float(values.std()) if np.ptp(values) > 0 else 1.0
             columns.append((values - means[name]) / scales[name])
         bounds = [
             (0.0 if d > 0 else None, 0.0 if d < 0 else None)

@@ -321,10 +321,11 @@ def _tell_unread(unread: pd.Series, infinite: _Flags, decimal: str, place: Place
         rf"[+-]?(?:[0-9]{{1,3}}(?:{point}[0-9]{{3}})+|[0-9]*){other}[0-9]+(?:[eE][+-]?[0-9]+)?",
     )
     grouped = _matches(unread, r"[+-]?[1-9][0-9]{0,2}(?:[ ,.'][0-9]{3})+(?:[.,][0-9]*)?")
-    if (foreign & ~grouped).any():  # beside 3,9 the number 3,125 has three decimals
+    ambiguous = _matches(unread, rf"[+-]?[1-9][0-9]{{0,2}}{other}[0-9]{{3}}")
+    if (foreign & ~ambiguous).any():  # beside 3,9 the number 3,125 has three decimals
         grouped &= ~foreign
     else:
-        foreign &= ~grouped
+        foreign &= ~ambiguous
     censored = _matches(unread, r"[<>≤≥].*")
     percent = _matches(unread, r"[^<>≤≥].*%")
     words = unread.notna() & ~(foreign | grouped | censored | percent)

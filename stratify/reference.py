@@ -116,6 +116,10 @@ def _numbers(table: pd.DataFrame, name: str) -> Floats:
     return table[name].to_numpy(dtype=float)
 
 
+def _below(values: Floats, cut: float) -> Floats:
+    return np.where(np.isnan(values), np.nan, values < cut)
+
+
 @dataclass(frozen=True)
 class Reference:
     """A comparator: what it needs and how its risk is read.
@@ -293,7 +297,8 @@ class References:
         Returns
         -------
         ndarray of shape (n_patients,)
-            Probability, score or 0/1 rule; higher is worse.
+            Probability, score or 0/1 rule; higher is worse. NaN where an input is missing and
+            nothing stands in for it.
         """
         if name == "logistic":
             return self.logistic.risk(table)
@@ -301,10 +306,11 @@ class References:
             assert self.logistic_loris is not None
             return self.logistic_loris.risk(table)
         if name in ("loris", "loris_nsclc"):
+            known = {column: _numbers(table, column) for column in self.medians}
             filled = table.assign(
                 **{
-                    column: table[column].fillna(median) if column in table else median
-                    for column, median in self.medians.items()
+                    column: np.where(np.isnan(values), self.medians[column], values)
+                    for column, values in known.items()
                 }
             )
             if "cancer_type" not in filled:
@@ -313,10 +319,10 @@ class References:
         if name == "tmb":
             return -_numbers(table, "tmb")
         if name == "tmb10":
-            return (_numbers(table, "tmb") < 10).astype(float)
+            return _below(_numbers(table, "tmb"), 10)
         if name == "pdl1":
             return -_numbers(table, "pdl1_tps")
-        return (_numbers(table, "pdl1_tps") < 50).astype(float)
+        return _below(_numbers(table, "pdl1_tps"), 50)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for the bundle."""

@@ -36,6 +36,7 @@ __all__ = ["ResistanceModel", "load"]
 
 FORMAT = "stratify-bundle"
 FORMAT_VERSION = "1.0"
+_PARTS = ("card.json", "classifier.json", "references.json")
 _FITTED = ("features_", "levels_", "complete_", "monotone_", "ranges_")
 
 
@@ -91,7 +92,7 @@ class ResistanceModel:
             [
                 table[["patient_id", "cohort"]],
                 risks,
-                triage(risks, matrix, self.policy, mixed_regimens=self.card["mixed_regimens"]),
+                triage(risks, table, self.policy, mixed_regimens=self.card["mixed_regimens"]),
             ],
             axis=1,
         )
@@ -156,24 +157,29 @@ class ResistanceModel:
             If the folder cannot be written, or holds something else than a bundle.
         """
         path = Path(path)
-        if path.exists() and not (path / "manifest.json").is_file():
+        if path.exists() and not _is_bundle(path):
             raise FileError(f"{path} exists and is no bundle; choose another folder.")
         texts = self._texts()
         texts["manifest.json"] = _json(
             {"format": FORMAT, "format_version": FORMAT_VERSION, "sha256": _sums(texts)}
         )
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+        older = temporary.with_suffix(".old")
         try:
             (temporary / "members").mkdir(parents=True)
             for name, text in texts.items():
                 (temporary / name).write_text(text, encoding="utf-8", newline="\n")
             if path.exists():
-                shutil.rmtree(path)
+                path.replace(older)
             temporary.replace(path)
         except OSError as error:
-            raise FileError(f"The bundle {path} cannot be written: {error.strerror}.") from error
+            if older.exists():
+                older.replace(path)
+            message = f"The bundle {path} cannot be written: {error.strerror or error}."
+            raise FileError(message) from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(older, ignore_errors=True)
 
     def _texts(self) -> dict[str, str]:
         """Every file of the bundle but the manifest, by name."""
@@ -256,10 +262,19 @@ def load(path: str | Path) -> ResistanceModel:
     )
 
 
+def _is_bundle(path: Path) -> bool:
+    """Whether a folder holds a bundle, be it altered or of another version."""
+    try:
+        manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+        return bool(manifest["format"] == FORMAT)
+    except (ValueError, KeyError, TypeError, OSError):
+        return False
+
+
 def _manifest(path: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
-        sums, kind = manifest["sha256"], manifest["format"]
+        sums, kind = {**manifest["sha256"]}, manifest["format"]
         major = str(manifest["format_version"]).partition(".")[0]
     except FileNotFoundError:
         raise BundleError(f"{path} is no stratify bundle: it has no manifest.json.") from None
@@ -277,7 +292,7 @@ def _manifest(path: Path) -> dict[str, Any]:
     present = {p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()}
     present.discard("manifest.json")
     altered = sorted(n for n in sums if n in present and sha256_of(path / n) != sums[n])
-    missing, foreign = sorted(set(sums) - present), sorted(present - set(sums))
+    missing, foreign = sorted({*sums, *_PARTS} - present), sorted(present - set(sums))
     faults = [
         f"{what}: {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}"
         for what, names in (("altered", altered), ("missing", missing), ("foreign", foreign))

@@ -439,24 +439,14 @@ class Study(_Strict):
         return (base / (default + rest)).resolve()
 
     def resolved(self) -> dict[str, Any]:
-        """Return the study with every default filled in, as plain data for YAML."""
-        document = self.model_dump(mode="json", exclude_defaults=False)
+        """Return the study with defaults filled in (but those of columns), as data for YAML."""
+        document = self.model_dump(mode="json")
         document["data"] = str(self.folder)
         if isinstance(self.policy, str) and self.source:
             document["policy"] = str((self.source.parent / self.policy).resolve())
-        for cohort in document["cohorts"]:
-            for table in cohort["tables"]:
-                table["panels"] = {
-                    panel: {
-                        name: {
-                            k: v
-                            for k, v in column.items()
-                            if v is not None and v != [] and (k, v) != ("unit_confirmed", False)
-                        }
-                        for name, column in columns.items()
-                    }
-                    for panel, columns in table["panels"].items()
-                }
+        for cohort, plain in zip(self.cohorts, document["cohorts"], strict=True):
+            for table, entry in zip(cohort.tables, plain["tables"], strict=True):
+                entry["panels"] = table.model_dump(mode="json", exclude_defaults=True)["panels"]
         return document
 
 

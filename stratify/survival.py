@@ -130,8 +130,8 @@ def survival_by_group(
     Returns
     -------
     curves : pandas.DataFrame
-        group, time, survival, low, high (log-log limits, NaN at survival 0), n_at_risk: one row
-        at time 0 and one per event time.
+        group, time, survival, low, high (log-log limits, NaN at survival 0), n_at_risk (just
+        before the time): one row at time 0 and one per time of an event or of censoring.
     summary : pandas.DataFrame
         One row per group: group, n, n_events; median, median_low, median_high in the unit of
         `time`, NaN where not reached; hazard_ratio, hazard_ratio_low, hazard_ratio_high against
@@ -147,7 +147,7 @@ def survival_by_group(
     --------
     >>> curves, summary = survival_by_group([1, 2, 3, 4], [1, 1, 1, 0], ["a", "a", "b", "b"])
     >>> curves.loc[curves["group"] == "b", "survival"].tolist()
-    [1.0, 0.5]
+    [1.0, 0.5, 0.5]
     >>> summary["median"].tolist()
     [1.0, 3.0]
     """
@@ -166,9 +166,13 @@ def survival_by_group(
             half[0] = 0.0
             low, high = alive ** np.exp(half), alive ** np.exp(-half)
         at = np.append(0.0, fit.surv_times)
-        curve = {"group": label, "time": at, "survival": alive, "low": low, "high": high}
-        at_risk = np.append(int(mine.sum()), fit.n_risk).astype(np.int64)
-        curves.append(pd.DataFrame(curve | {"n_at_risk": at_risk}))
+        # censored times too: the curve is flat there but the number at risk falls
+        every = np.union1d([0.0], times[mine])
+        step = np.searchsorted(at, every, side="right") - 1
+        curve = {"group": label, "time": every, "survival": alive[step], "low": low[step]}
+        ordered = np.sort(times[mine])
+        at_risk = ordered.size - np.searchsorted(ordered, every, side="left")
+        curves.append(pd.DataFrame(curve | {"high": high[step], "n_at_risk": at_risk}))
         ratio = _UNDEFINED
         if code > 0:
             pair = mine | (codes == 0)

@@ -144,7 +144,9 @@ def _experiment(client: Any, name: str, uri: str) -> str:
     location = None
     if uri.startswith("sqlite:///"):  # artefacts beside the data base, not in the working folder
         location = (Path(uri.removeprefix("sqlite:///")).parent / "mlartifacts" / name).as_uri()
-    return str(client.create_experiment(name, artifact_location=location))
+    # the UI opens such an experiment with its runs table, not with tools for chat models
+    kind = {"mlflow.experimentKind": "custom_model_development"}
+    return str(client.create_experiment(name, artifact_location=location, tags=kind))
 
 
 def _tags(results: Results) -> dict[str, str]:
@@ -172,6 +174,8 @@ def _tags(results: Results) -> dict[str, str]:
     )
     return {
         "mlflow.note.content": note,
+        "mlflow.source.name": f"stratify {'train' if results.kind == 'model card' else 'evaluate'}",
+        "mlflow.source.type": "LOCAL",
         "kind": results.kind,
         "model_version": results.model.version,
         "endpoint_rule": card["endpoint_rule"],
@@ -206,6 +210,9 @@ def _metrics(performance: pd.DataFrame) -> dict[str, float]:
     """Metric names that the UI groups by cohort, for example ``chowell_test/auroc``."""
     found: dict[str, float] = {}
     rows = performance[performance["subgroup"] == "all"]
+    # what counts first: unseen cohorts, then cross-validation, then the training patients
+    rank = rows["split"].map({"external": 0, "test": 1, "cv": 2, "train": 3})
+    rows = rows.iloc[rank.argsort(kind="stable")]
     for row in rows.to_dict("records"):
         place = row["cohort"] if row["split"] in ("test", "external") else None
         place = place or f"{row['cohort']}_{'apparent' if row['split'] == 'train' else 'cv'}"

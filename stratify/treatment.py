@@ -12,9 +12,16 @@ from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
-from stratify.errors import DataError, FileError
+from stratify.errors import ArgumentError, DataError, FileError
 from stratify.schema import field_named, read_yaml
 
 __all__ = ["EVIDENCE_CLASS", "Policy", "triage"]
@@ -59,17 +66,31 @@ class Policy(BaseModel):
     combination_from: Share
     required_markers: list[str] = []
 
-    @model_validator(mode="after")
-    def _ordered(self) -> Policy:
-        if self.monotherapy_below > self.combination_from:
+    # Checks of single fields, so that one fault does not hide another.
+    @field_validator("combination_from")
+    @classmethod
+    def _ordered(cls, combination_from: float, known: ValidationInfo) -> float:
+        monotherapy_below = known.data.get("monotherapy_below")
+        if monotherapy_below is not None and monotherapy_below > combination_from:
             raise ValueError(
-                f"monotherapy_below ({self.monotherapy_below}) must not exceed combination_from "
-                f"({self.combination_from})"
+                f"monotherapy_below ({monotherapy_below}) must not exceed combination_from "
+                f"({combination_from})"
             )
-        for name in self.required_markers:
-            if field_named(name).role != "feature":
-                raise ValueError(f"required_markers: {name} is no biomarker")
-        return self
+        return combination_from
+
+    @field_validator("required_markers")
+    @classmethod
+    def _biomarkers(cls, names: list[str]) -> list[str]:
+        faults = []
+        for name in names:
+            try:
+                if field_named(name).role != "feature":
+                    faults.append(f"{name} is no biomarker")
+            except ArgumentError as error:
+                faults.append(str(error).removesuffix("."))
+        if faults:
+            raise ValueError("; ".join(faults))
+        return names
 
     @classmethod
     def load(cls, source: str | Path | dict[str, Any], folder: Path | None = None) -> Policy:
@@ -80,7 +101,7 @@ class Policy(BaseModel):
         FileError
             If the file cannot be read.
         DataError
-            If anything in it is wrong; all faults are listed.
+            If it is not YAML or anything in it is wrong; all faults are listed.
         """
         where = "policy"
         document: Any = source
@@ -88,9 +109,23 @@ class Policy(BaseModel):
             path = (folder or Path()) / source
             where = str(path)
             try:
-                document = read_yaml(path.read_text(encoding="utf-8"))
-            except OSError as error:
-                raise FileError(f"The policy {path} cannot be read: {error.strerror}.") from error
+                text = path.read_text(encoding="utf-8-sig")
+            except FileNotFoundError:
+                raise FileError(f"There is no policy file {path}.") from None
+            except (OSError, UnicodeDecodeError) as error:
+                why = getattr(error, "strerror", error)
+                raise FileError(f"The policy {path} cannot be read: {why}.") from error
+            import yaml
+
+            try:
+                document = read_yaml(text)
+            except yaml.YAMLError as error:
+                mark = getattr(error, "problem_mark", None)
+                line = f", line {mark.line + 1}" if mark else ""
+                problem = getattr(error, "problem", None) or "unreadable"
+                raise DataError(f"{path}{line}: not valid YAML ({problem}).") from None
+        if not isinstance(document, dict):
+            raise DataError(f"{where}: a policy is a mapping of name, version, source, thresholds.")
         try:
             return cls.model_validate(document)
         except ValidationError as error:

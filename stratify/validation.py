@@ -200,6 +200,7 @@ def assess(
     survival = {}
     if groups is not None:
         survival = _survival(table, groups)
+    if survival:  # no empty table among the others, it would turn their numbers into objects
         rows.append(_survival_rows(survival, cohort, split))
     everyone = next(names for subgroup, _, names in _row_groups(risks, label))
     probabilities = {
@@ -303,12 +304,13 @@ def _survival_rows(
 ) -> pd.DataFrame:
     rows: list[dict[str, object]] = []
     for outcome, (_, summary) in survival.items():
+        against_low = summary["group"].iloc[0] == "low"
         for k, line in enumerate(summary.to_dict("records")):
             base = {"subgroup": f"risk_group={line['group']}", "n": line["n"]}
             base["n_events"] = line["n_events"]
             for name in ("median", "hazard_ratio"):
-                if name == "hazard_ratio" and k == 0:
-                    continue  # the others are against the first group, the lowest risk
+                if name == "hazard_ratio" and (k == 0 or not against_low):
+                    continue  # the summary is against the first group that there is
                 rows.append(
                     {
                         **base,

@@ -54,9 +54,9 @@ def test_every_refusal_is_a_whole_sentence(call, message):
 def test_a_curve_from_four_patients_by_hand():
     curves, summary = survival_by_group([2, 4, 4, 6], [1, 1, 0, 0], ["a"] * 4)
     assert list(curves.columns) == ["group", "time", "survival", "low", "high", "n_at_risk"]
-    assert curves["time"].tolist() == [0, 2, 4]
-    assert curves["survival"].tolist() == pytest.approx([1, 0.75, 0.5])
-    assert curves["n_at_risk"].tolist() == [4, 4, 3]
+    assert curves["time"].tolist() == [0, 2, 4, 6]
+    assert curves["survival"].tolist() == pytest.approx([1, 0.75, 0.5, 0.5])
+    assert curves["n_at_risk"].tolist() == [4, 4, 3, 1]
     assert curves.loc[0, ["low", "high"]].tolist() == [1, 1]
     # Greenwood at time 2: sqrt(1 / (4 * 3)); on log(-log S) divided by |log 0.75|.
     half = 1.959964 * np.sqrt(1 / 12) / -np.log(0.75)
@@ -69,7 +69,7 @@ def test_a_curve_from_four_patients_by_hand():
 
 def test_a_group_without_events_keeps_its_curve_and_loses_its_hazard_ratio():
     curves, summary = survival_by_group([1, 2, 3, 4], [1, 1, 0, 0], ["a", "a", "b", "b"])
-    assert curves.loc[curves["group"] == "b", "survival"].tolist() == [1.0]
+    assert curves.loc[curves["group"] == "b", "survival"].tolist() == [1.0] * 3
     assert summary["median"].isna().tolist() == [False, True]
     assert summary["hazard_ratio"].isna().all()
     assert np.isfinite(summary["log_rank_p"]).all()
