@@ -7,10 +7,9 @@ monotone constraints where the dictionaries give a direction.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,20 +17,26 @@ import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
+from stratify.encoding import (
+    check_names,
+    content_order,
+    encode,
+    labels_of,
+    levels_of,
+    rounded_out,
+    unseen_levels,
+)
 from stratify.ensemble import AnchoredEnsemble, Boosting, Design
 from stratify.errors import ArgumentError
 from stratify.schema import Field, field_named
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["ResistanceClassifier"]
 
 Floats = npt.NDArray[np.float64]
 
-
+# The six inputs of LORIS (Chang 2024, 10.1038/s43018-024-00772-7).
 ANCHOR = ("tmb", "prior_systemic_therapy", "albumin", "nlr", "age", "cancer_type")
 
 
@@ -193,7 +198,7 @@ max_bin
             If a parameter or the classes cannot be used.
         """
         self._check_parameters()
-        target = _labels(y)
+        target = labels_of(y)
         frame = self._frame_to_fit(X, y)
         check_classification_targets(target)
         if type_of_target(target, input_name="y") != "binary" and len(np.unique(target)) > 2:
@@ -215,9 +220,9 @@ max_bin
             )
         label = (target == self.classes_[1]).astype(np.float64)
         self.features_ = sorted(frame.columns)
-        self.levels_ = _levels_of(frame.loc[used, self.features_])
+        self.levels_ = levels_of(frame.loc[used, self.features_])
         matrix = self._matrix(frame)[used]
-        order = _content_order(matrix, label[used], weight[used])
+        order = content_order(matrix, label[used], weight[used])
         matrix, label, weight = matrix[order], label[used][order], weight[used][order]
         self.complete_ = [
             name
@@ -226,7 +231,7 @@ max_bin
         ]
         self.monotone_ = self._directions()
         self.ranges_ = {
-            name: _rounded_out(float(np.nanmin(col)), float(np.nanmax(col)))
+            name: rounded_out(float(np.nanmin(col)), float(np.nanmax(col)))
             for name, col in zip(self.features_, matrix.T, strict=True)
             if name not in self.levels_ and not np.isnan(col).all()
         }
@@ -271,7 +276,7 @@ max_bin
 
     def _frame_to_fit(self, X: Any, y: Any) -> pd.DataFrame:
         if isinstance(X, pd.DataFrame) and all(isinstance(c, str) for c in X.columns):
-            _check_names(X.columns)
+            check_names(X.columns)
             if len(X) != len(y):
                 raise ArgumentError(f"X has {len(X)} rows but y has {len(y)}.")
             if len(X) == 0:
@@ -296,7 +301,7 @@ max_bin
                     "X has none of the columns seen at fit, which are "
                     f"{', '.join(self.feature_names_in_)}."
                 )
-            _check_names(X.columns[X.columns.isin(self.features_)])
+            check_names(X.columns[X.columns.isin(self.features_)])
             return X
         array = validate_data(self, X, dtype=np.float64, ensure_all_finite=False, reset=False)
         if np.isinf(array).any():
@@ -305,32 +310,7 @@ max_bin
         return pd.DataFrame(array, columns=names)
 
     def _matrix(self, frame: pd.DataFrame) -> Floats:
-        """Columns by name as float64; levels as their codes; absent or unseen as NaN."""
-        matrix = np.full((len(frame), len(self.features_)), np.nan)
-        infinite = []
-        for j, name in enumerate(self.features_):
-            if name not in frame:
-                continue
-            column = frame[name]
-            if name in self.levels_:
-                codes = {level: code for code, level in enumerate(self.levels_[name])}
-                matrix[:, j] = (
-                    column.astype(object)
-                    .map(
-                        lambda level, codes=codes: codes.get(str(level), np.nan), na_action="ignore"
-                    )
-                    .to_numpy(dtype=np.float64, na_value=np.nan)
-                )
-            else:
-                matrix[:, j] = _numeric(column, name)
-                if np.isinf(matrix[:, j]).any():
-                    infinite.append(name)
-        if infinite:
-            raise ArgumentError(
-                f"X holds infinite values in {', '.join(infinite)}; finite numbers or NaN are "
-                "expected."
-            )
-        return matrix
+        return encode(frame, self.features_, self.levels_)
 
     def _matrix_to_predict(self, X: Any) -> Floats:
         matrix = self._matrix(self._frame_to_predict(X))
@@ -510,12 +490,7 @@ max_bin
     def unseen_levels(self, X: pd.DataFrame) -> npt.NDArray[np.bool_]:
         """Rows with a category that training never saw; it is read as missing."""
         check_is_fitted(self, "ensemble_")
-        unseen = np.zeros(len(X), dtype=bool)
-        for name, levels in self.levels_.items():
-            if name in X:
-                column = X[name]
-                unseen |= (column.notna() & ~column.astype(str).isin(levels)).to_numpy()
-        return unseen
+        return unseen_levels(X, self.levels_)
 
 
 def _known_field(name: str) -> Field | None:
@@ -535,74 +510,3 @@ def _expit(x: Floats) -> Floats:
 
     result: Floats = expit(x)
     return result
-
-
-def _labels(y: Any) -> npt.NDArray[Any]:
-    if y is None:
-        raise ArgumentError(
-            "ResistanceClassifier requires y to be passed, but the target y is None."
-        )
-    target = np.asarray(y)
-    if target.ndim > 2 or (target.ndim == 2 and target.shape[1] != 1):
-        raise ArgumentError(f"y has shape {target.shape}; one label for each patient is expected.")
-    target = target.ravel()
-    absent = int(pd.isna(target).sum())
-    if absent:
-        raise ArgumentError(
-            f"y has {absent} of {len(target)} labels missing; a class for every patient is "
-            "expected: leave those patients out of X and y."
-        )
-    # Whole numbers held as objects, as a column with missing labels leaves them.
-    return target if target.dtype != object else np.asarray(pd.Series(target).infer_objects())
-
-
-def _check_names(columns: pd.Index) -> None:
-    if columns.duplicated().any():
-        twice = sorted(set(columns[columns.duplicated()]))
-        raise ArgumentError(f"X has columns of the same name: {', '.join(twice)}.")
-
-
-def _numeric(column: pd.Series, name: str) -> Floats:
-    try:
-        if pd.api.types.is_datetime64_any_dtype(column):  # would turn into nanoseconds
-            raise TypeError
-        return column.to_numpy(dtype=np.float64, na_value=np.nan)
-    except (ValueError, TypeError):
-        raise ArgumentError(
-            f"Column {name} was numeric at fit but holds text or dates now; numbers are expected."
-        ) from None
-
-
-def _levels_of(frame: pd.DataFrame) -> dict[str, list[str]]:
-    return {
-        str(name): sorted({str(level) for level in column.dropna().unique()})
-        for name, column in frame.items()
-        if not _is_numeric(column)
-    }
-
-
-def _is_numeric(column: pd.Series) -> bool:
-    """Whether the values are numbers or yes/no, also when an object column holds them."""
-    if column.dtype == object:
-        kinds = ("integer", "floating", "mixed-integer-float", "boolean")
-        return pd.api.types.infer_dtype(column, skipna=True) in kinds
-    return pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)
-
-
-def _content_order(matrix: Floats, label: Floats, weight: Floats) -> npt.NDArray[np.intp]:
-    """Order of rows by content alone, so that the order given does not matter."""
-    filled = np.nan_to_num(matrix, nan=np.inf)
-    return np.lexsort([weight, label, *filled.T[::-1]])
-
-
-def _rounded_out(least: float, most: float) -> tuple[float, float]:
-    """Range widened to two significant digits, so that no patient's value can be read off."""
-
-    def step(value: float) -> float:
-        return 10.0 ** (math.floor(math.log10(abs(value))) - 1) if value else 1.0
-
-    down, up = step(least), step(most)
-    return (
-        round(math.floor(least / down) * down, 12),
-        round(math.ceil(most / up) * up, 12),
-    )

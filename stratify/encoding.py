@@ -1,0 +1,168 @@
+"""Features encoded for the trees: numbers as they are, levels as codes, missing as NaN.
+
+Columns are matched by name and levels keep the codes of the training, so that neither their order
+nor the data type of a file can change a prediction.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from stratify.errors import ArgumentError
+
+__all__ = [
+    "check_names",
+    "content_order",
+    "encode",
+    "labels_of",
+    "levels_of",
+    "rounded_out",
+    "unseen_levels",
+]
+
+Floats = npt.NDArray[np.float64]
+
+
+def encode(
+    frame: pd.DataFrame, features: Sequence[str], levels: Mapping[str, Sequence[str]]
+) -> Floats:
+    """Matrix of the features in their order.
+
+    Parameters
+    ----------
+    frame : DataFrame of shape (n_patients, ...)
+        Features may be absent.
+    features : sequence of str
+    levels : mapping of str to sequence of str
+        Levels of each categorical feature; the code is the position.
+
+    Returns
+    -------
+    ndarray of shape (n_patients, n_features)
+        NaN for missing values, absent columns and levels that training never saw.
+
+    Raises
+    ------
+    ArgumentError
+        If a number is infinite, or text stands where numbers are expected.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"cancer_type": ["renal", "unknown"], "albumin": [3.9, None]})
+    >>> encode(frame, ["albumin", "cancer_type", "tmb"], {"cancer_type": ["nsclc", "renal"]})
+    array([[3.9, 1. , nan],
+           [nan, nan, nan]])
+    """
+    matrix = np.full((len(frame), len(features)), np.nan)
+    infinite = []
+    for j, name in enumerate(features):
+        if name not in frame:
+            continue
+        column = frame[name]
+        if name in levels:
+            codes = {level: float(code) for code, level in enumerate(levels[name])}
+            coded = column.astype(object).map(
+                lambda level, codes=codes: codes.get(str(level), np.nan), na_action="ignore"
+            )
+            matrix[:, j] = coded.to_numpy(dtype=np.float64, na_value=np.nan)
+        else:
+            matrix[:, j] = _numeric(column, name)
+            if np.isinf(matrix[:, j]).any():
+                infinite.append(name)
+    if infinite:
+        raise ArgumentError(
+            f"X holds infinite values in {', '.join(infinite)}; finite numbers or NaN are expected."
+        )
+    return matrix
+
+
+def unseen_levels(
+    frame: pd.DataFrame, levels: Mapping[str, Sequence[str]]
+) -> npt.NDArray[np.bool_]:
+    """Rows with a level that training never saw."""
+    unseen = np.zeros(len(frame), dtype=bool)
+    for name, known in levels.items():
+        if name in frame:
+            column = frame[name]
+            unseen |= (column.notna() & ~column.astype(str).isin(known)).to_numpy()
+    return unseen
+
+
+def check_names(columns: pd.Index) -> None:
+    """Refuse columns of the same name."""
+    if columns.duplicated().any():
+        twice = sorted(set(columns[columns.duplicated()]))
+        raise ArgumentError(f"X has columns of the same name: {', '.join(twice)}.")
+
+
+def _numeric(column: pd.Series, name: str) -> Floats:
+    try:
+        if pd.api.types.is_datetime64_any_dtype(column):  # would turn into nanoseconds
+            raise TypeError
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    except (ValueError, TypeError):
+        raise ArgumentError(
+            f"Column {name} was numeric at fit but holds text or dates now; numbers are expected."
+        ) from None
+
+
+def levels_of(frame: pd.DataFrame) -> dict[str, list[str]]:
+    """Levels of every column that holds neither numbers nor yes/no, sorted."""
+    return {
+        str(name): sorted({str(level) for level in column.dropna().unique()})
+        for name, column in frame.items()
+        if not _is_numeric(column)
+    }
+
+
+def _is_numeric(column: pd.Series) -> bool:
+    """Whether the values are numbers or yes/no, also when an object column holds them."""
+    if column.dtype == object:
+        kinds = ("integer", "floating", "mixed-integer-float", "boolean")
+        return pd.api.types.infer_dtype(column, skipna=True) in kinds
+    return pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)
+
+
+def content_order(matrix: Floats, label: Floats, weight: Floats) -> npt.NDArray[np.intp]:
+    """Order of rows by content alone, so that the order given does not matter."""
+    filled = np.nan_to_num(matrix, nan=np.inf)
+    return np.lexsort([weight, label, *filled.T[::-1]])
+
+
+def rounded_out(least: float, most: float) -> tuple[float, float]:
+    """Range widened to two significant digits, so that no patient's value can be read off."""
+
+    def step(value: float) -> float:
+        return 10.0 ** (math.floor(math.log10(abs(value))) - 1) if value else 1.0
+
+    down, up = step(least), step(most)
+    return (
+        round(math.floor(least / down) * down, 12),
+        round(math.ceil(most / up) * up, 12),
+    )
+
+
+def labels_of(y: Any) -> npt.NDArray[Any]:
+    """One label a patient, none missing."""
+    if y is None:
+        raise ArgumentError(
+            "ResistanceClassifier requires y to be passed, but the target y is None."
+        )
+    target = np.asarray(y)
+    if target.ndim > 2 or (target.ndim == 2 and target.shape[1] != 1):
+        raise ArgumentError(f"y has shape {target.shape}; one label for each patient is expected.")
+    target = target.ravel()
+    absent = int(pd.isna(target).sum())
+    if absent:
+        raise ArgumentError(
+            f"y has {absent} of {len(target)} labels missing; a class for every patient is "
+            "expected: leave those patients out of X and y."
+        )
+    # Whole numbers held as objects, as a column with missing labels leaves them.
+    return target if target.dtype != object else np.asarray(pd.Series(target).infer_objects())

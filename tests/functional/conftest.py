@@ -1,0 +1,104 @@
+"""A simulated study of hospital exports, and one quick training on it that many tests look at."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from stratify import ResistanceClassifier, Study, train
+from stratify.experiment import Results
+from stratify.schema import read_yaml
+from stratify.simulation import write_study
+
+
+def quick_classifier() -> ResistanceClassifier:
+    """As the default but small: seconds, not minutes; what it predicts is of no interest here."""
+    return ResistanceClassifier(n_members=3, n_estimators=20, calibration_folds=2)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A training: its study file, the folder it wrote, and what it returned."""
+
+    study: Path
+    out: Path
+    results: Results
+
+    @property
+    def bundle(self) -> Path:
+        return self.out / "bundle"
+
+    def table(self, name: str) -> pd.DataFrame:
+        """A result file as written; empty texts stay empty texts."""
+        path = self.out / name
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        texts = [c for c in pd.read_csv(path, nrows=0) if c not in NUMBERS]
+        return pd.read_csv(
+            path,
+            float_precision="round_trip",
+            keep_default_na=False,
+            dtype=dict.fromkeys(texts, "object"),
+            na_values={name: [""] for name in NUMBERS},
+        )
+
+
+NUMBERS = {
+    *("n", "n_remaining", "label", "threshold", "value", "low", "high", "n_events"),
+    *("risk", "risk_low", "risk_high"),
+}
+
+
+@pytest.fixture(scope="session")
+def study_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Simulated study: 200 training and 100 external patients, one CSV a panel."""
+    return write_study(tmp_path_factory.mktemp("simulated") / "study", n=200, seed=3)
+
+
+@pytest.fixture(scope="session")
+def trained(study_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A quick training on it; nothing is tracked, and no test may change its files."""
+    out = tmp_path_factory.mktemp("trained") / "out"
+    results = train(Study.load(study_file), out, classifier=quick_classifier(), folds=2)
+    return Trained(study_file, out, results)
+
+
+@pytest.fixture
+def rewritten(study_file: Path, tmp_path: Path) -> Callable[..., Path]:
+    """Function that writes a changed copy of the study into the test's own folder.
+
+    ``change`` is given the study document and the tables by file name, both free to be changed;
+    ``save`` writes a table in another format than CSV.
+    """
+
+    def write(
+        change: Callable[[dict[str, Any], dict[str, pd.DataFrame]], None] = lambda *_: None,
+        *,
+        save: Callable[[pd.DataFrame, Path], None] = lambda t, p: t.to_csv(p, index=False),
+        folder: str = "changed",
+    ) -> Path:
+        document = copy.deepcopy(read_yaml(study_file.read_text(encoding="utf-8")))
+        tables = {
+            table["file"]: pd.read_csv(
+                study_file.parent / table["file"], dtype=str, keep_default_na=False
+            )
+            for cohort in document["cohorts"]
+            for table in cohort["tables"]
+        }
+        change(document, tables)
+        for name, table in tables.items():
+            path = tmp_path / folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save(table, path)
+        path = tmp_path / folder / "study.yaml"
+        path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+        return path
+
+    return write
