@@ -36,6 +36,20 @@ __all__ = ["ResistanceClassifier"]
 
 Floats = npt.NDArray[np.float64]
 
+_WHOLE, _NUMBER = (int, np.integer), (int, float, np.integer, np.floating)
+_TINY, _MOST = 1e-9, 1e9
+# parameters, smallest, greatest, kind, and what is expected
+_PARAMETERS: tuple[tuple[str, float, float, Any, str], ...] = (
+    ("n_members num_leaves max_bin", 2, _MOST, _WHOLE, "a whole number of at least 2"),
+    ("n_estimators min_child_samples", 1, _MOST, _WHOLE, "a whole number of at least 1"),
+    ("calibration_folds random_state", 0, _MOST, _WHOLE, "a whole number of at least 0"),
+    ("mask_value mask_panel", 0, 1 - _TINY, _NUMBER, "a share from 0 to below 1"),
+    ("masked_weight", 0, 1, _NUMBER, "a weight from 0 to 1"),
+    ("interval_level", _TINY, 1 - _TINY, _NUMBER, "a level between 0 and 1"),
+    ("learning_rate feature_fraction", _TINY, 1, _NUMBER, "a number above 0, at most 1"),
+    ("reg_lambda", 0, _MOST, _NUMBER, "a number of at least 0"),
+    ("anchor_penalty", _TINY, _MOST, _NUMBER, "a number above 0"),
+)
 # The six inputs of LORIS (Chang 2024, 10.1038/s43018-024-00772-7).
 ANCHOR = ("tmb", "prior_systemic_therapy", "albumin", "nlr", "age", "cancer_type")
 
@@ -245,34 +259,13 @@ max_bin
         return self
 
     def _check_parameters(self) -> None:
-        for name, least in (
-            ("n_members", 2),
-            ("n_estimators", 1),
-            ("num_leaves", 2),
-            ("min_child_samples", 1),
-            ("max_bin", 2),
-        ):
-            value = getattr(self, name)
-            if not isinstance(value, int | np.integer) or value < least:
-                raise ArgumentError(
-                    f"{name} is {value!r}; a whole number of at least {least} is expected."
-                )
-        for name in ("mask_value", "mask_panel"):
-            value = getattr(self, name)
-            if not 0 <= value < 1:
-                raise ArgumentError(f"{name} is {value!r}; a share from 0 to below 1 is expected.")
-        if not 0 <= self.masked_weight <= 1:
-            raise ArgumentError(
-                f"masked_weight is {self.masked_weight!r}; a weight from 0 to 1 is expected."
-            )
-        if not 0 < self.interval_level < 1:
-            raise ArgumentError(
-                f"interval_level is {self.interval_level!r}; a level between 0 and 1 is expected."
-            )
-        if self.calibration_folds != 0 and self.calibration_folds < 2:
-            raise ArgumentError(
-                f"calibration_folds is {self.calibration_folds!r}; 0 or at least 2 is expected."
-            )
+        for names, least, most, kind, expected in _PARAMETERS:
+            for name in names.split():
+                value = getattr(self, name)
+                if not isinstance(value, kind) or not least <= value <= most:
+                    raise ArgumentError(f"{name} is {value!r}; {expected} is expected.")
+        if self.calibration_folds == 1:
+            raise ArgumentError("calibration_folds is 1; 0 or at least 2 is expected.")
 
     def _frame_to_fit(self, X: Any, y: Any) -> pd.DataFrame:
         if isinstance(X, pd.DataFrame) and all(isinstance(c, str) for c in X.columns):

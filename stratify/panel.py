@@ -8,7 +8,7 @@ silence, and the input is not modified.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any
@@ -39,6 +39,7 @@ MISSING = frozenset(
 # Names of columns listed in one message.
 MOST_NAMES = 20
 _Flags = np.ndarray[Any, np.dtype[np.bool_]]
+_Integers = np.ndarray[Any, np.dtype[np.int64]]
 
 
 def read_panels(
@@ -75,18 +76,19 @@ def read_panels(
     mapped = {table.patient_id}
     for columns in table.panels.values():
         mapped.update(c.column for c in columns.values() if c.column is not None)
-    if table.patient_id not in raw.columns:
-        # other names are not told: in a file without header they are a patient's values
+    names = [str(column) for column in raw.columns]
+    if table.patient_id not in names:
+        # few names are told: in a file without header they are a patient's values
         findings.add(
             "missing_column",
             f"{table.file}: no column {table.patient_id!r} for patient_id"
-            f"{_near(table.patient_id, raw)}.",
+            f"{_near(table.patient_id, [c for c in names if not re.search('[0-9]', c)])}.",
             cohort=cohort,
             column="patient_id",
             n=1,
         )
         return {}
-    unknown = [str(column) for column in raw.columns if column not in mapped]
+    unknown = [column for column in names if column not in mapped]
     if unknown:
         rest = len(unknown) - MOST_NAMES
         findings.add(
@@ -127,8 +129,8 @@ def read_panels(
     return panels
 
 
-def _near(name: str, raw: pd.DataFrame) -> str:
-    near = get_close_matches(name, map(str, raw.columns), n=3, cutoff=0.5)
+def _near(name: str, names: Sequence[str]) -> str:
+    near = get_close_matches(name, names, n=3, cutoff=0.5)
     return f"; near names are {', '.join(near)}" if near else ""
 
 
@@ -156,11 +158,19 @@ def _identifiable(
 
 def _texts(cells: pd.Series, missing: Collection[str], meant: Collection[str] = ()) -> pd.Series:
     """Cells as text, missing as NaN; texts that are ``meant`` are not missing."""
-    texts = [
-        "" if absent else _cell_text(cell) for cell, absent in zip(cells, cells.isna(), strict=True)
-    ]
+    codes, firsts = _distinct(cells)
+    first = cells.iloc[firsts]
+    texts = ["" if no else _cell_text(cell) for cell, no in zip(first, first.isna(), strict=True)]
     kept = [text if text in meant or text.lower() not in missing else np.nan for text in texts]
-    return pd.Series(kept, index=cells.index, dtype=object)
+    return pd.Series(np.array(kept, dtype=object)[codes], index=cells.index)
+
+
+def _distinct(cells: pd.Series) -> tuple[_Integers, _Integers]:
+    """Kind of each cell, and where each kind stands first: equal texts are read once."""
+    if pd.api.types.infer_dtype(cells, skipna=True) != "string":  # 1 and True are equal too
+        return np.arange(len(cells)), np.arange(len(cells))
+    codes, _ = pd.factorize(cells, use_na_sentinel=False)
+    return codes, np.unique(codes, return_index=True)[1]
 
 
 def _cell_text(cell: object) -> str:
@@ -171,9 +181,13 @@ def _cell_text(cell: object) -> str:
         return str(int(cell))
     if hasattr(cell, "isoformat"):  # dates in Excel cells
         return str(cell.isoformat())[:10]
-    text = " ".join(str(cell).split())  # no-break spaces are spaces
-    whole, point, zeros = text.partition(".")  # "1.0" of a spreadsheet is the level "1"
-    return whole if point and not zeros.strip("0") and whole.lstrip("+-").isdigit() else text
+    text = _plain(str(cell))
+    whole = text.removesuffix(".0")  # "1.0" of a spreadsheet is the level "1"
+    return whole if whole.lstrip("+-").isdigit() else text
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split())  # no-break spaces are spaces
 
 
 def _column(
@@ -191,7 +205,7 @@ def _column(
         place.add(
             "missing_column",
             f"{table.file}: no column {source.column!r} for {field.name}"
-            f"{_near(source.column, raw)}.",
+            f"{_near(source.column, list(raw.columns))}.",
             1,
         )
         return pd.Series(np.nan, index=raw.index, dtype=field.dtype)
@@ -267,21 +281,24 @@ def _numbers(
 ) -> pd.Series:
     """Numbers of cells: as coded, as typed by Excel or Parquet, or as written."""
     read = _reader(table.decimal, table.thousands, percent=source.unit == "percent")
-    values = np.full(len(cells), np.nan)
-    unread = np.full(len(cells), np.nan, dtype=object)
-    for i, (cell, written) in enumerate(zip(cells, text, strict=True)):
-        if not isinstance(written, str):
+    codes, firsts = _distinct(cells)
+    values = np.full(len(firsts), np.nan)
+    unread = np.full(len(firsts), np.nan, dtype=object)
+    for i, (cell, known) in enumerate(zip(cells.iloc[firsts], text.iloc[firsts], strict=True)):
+        if not isinstance(known, str):
             continue
-        if written in coding:
-            values[i] = np.nan if coding[written] is None else coding[written]
+        if known in coding:
+            values[i] = np.nan if coding[known] is None else coding[known]
         elif _is_number(cell):
             values[i] = float(cell)
-        elif (number := read(written)) is None:
-            unread[i] = written
+        elif (number := read(plain := _plain(str(cell)))) is None:  # 1.000 may be a thousand
+            unread[i] = plain
         else:
             values[i] = number
-    _tell_unread(pd.Series(unread, cells.index, "string"), np.isinf(values), table.decimal, place)
-    return pd.Series(np.where(np.isinf(values), np.nan, values), index=cells.index)
+    values = values[codes]
+    infinite = np.isinf(values)
+    _tell_unread(pd.Series(unread[codes], cells.index, "string"), infinite, table.decimal, place)
+    return pd.Series(np.where(infinite, np.nan, values), index=cells.index)
 
 
 def _reader(decimal: str, thousands: str | None, *, percent: bool) -> Callable[[str], float | None]:

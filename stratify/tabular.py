@@ -199,9 +199,10 @@ def _read_csv(
         raise FileError(f"{path} is empty. Export the table again.")
     width, ragged = len(rows[0]), []
     for i, row in enumerate(rows):
-        if any(cell.strip() for cell in row[width:] + rows[0][len(row) :]):
-            ragged.append(numbers[i])
-        rows[i] = row[:width]
+        if len(row) != width:
+            if any(cell.strip() for cell in row[width:] + rows[0][len(row) :]):
+                ragged.append(numbers[i])
+            rows[i] = row[:width]
     if ragged:
         shown = ", ".join(map(str, ragged[:5])) + (" ..." if len(ragged) > 5 else "")
         raise FileError(

@@ -27,23 +27,23 @@ ULPS = 5 * 2.0**-53
 numbers = st.floats(1e-9, 1e9)
 
 
-@pytest.mark.parametrize(("name", "unit"), UNITS, ids=[f"{n} in {u}" for n, u in UNITS])
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(value=numbers)
-def test_a_unit_there_and_back_is_the_same_number(name, unit, value):
-    canonical = convert(value, unit, name)
-    assert convert(canonical, unit, name, back=True) == pytest.approx(value, rel=ULPS, abs=0)
-    written = convert(value, unit, name, back=True)
-    assert convert(written, unit, name) == pytest.approx(value, rel=ULPS, abs=0)
+def test_a_unit_there_and_back_is_the_same_number(value):
+    for name, unit in UNITS:
+        canonical = convert(value, unit, name)
+        assert convert(canonical, unit, name, back=True) == pytest.approx(value, rel=ULPS, abs=0)
+        written = convert(value, unit, name, back=True)
+        assert convert(written, unit, name) == pytest.approx(value, rel=ULPS, abs=0)
 
 
-@pytest.mark.parametrize(("name", "unit"), UNITS, ids=[f"{n} in {u}" for n, u in UNITS])
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(a=numbers, b=numbers)
-def test_a_unit_keeps_order_and_zero(name, unit, a, b):
-    assert convert(0.0, unit, name) == 0.0
+def test_a_unit_keeps_order_and_zero(a, b):
     low, high = sorted((a, b))
-    assert convert(low, unit, name) <= convert(high, unit, name)
+    for name, unit in UNITS:
+        assert convert(0.0, unit, name) == 0.0
+        assert convert(low, unit, name) <= convert(high, unit, name)
 
 
 # ------------------------------------------------------------- numbers as text
@@ -109,15 +109,11 @@ def written_numbers(draw: st.DrawFn) -> str:
     group = draw(st.sampled_from(["", ",", ".", " ", "'"]))
     if group:
         whole = f"{int(whole):,}".replace(",", group)
-    decimals = draw(st.sampled_from(["", "5", "25", "125", "0625", "500"]))
+    decimals = draw(st.sampled_from(["", "5", "0", "25", "125", "000", "0625"]))
     sign = draw(st.sampled_from([".", ","]))
     exponent = draw(st.sampled_from(["", "", "", "e2", "E-3"]))
-    return (
-        draw(st.sampled_from(["", "-", "+"]))
-        + whole
-        + (sign + decimals if decimals else "")
-        + exponent
-    )
+    lead = draw(st.sampled_from(["", "-", "+"]))
+    return lead + whole + (sign + decimals if decimals else "") + exponent
 
 
 cells = st.one_of(written_numbers(), st.text("0123456789.,+-eE '<>%", min_size=1, max_size=9))
@@ -126,23 +122,19 @@ cells = st.one_of(written_numbers(), st.text("0123456789.,+-eE '<>%", min_size=1
 @pytest.mark.parametrize(
     ("decimal", "thousands"), CONVENTIONS, ids=[f"{d!r} {t!r}" for d, t in CONVENTIONS]
 )
-@settings(max_examples=40, deadline=None)
-@given(texts=st.lists(cells, min_size=1, max_size=12))
+@settings(max_examples=12, deadline=None)
+@given(texts=st.lists(cells, min_size=1, max_size=40))
 def test_text_is_read_as_the_convention_means_it_or_counted_as_unread(texts, decimal, thousands):
     values, unread = read(texts, decimal, thousands)
 
     missing = 0
     for text, value in zip(texts, values, strict=True):
-        # spaces around and doubled within a cell, and a trailing ".0", carry no meaning
+        # spaces around and doubled within a cell carry no meaning
         clean = " ".join(text.split())
         if clean in ("", ".", "-"):
             assert math.isnan(value)
             continue
         expected = meant(clean, decimal, thousands)
-        if decimal == "," and expected is None:
-            head, point, zeros = clean.partition(".")
-            if point and not zeros.strip("0") and head.lstrip("+-").isdigit():
-                expected = float(head)
         if expected is None or math.isinf(expected):
             assert math.isnan(value)
             missing += 1
@@ -151,8 +143,9 @@ def test_text_is_read_as_the_convention_means_it_or_counted_as_unread(texts, dec
     assert unread == missing
 
 
-@settings(max_examples=60, deadline=None)
-@given(value=st.floats(allow_nan=False, allow_infinity=False))
-def test_a_number_written_in_full_reads_back_exactly(value):
-    assert read([repr(value)], ".", None)[0] == [value]
-    assert read([repr(value).replace(".", ",")], ",", None)[0] == [value]
+@settings(max_examples=10, deadline=None)
+@given(values=st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1))
+def test_numbers_written_in_full_read_back_exactly(values):
+    texts = [repr(value) for value in values]
+    assert read(texts, ".", None) == (values, 0)
+    assert read([text.replace(".", ",") for text in texts], ",", None) == (values, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 
 from stratify.classifier import ResistanceClassifier
 from stratify.cohort import features_matrix
@@ -42,11 +43,6 @@ def joined(n: int, seed: int) -> pd.DataFrame:
     return pd.concat([table, label_outcomes(table, "proxy_pfs6")], axis=1)
 
 
-def small_classifier(**parameters: object) -> ResistanceClassifier:
-    quick = {"n_members": 3, "n_estimators": 20, "learning_rate": 0.1, "calibration_folds": 2}
-    return ResistanceClassifier(**{**quick, "min_child_samples": 5, **parameters})
-
-
 @pytest.fixture(scope="session")
 def patients() -> pd.DataFrame:
     """240 patients with a label, all panels with gaps; do not change it in place."""
@@ -55,9 +51,16 @@ def patients() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="session")
-def classifier(patients: pd.DataFrame) -> ResistanceClassifier:
-    matrix = features_matrix(patients, FEATURES)
-    return small_classifier().fit(matrix, patients["label"])
+def small() -> ResistanceClassifier:
+    """Unfitted, and fast to fit; clone it."""
+    return ResistanceClassifier(
+        n_members=3, n_estimators=20, learning_rate=0.1, min_child_samples=5, calibration_folds=2
+    )
+
+
+@pytest.fixture(scope="session")
+def classifier(small: ResistanceClassifier, patients: pd.DataFrame) -> ResistanceClassifier:
+    return clone(small).fit(features_matrix(patients, FEATURES), patients["label"])
 
 
 @pytest.fixture(scope="session")

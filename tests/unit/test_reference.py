@@ -8,7 +8,6 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import FEATURES
 
 from stratify.reference import (
     LORIS_CANCER_TYPE,
@@ -273,8 +272,9 @@ def test_too_few_inputs_of_loris_give_no_refitted_loris(patients):
 # ------------------------------------------------------------------- refitted logistic regression
 
 
-def test_the_refit_knows_its_features_only(references, patients):
-    assert references.logistic.score.features == sorted(FEATURES)
+def test_the_refit_knows_its_features_only(references, patients, classifier):
+    features = classifier.features_
+    assert references.logistic.score.features == features
     assert references.logistic_loris.score.features == [
         "age",
         "albumin",
@@ -285,7 +285,7 @@ def test_the_refit_knows_its_features_only(references, patients):
     ]
     changed = patients.assign(hemoglobin=99.0, regimen="other", label=1 - patients["label"])
     label = patients["label"].to_numpy(float)
-    refitted = LogisticModel.fit(changed, FEATURES[::-1], label)
+    refitted = LogisticModel.fit(changed, features[::-1], label)
     assert refitted == references.logistic
     shuffled = changed[changed.columns[::-1]]
     risk = references.logistic.risk(patients)

@@ -1,0 +1,168 @@
+"""The policy: read from a file or from the study, every fault told at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from stratify.errors import DataError, FileError
+from stratify.treatment import Policy
+
+GOOD = {
+    "name": "board",
+    "version": "3",
+    "source": "tumour board, minutes of June",
+    "monotherapy_below": 0.4,
+    "combination_from": 0.7,
+    "required_markers": ["pdl1_tps", "tmb"],
+}
+TEXT = """\
+name: board
+version: "3"
+source: tumour board, minutes of June
+monotherapy_below: 0.4
+combination_from: 0.7
+required_markers: [pdl1_tps, tmb]
+"""
+
+
+def fault(source: object, folder: Path | None = None) -> str:
+    with pytest.raises(DataError) as refusal:
+        Policy.load(source, folder)
+    assert refusal.value.exit_code == 10
+    return str(refusal.value)
+
+
+def changed(**values: object) -> dict[str, object]:
+    """The good policy with other values; those given as None are left out."""
+    return {name: value for name, value in (GOOD | values).items() if value is not None}
+
+
+# ------------------------------------------------------------------- what is read
+
+
+def test_a_policy_is_read_from_a_mapping_and_from_a_file(tmp_path):
+    (tmp_path / "policy.yaml").write_text(TEXT, encoding="utf-8")
+    policy = Policy.load(GOOD)
+    assert policy.model_dump() == GOOD
+    assert Policy.load("policy.yaml", tmp_path) == policy
+    assert Policy.load(tmp_path / "policy.yaml") == policy
+    assert Policy.load(str(tmp_path / "policy.yaml"), Path("elsewhere")) == policy
+
+
+def test_a_byte_order_mark_before_the_text_is_no_fault(tmp_path):
+    (tmp_path / "policy.yaml").write_text(TEXT, encoding="utf-8-sig")
+    assert Policy.load(tmp_path / "policy.yaml").name == "board"
+
+
+def test_markers_are_optional_and_thresholds_may_be_equal():
+    policy = Policy.load(changed(required_markers=None, combination_from=0.4))
+    assert policy.required_markers == []
+    assert policy.monotherapy_below == policy.combination_from == 0.4
+
+
+def test_a_policy_does_not_change():
+    with pytest.raises(ValidationError):
+        Policy.load(GOOD).monotherapy_below = 0.9
+
+
+# ------------------------------------------------------------------- faults
+
+
+def test_all_faults_are_told_at_once():
+    document = {
+        "name": "board",
+        "version": "3",
+        "monotherapy_below": 0.8,
+        "combination_from": 0.6,
+        "required_markers": ["site", "tmbx", "tmb", "pfs"],
+        "thresholds": [0.5],
+    }
+    assert fault(document) == (
+        "policy: source: Field required; "
+        "combination_from: monotherapy_below (0.8) must not exceed combination_from (0.6); "
+        "required_markers: site is no biomarker; "
+        "No panel has a column named 'tmbx'; near names are tmb, btmb; pfs is no biomarker; "
+        "thresholds: Extra inputs are not permitted."
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"monotherapy_below": 0.7, "combination_from": 0.4},
+            "policy: combination_from: monotherapy_below (0.7) must not exceed combination_from "
+            "(0.4).",
+        ),
+        ({"source": None}, "policy: source: Field required."),
+        ({"source": "me"}, "policy: source: String should have at least 3 characters."),
+        ({"required_markers": ["regimen"]}, "policy: required_markers: regimen is no biomarker."),
+        (
+            {"required_markers": ["best_response"]},
+            "policy: required_markers: best_response is no biomarker.",
+        ),
+        ({"monotherapy_below": 0}, "policy: monotherapy_below: Input should be greater than 0."),
+        ({"combination_from": 40}, "policy: combination_from: Input should be less than 1."),
+        (
+            {"monotherapy_below": "low"},
+            "policy: monotherapy_below: Input should be a valid number, unable to parse string as "
+            "a number.",
+        ),
+    ],
+)
+def test_a_fault_is_told_in_a_whole_sentence(values, message):
+    assert fault(changed(**values)) == message
+
+
+def test_a_faulty_threshold_is_not_compared_with_the_other():
+    assert fault(changed(monotherapy_below=1.5)) == (
+        "policy: monotherapy_below: Input should be less than 1."
+    )
+
+
+def test_faults_of_a_file_name_it(tmp_path):
+    path = tmp_path / "policy.yaml"
+    path.write_text(TEXT.replace("0.4", "0.9"), encoding="utf-8")
+    assert fault("policy.yaml", tmp_path) == (
+        f"{path}: combination_from: monotherapy_below (0.9) must not exceed combination_from (0.7)."
+    )
+
+
+@pytest.mark.parametrize("text", ["", "- name: board", "0.4"])
+def test_a_file_without_a_mapping_is_told(tmp_path, text):
+    path = tmp_path / "policy.yaml"
+    path.write_text(text, encoding="utf-8")
+    assert fault(path) == f"{path}: a policy is a mapping of name, version, source, thresholds."
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("name: board\nname: other\n", ": not valid YAML (in line 2 the key 'name' stands a "
+                                       "second time)."),
+        ("name: board\nsource: [a\n", ", line 3: not valid YAML (did not find expected ',' or "
+                                      "']')."),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_no_yaml_is_told_with_its_line(tmp_path, text, where):
+    path = tmp_path / "policy.yaml"
+    path.write_text(text, encoding="utf-8")
+    assert fault(path) == f"{path}{where}"
+
+
+def test_a_file_that_is_not_there_or_cannot_be_read_is_told(tmp_path):
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00name")
+    messages = {
+        "absent.yaml": "There is no policy file {}.",
+        "": "The policy {} cannot be read: Is a directory.",
+        "binary.yaml": "The policy {} cannot be read: 'utf-8' codec can't decode byte 0xff in "
+        "position 0: invalid start byte.",
+    }
+    for name, message in messages.items():
+        with pytest.raises(FileError) as refusal:
+            Policy.load(name, tmp_path)
+        assert str(refusal.value) == message.format(tmp_path / name)
+        assert refusal.value.exit_code == 13
