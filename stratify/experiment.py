@@ -6,7 +6,6 @@ files are written whole or not at all, and only after everything has been comput
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -16,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from stratify import figures
-from stratify.attribution import attributions, importance
+from stratify.attribution import attributions
 from stratify.classifier import ResistanceClassifier
 from stratify.cohort import (
     Cohort,
@@ -29,6 +27,7 @@ from stratify.cohort import (
 )
 from stratify.endpoint import rule_name
 from stratify.errors import CohortError
+from stratify.model_card import card_facts, card_figures, card_tables
 from stratify.reference import References
 from stratify.report import write_report
 from stratify.schema import endpoint_rules, field_named, panel_versions
@@ -44,15 +43,6 @@ if TYPE_CHECKING:
 __all__ = ["Results", "evaluate", "score", "train"]
 
 Progress = Callable[[str], None]
-INTERVAL_LEVEL = 0.95
-LIMITS = (
-    "The risk is prognostic (class C1): it does not show that another treatment is better.",
-    "The label is stated by the rule above; exposure and confirmation may not be known.",
-    "Differences to the references are given with intervals; one that includes 0 shows no "
-    "difference.",
-    "Contributions of features are associations of the model, not causes.",
-    "Biomarkers measured with other assays than in training are flagged; recalibrate before use.",
-)
 
 
 @dataclass(frozen=True)
@@ -119,27 +109,15 @@ class Results:
 
     def report_tables(self) -> dict[str, pd.DataFrame]:
         """Tables of the report: aggregates only, no patient in them."""
-        shares = self.scores["recommendation"].fillna("none").value_counts()
-        tables = {
-            "findings": self.findings,
-            "attrition": self.attrition,
-            "performance": self.performance,
-            "recommendations": pd.DataFrame(
-                {
-                    "recommendation": shares.index,
-                    "n": shares.to_numpy(),
-                    "share": shares.to_numpy() / max(len(self.scores), 1),
-                }
-            ),
-            "labels": self.labels.groupby(["cohort", "state", "reason"], as_index=False).agg(
-                n=("patient_id", "size")
-            ),
-            "importance": importance(self.attributions),
-        }
-        shown = _shown(self.assessments)
-        if "pfs" in shown.survival:
-            tables["km"] = _km_summary(shown, "pfs")
-        return tables
+        return card_tables(
+            self.findings,
+            self.attrition,
+            self.performance,
+            self.scores,
+            self.labels,
+            self.attributions,
+            self.assessments,
+        )
 
 
 def train(
@@ -466,129 +444,7 @@ def _results(
         attributions=explained,
         labels=cohort.labels,
         assessments=assessments,
-        figures=_figures(assessments, plotted, performance),
-        facts=_facts(model, study, kind, cohort, hashes),
+        figures=card_figures(assessments, plotted, performance),
+        facts=card_facts(model, study, kind, cohort, hashes),
         hashes=hashes,
-    )
-
-
-# ---------------------------------------------------------------------------------- report
-
-
-def _shown(assessments: list[Assessment]) -> Assessment:
-    """Choose the assessment that leads: unseen cohorts before cross-validation."""
-    order = {"external": 0, "test": 1, "cv": 2, "train": 3}
-    return min(assessments, key=lambda a: (order[a.split], -a.n))
-
-
-def _km_summary(assessment: Assessment, outcome: str) -> pd.DataFrame:
-    return assessment.survival[outcome][1].rename(
-        columns={"hazard_ratio_low": "low", "hazard_ratio_high": "high"}
-    )
-
-
-def _figures(
-    assessments: list[Assessment], explained: pd.DataFrame, performance: pd.DataFrame
-) -> dict[str, tuple[Figure, str]]:
-    found: dict[str, tuple[Figure, str]] = {}
-    for a in assessments:
-        if a.split == "train":
-            continue
-        where = f"{a.cohort}, {a.split} (n = {a.n}, {a.n_events} with label 1)"
-        name = f"{a.cohort}_{a.split}"
-        here = performance[
-            (performance["cohort"] == a.cohort)
-            & (performance["split"] == a.split)
-            & (performance["subgroup"] == "all")
-        ]
-        if len(a.roc):
-            aurocs = here[(here["metric"] == "auroc") & (here["reference"] == "")]
-            found[f"roc_{name}"] = (
-                figures.roc(a.roc, title=f"ROC curves, {where}", aurocs=aurocs),
-                "Discrimination of the model and of the references on the same patients.",
-            )
-        found[f"calibration_{name}"] = (
-            figures.calibration(a.calibration, title=f"Calibration, {where}"),
-            "Observed share against predicted risk in groups of equal size; the diagonal is "
-            "perfect.",
-        )
-        found[f"decision_curve_{name}"] = (
-            figures.decision_curve(a.decision, title=f"Decision curves, {where}"),
-            "Net benefit of flagging patients as likely resistant, by threshold of the risk.",
-        )
-        for outcome, (curves, _) in a.survival.items():
-            found[f"kaplan_meier_{outcome}_{name}"] = (
-                figures.kaplan_meier(
-                    curves,
-                    _km_summary(a, outcome),
-                    title=f"{outcome.upper()} by risk group, {where}",
-                    outcome=outcome.upper(),
-                ),
-                "Kaplan–Meier estimate by tertile of the training patients' risk.",
-            )
-    cohorts = ", ".join(sorted(set(explained["cohort"])))
-    n = explained[["patient_id", "cohort"]].drop_duplicates().shape[0]
-    found["beeswarm"] = (
-        figures.beeswarm(explained, title=f"Contributions to the risk, {cohorts} (n = {n})"),
-        "Each point is a patient; exact SHAP values in log-odds before calibration.",
-    )
-    return found
-
-
-def _facts(
-    model: ResistanceModel, study: Study, kind: str, cohort: Cohort, hashes: Mapping[str, str]
-) -> dict[str, Any]:
-    card = model.card
-    rule = endpoint_rules()[card["endpoint"]]
-    matrix = features_matrix(cohort.table, list(card["features"]))
-    directions = dict(zip(model.classifier.features_, model.classifier.monotone_, strict=True))
-    words = {1: "more, higher risk", -1: "more, lower risk", 0: "free"}
-    regimens = ", ".join(card["eligible_regimens"])
-    return {
-        "kind": kind,
-        "study": study.name,
-        "title": study.title or study.name,
-        "description": study.description,
-        "model_version": model.version,
-        "endpoint_rule": card["endpoint_rule"],
-        "endpoint_title": rule["title"],
-        "endpoint_source": rule["source"],
-        "target": card["target"],
-        "evidence_class": card["evidence_class"],
-        "regimens_statement": (
-            f"Trained on {', '.join(card['training_cohorts'])}: {card['n']} patients, "
-            f"{card['n_events']} with label 1; regimens: {regimens}"
-            + (" (mixed regimens)." if card["mixed_regimens"] else ".")
-        ),
-        "recommendation_statement": _recommendation_statement(model),
-        "limits": list(LIMITS),
-        "created": dt.datetime.now(tz=dt.UTC).date().isoformat(),
-        "versions": dict(card["package_versions"]),
-        "hashes": dict(hashes),
-        "settings": model.classifier.get_params(),
-        "features": [
-            {
-                "feature": name,
-                "title": field_named(name).title,
-                "panel": field_named(name).panel,
-                "unit": field_named(name).unit or "",
-                "direction": words[directions[name]],
-                "share_missing": float(matrix[name].isna().mean()),
-            }
-            for name in card["features"]
-        ],
-        "interval_level": INTERVAL_LEVEL,
-    }
-
-
-def _recommendation_statement(model: ResistanceModel) -> str:
-    if model.card["mixed_regimens"]:
-        return "None: the model was trained on mixed regimens."
-    if model.policy is None:
-        return "Refer for all: no policy was given."
-    policy = model.policy
-    return (
-        f"Policy {policy.name} {policy.version}: monotherapy below {policy.monotherapy_below:g}, "
-        f"combination from {policy.combination_from:g}, by the whole interval; source: "
-        f"{policy.source}."
     )

@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import textwrap
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -72,10 +73,12 @@ def _store(uri: str) -> Iterator[Any]:
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import mlflow
+    from sqlalchemy.exc import SQLAlchemyError
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    before = mlflow.get_tracking_uri()
+    shown = uri.split("@")[-1]  # never a password
+    before = os.environ.get("MLFLOW_TRACKING_URI")
     try:
         # mlflow 3.17 warns of its own type hints and SQLAlchemy loaders (seen 2026-11-23); none
         # of our code runs in here
@@ -83,14 +86,17 @@ def _store(uri: str) -> Iterator[Any]:
             warnings.simplefilter("ignore")
             mlflow.set_tracking_uri(uri)
             yield mlflow.MlflowClient(uri)
-    except (mlflow.exceptions.MlflowException, OSError) as error:
-        shown = uri.split("@")[-1]  # never a password
+    except (mlflow.exceptions.MlflowException, SQLAlchemyError, OSError, ImportError) as error:
+        # an import fails where the driver of a data base is not installed
+        reason = str(error).replace(uri, shown).strip().partition("\n")[0]
+        reason = textwrap.shorten(reason, 300, placeholder=" ...").rstrip(".")
         raise TrackingError(
-            f"The MLflow store {shown} cannot be used: {str(error).splitlines()[0][:300]} "
-            "The results are on disk."
+            f"The MLflow store {shown} cannot be used: {reason}. The results are on disk."
         ) from error
     finally:
-        mlflow.set_tracking_uri(before)
+        mlflow.set_tracking_uri(None)  # empties the variable too, which mlflow has overwritten
+        if before is not None:
+            os.environ["MLFLOW_TRACKING_URI"] = before
 
 
 def log_results(results: Results, out: str | Path, *, uri: str | None = None) -> str:
@@ -127,7 +133,7 @@ def log_results(results: Results, out: str | Path, *, uri: str | None = None) ->
         try:
             _log_batches(client, run_id, _params(results), _metrics(results.performance))
             _log_artifacts(client, run_id, results, out)
-            if (out / "bundle").is_dir():
+            if results.kind == "model card":
                 with mlflow.start_run(run_id=run_id):
                     _log_model(results, out / "bundle")
         except BaseException:
