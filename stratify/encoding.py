@@ -136,10 +136,10 @@ def content_order(matrix: Floats, label: Floats, weight: Floats) -> npt.NDArray[
 
 
 def rounded_out(least: float, most: float) -> tuple[float, float]:
-    """Range widened to two significant digits, so that no patient's value can be read off."""
+    """Widen a range to one significant digit, so that an extreme tells no patient's exact value."""
 
     def step(value: float) -> float:
-        return 10.0 ** (math.floor(math.log10(abs(value))) - 1) if value else 1.0
+        return 10.0 ** (math.floor(math.log10(abs(value)))) if value else 1.0
 
     down, up = step(least), step(most)
     return (

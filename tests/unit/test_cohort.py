@@ -22,6 +22,13 @@ from stratify.schema import load_schema
 N = 160  # patients of the clean study
 
 
+@pytest.fixture
+def clinic(hospital: Any) -> Any:
+    """Leave out the biomarkers, which say nothing of eligibility and splits."""
+    hospital.leave_out("pdl1", "tmb", "infiltration", "ctdna")
+    return hospital
+
+
 def shuffled(hospital: Any, seed: int) -> None:
     """Put rows and columns of all files in another order."""
     rng = np.random.default_rng(seed)
@@ -194,11 +201,11 @@ def test_assays_and_files_are_kept(hospital):
 # ------------------------------------------------------------- eligibility and attrition
 
 
-def test_attrition_adds_up(hospital):
-    regimens(hospital)
-    hospital.plant("outcomes", "PFS", {30: "", 40: "2.0", 50: "2.0"})
-    hospital.plant("outcomes", "Progressed", {40: "0", 50: "0"})
-    cohort = hospital.read()
+def test_attrition_adds_up(clinic):
+    regimens(clinic)
+    clinic.plant("outcomes", "PFS", {30: "", 40: "2.0", 50: "2.0"})
+    clinic.plant("outcomes", "Progressed", {40: "0", 50: "0"})
+    cohort = clinic.read()
 
     assert list(cohort.attrition.columns) == list(load_schema("attrition").fields)
     assert cohort.attrition.to_numpy().tolist() == [
@@ -216,10 +223,10 @@ def test_attrition_adds_up(hospital):
     assert set(cohort.table["regimen"]) == {"anti_pd1_pdl1"}
 
 
-def test_attrition_adds_up_in_every_cohort(hospital):
-    regimens(hospital)
-    hospital.add_cohort("away", "external", n=40, seed=8)
-    attrition = hospital.read().attrition
+def test_attrition_adds_up_in_every_cohort(clinic):
+    regimens(clinic)
+    clinic.add_cohort("away", "external", n=40, seed=8)
+    attrition = clinic.read().attrition
     for _, rows in attrition.groupby("cohort"):
         before = None
         for _, step in rows.groupby("step", sort=False):
@@ -229,20 +236,20 @@ def test_attrition_adds_up_in_every_cohort(hospital):
             before = stays
 
 
-def test_other_regimens_stay_where_the_study_says_so(hospital):
-    regimens(hospital)
-    hospital.document["eligible_regimens"] = ["anti_pd1_pdl1", "ici_chemotherapy"]
-    cohort = hospital.read()
+def test_other_regimens_stay_where_the_study_says_so(clinic):
+    regimens(clinic)
+    clinic.document["eligible_regimens"] = ["anti_pd1_pdl1", "ici_chemotherapy"]
+    cohort = clinic.read()
     assert len(cohort) == 152
     assert cohort.mixed_regimens
 
 
-def test_new_patients_are_all_scored_and_need_no_outcomes(hospital):
-    regimens(hospital)
-    hospital.document["split"] = {"by": "site", "test": ["East"]}
-    hospital.write()
-    (hospital.folder / "outcomes.csv").unlink()
-    cohort = read_cohort(hospital.study(), outcomes=False, eligible_only=False)
+def test_new_patients_are_all_scored_and_need_no_outcomes(clinic):
+    regimens(clinic)
+    clinic.document["split"] = {"by": "site", "test": ["East"]}
+    clinic.write()
+    (clinic.folder / "outcomes.csv").unlink()
+    cohort = read_cohort(clinic.study(), outcomes=False, eligible_only=False)
     assert len(cohort) == N
     assert cohort.endpoint is None
     assert "label" not in cohort.table
@@ -250,21 +257,21 @@ def test_new_patients_are_all_scored_and_need_no_outcomes(hospital):
     assert not cohort.findings.has_errors
 
 
-def test_outcomes_in_the_same_file_are_not_read_for_new_patients(hospital):
-    panels = hospital.source("clinical")["panels"]
+def test_outcomes_in_the_same_file_are_not_read_for_new_patients(clinic):
+    panels = clinic.source("clinical")["panels"]
     panels["outcomes"] = {"os": {"column": "OS", "unit": "months"}}
-    hospital.document["cohorts"][0]["tables"].pop()
-    cohort = hospital.read(outcomes=False)
+    clinic.document["cohorts"][0]["tables"].pop()
+    cohort = clinic.read(outcomes=False)
     assert cohort.findings.rows == []
 
 
 # ------------------------------------------------------------- splits
 
 
-def test_a_split_by_cohort_takes_the_roles(hospital):
-    hospital.add_cohort("later", "test", n=40, seed=8)
-    hospital.add_cohort("away", "external", n=30, seed=9)
-    cohort = hospital.read()
+def test_a_split_by_cohort_takes_the_roles(clinic):
+    clinic.add_cohort("later", "test", n=40, seed=8)
+    clinic.add_cohort("away", "external", n=30, seed=9)
+    cohort = clinic.read()
     assert cohort.table["split"].value_counts().to_dict() == {
         "train": 160,
         "test": 40,
@@ -273,40 +280,40 @@ def test_a_split_by_cohort_takes_the_roles(hospital):
     assert set(cohort.of_split("test", "external").table["cohort"]) == {"later", "away"}
 
 
-def test_a_split_by_site_divides_the_training_cohorts_only(hospital):
-    hospital.add_cohort("away", "external", n=40, seed=8)
-    hospital.document["split"] = {"by": "site", "test": ["West"]}
-    table = hospital.read().table
+def test_a_split_by_site_divides_the_training_cohorts_only(clinic):
+    clinic.add_cohort("away", "external", n=40, seed=8)
+    clinic.document["split"] = {"by": "site", "test": ["West"]}
+    table = clinic.read().table
     home = table[table["cohort"] == "home"]
     assert ((home["split"] == "test") == (home["site"] == "West")).all()
     assert set(table.loc[table["cohort"] == "away", "split"]) == {"external"}
 
 
-def test_a_split_by_year_puts_later_patients_into_the_test(hospital):
-    hospital.document["split"] = {"by": "year", "test_from": 2021}
-    table = hospital.read().table
+def test_a_split_by_year_puts_later_patients_into_the_test(clinic):
+    clinic.document["split"] = {"by": "year", "test_from": 2021}
+    table = clinic.read().table
     assert ((table["split"] == "test") == (table["start_year"] >= 2021)).all()
 
 
 @pytest.mark.parametrize(("fraction", "n"), [(0.25, 40), (0.1, 16), (0.333, 53)])
-def test_a_split_at_random_has_the_share_asked_for(hospital, fraction, n):
-    hospital.document["split"] = {"by": "random", "test_fraction": fraction, "seed": 1}
-    assert (hospital.read().table["split"] == "test").sum() == n
+def test_a_split_at_random_has_the_share_asked_for(clinic, fraction, n):
+    clinic.document["split"] = {"by": "random", "test_fraction": fraction, "seed": 1}
+    assert (clinic.read().table["split"] == "test").sum() == n
 
 
-def test_a_split_at_random_depends_on_its_seed_and_not_on_the_order(hospital):
+def test_a_split_at_random_depends_on_its_seed_and_not_on_the_order(clinic):
     split: dict[str, Any] = {"by": "random", "test_fraction": 0.3, "seed": 1}
-    hospital.document["split"] = split
-    first = hospital.read().table.set_index("patient_id")["split"]
-    shuffled(hospital, 3)
-    pd.testing.assert_series_equal(hospital.read().table.set_index("patient_id")["split"], first)
+    clinic.document["split"] = split
+    first = clinic.read().table.set_index("patient_id")["split"]
+    shuffled(clinic, 3)
+    pd.testing.assert_series_equal(clinic.read().table.set_index("patient_id")["split"], first)
     split["seed"] = 2
-    assert (hospital.read().table.set_index("patient_id")["split"] != first).any()
+    assert (clinic.read().table.set_index("patient_id")["split"] != first).any()
 
 
-def test_the_split_is_saved_with_the_labels(hospital):
-    hospital.document["split"] = {"by": "site", "test": ["West"]}
-    labels = hospital.read().labels
+def test_the_split_is_saved_with_the_labels(clinic):
+    clinic.document["split"] = {"by": "site", "test": ["West"]}
+    labels = clinic.read().labels
     assert list(labels.columns) == [*load_schema("labels").fields, "split"]
     assert set(labels["split"]) == {"train", "test"}
 

@@ -12,6 +12,7 @@ from stratify.cohort import baseline_features
 from stratify.schema import load_schema
 
 CODES = load_schema("findings").codes
+MARKERS = ("pdl1", "tmb", "infiltration", "ctdna")
 
 
 def test_a_clean_study_has_no_findings(hospital):
@@ -651,7 +652,12 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=[f"{case.code} {case.name}".strip() for case in CASES])
 def test_each_code_is_found_and_told_whole(hospital, case):
     case.plant(hospital)
-    found = hospital.findings()
+    if case.panel and case.cohort:  # the panels of other files take time and say nothing
+        other = ("clinical",) if case.panel in MARKERS else MARKERS
+        hospital.leave_out(*other)
+    found = [
+        row for row in hospital.findings() if row["code"] != "unknown_column" or not case.panel
+    ]
 
     assert [
         row for row in found if row["code"] == case.code and row["message"] == case.message

@@ -143,7 +143,7 @@ def test_a_bundle_is_text_and_json_and_nothing_else(bundle):
 
 
 def test_extremes_of_the_training_patients_are_not_in_the_bundle(bundle, model, patients):
-    """Extremes of more digits than the two to which ranges are rounded, as numbers in any file."""
+    """Extremes of three digits or more: shorter ones may be counts that stand there by chance."""
     texts = {name: content.decode() for name, content in files_of(bundle).items()}
     del texts["manifest.json"]
     written = {
@@ -154,7 +154,7 @@ def test_extremes_of_the_training_patients_are_not_in_the_bundle(bundle, model, 
     looked_for = 0
     for name, (least, most) in model.classifier.ranges_.items():
         for value, rounded in zip(patients[name].agg(["min", "max"]), (least, most), strict=True):
-            if value != rounded:
+            if value != rounded and len(f"{value:.12g}".replace(".", "").strip("-0")) > 2:
                 looked_for += 1
                 assert value not in written, name
     assert looked_for >= 5
@@ -181,13 +181,13 @@ numbers = st.one_of(
 
 @settings(deadline=None, max_examples=300, derandomize=True, database=None)
 @given(st.lists(numbers, min_size=1, max_size=20))
-def test_ranges_are_rounded_outwards_to_two_digits(values):
+def test_ranges_are_rounded_outwards_to_one_digit(values):
     low, high = rounded_out(min(values), max(values))
     assert all(low <= value <= high for value in values)
     for bound, value in ((low, min(values)), (high, max(values))):
-        assert abs(bound - value) <= 0.1 * abs(value) + 1e-12
+        assert abs(bound - value) <= abs(value) + 1e-12
         digits = f"{bound:.12e}".partition("e")[0].replace("-", "").replace(".", "")
-        assert digits.rstrip("0")[2:] == ""
+        assert digits.rstrip("0")[1:] == ""
 
 
 # ------------------------------------------------------------------- altered bundles
