@@ -159,8 +159,8 @@ def _identifiable(
 def _texts(cells: pd.Series, missing: Collection[str], meant: Collection[str] = ()) -> pd.Series:
     """Cells as text, missing as NaN; texts that are ``meant`` are not missing."""
     codes, firsts = _distinct(cells)
-    first = cells.iloc[firsts]
-    texts = ["" if no else _cell_text(cell) for cell, no in zip(first, first.isna(), strict=True)]
+    first = cells.to_numpy(dtype=object)[firsts]
+    texts = ["" if no else _cell_text(cell) for cell, no in zip(first, pd.isna(first), strict=True)]
     kept = [text if text in meant or text.lower() not in missing else np.nan for text in texts]
     return pd.Series(np.array(kept, dtype=object)[codes], index=cells.index)
 
@@ -219,12 +219,16 @@ def _column(
         if field.numeric and numbers and not coding and not stated:  # quick for Parquet
             values = cells.astype(float)
             infinite = np.isinf(values.to_numpy())
-            _tell_unread(pd.Series(pd.NA, raw.index, "string"), infinite, ".", place)
+            if infinite.any():
+                nothing = pd.Series(pd.NA, raw.index, dtype="string")
+                _tell_unread(nothing, infinite, table.decimal, place)
             return _measured(values.mask(infinite), source, place)
         cells = cells.astype(object)
-    text = _texts(cells, MISSING | stated, {*coding, *field.enum})
-    unused = [key for key in coding if not (text == key).any()]
-    if unused and text.notna().any():
+    levels = [level for level in field.enum if level.lower() not in stated]
+    text = _texts(cells, MISSING | stated, {*coding, *levels})
+    held = set(text.dropna().unique()) if coding else set()
+    unused = [key for key in coding if key not in held]
+    if unused and held:
         place.add(
             "coding_unused",
             f"{place.file}: {field.name} holds no {' and no '.join(map(repr, unused))}, which its "
@@ -284,7 +288,8 @@ def _numbers(
     codes, firsts = _distinct(cells)
     values = np.full(len(firsts), np.nan)
     unread = np.full(len(firsts), np.nan, dtype=object)
-    for i, (cell, known) in enumerate(zip(cells.iloc[firsts], text.iloc[firsts], strict=True)):
+    first, texts = cells.to_numpy(dtype=object)[firsts], text.to_numpy()[firsts]
+    for i, (cell, known) in enumerate(zip(first, texts, strict=True)):
         if not isinstance(known, str):
             continue
         if known in coding:
@@ -297,7 +302,9 @@ def _numbers(
             values[i] = number
     values = values[codes]
     infinite = np.isinf(values)
-    _tell_unread(pd.Series(unread[codes], cells.index, "string"), infinite, table.decimal, place)
+    if infinite.any() or not pd.isna(unread).all():
+        texts = pd.Series(unread[codes], cells.index, dtype="string")
+        _tell_unread(texts, infinite, table.decimal, place)
     return pd.Series(np.where(infinite, np.nan, values), index=cells.index)
 
 
@@ -330,8 +337,6 @@ def _matches(text: pd.Series, pattern: str) -> pd.Series:
 
 def _tell_unread(unread: pd.Series, infinite: _Flags, decimal: str, place: Place) -> None:
     """Say what stands where a number is expected; ambiguous numbers are never guessed."""
-    if not (unread.notna().any() or infinite.any()):
-        return
     point, other = re.escape(decimal), "," if decimal == "." else r"\."
     foreign = _matches(
         unread,
@@ -384,13 +389,13 @@ def _measured(values: pd.Series, source: ColumnSource, place: Place) -> pd.Serie
     if source.scale != "linear":
         with np.errstate(over="ignore"):
             values = SCALES[source.scale](values)
-    as_given, unit, n = values, source.unit, int(values.notna().sum())
+    as_given, unit = values, source.unit
     if unit is None and len(field.accepted_units) > 1:
         place.add(
             "unit_absent",
             f"{place.file}: the unit of {field.name} is not stated; "
             f"{' or '.join(field.accepted_units)} is expected.",
-            n,
+            int(values.count()),
         )
         return values
     if unit is not None and unit not in field.accepted_units:
@@ -398,7 +403,7 @@ def _measured(values: pd.Series, source: ColumnSource, place: Place) -> pd.Serie
         place.add(
             "unit_unknown",
             f"{place.file}: {field.name} in {unit!r}; accepted units are {accepted}.",
-            n,
+            int(values.count()),
         )
         return values
     if unit == "mutations" and source.scored_mb is None:
@@ -406,7 +411,7 @@ def _measured(values: pd.Series, source: ColumnSource, place: Place) -> pd.Serie
             "unit_absent",
             f"{place.file}: {field.name} is a number of mutations but `scored_mb` is not "
             "stated; the assay's scored megabases are expected.",
-            n,
+            int(values.count()),
         )
         return values
     if unit is not None:
@@ -458,11 +463,11 @@ def _dates(cells: pd.Series, text: pd.Series, source: ColumnSource, place: Place
 
 
 def _yes_no(text: pd.Series, coding: Mapping[str, Any], place: Place) -> pd.Series:
-    others = text.dropna()[~text.dropna().str.lower().isin(["true", "false"])]
-    if not coding and len(others):
+    others = [cell for cell in text.dropna() if cell.lower() not in ("true", "false")]
+    if not coding and others:
         place.add(
             "coding_absent",
-            f"{place.file}: {place.field.name} holds {shared_levels(list(others))} beside true "
+            f"{place.file}: {place.field.name} holds {shared_levels(others)} beside true "
             "and false, and no coding is stated.",
             len(others),
         )

@@ -44,6 +44,7 @@ FEW_EVENTS = 50
 MOSTLY_KNOWN = 0.8
 # Such columns tell patients apart, and alone if they make so few pairs equal by chance.
 MANY_VALUES, FEW_CHANCE_PAIRS = 20, 0.001
+_Flags = np.ndarray[Any, np.dtype[np.bool_]]
 SCALES: Mapping[str, Callable[[Any], Any]] = {
     "ln": np.exp,
     "log2": np.exp2,
@@ -85,15 +86,16 @@ def fits_another_unit(
     ``values`` are in the canonical unit, ``as_given`` in the file's.
     """
     field = place.field
-    given = values.dropna()
+    known = values.notna().to_numpy()
+    given, raw = values.to_numpy()[known], as_given.to_numpy()[known]
     if len(given) <= ENOUGH_VALUES:
         return False
     suspect = None
-    largest, above = as_given.max(), int((as_given > 1).sum())
+    above = int((raw > 1).sum())
     low_shares = field.unit == "fraction" and field.typical is not None  # such as VAF in percent
-    if source.unit == "percent" and 0 < largest <= 1 and not low_shares:
+    if source.unit == "percent" and 0 < raw.max() <= 1 and not low_shares:
         suspect = f"fraction (no value exceeds 1 among {len(given)})"
-    elif source.unit == "fraction" and largest <= 100 and above > FEW * len(given):
+    elif source.unit == "fraction" and raw.max() <= 100 and above > FEW * len(given):
         suspect = f"percent ({above} values exceed 1 among {len(given)})"
     elif field.typical:
         low, high = field.typical
@@ -108,17 +110,17 @@ def fits_another_unit(
                         f"its logarithm, {' or '.join(fitting)} ({negative} values of "
                         f"{len(given)} are negative)"
                     )
-        elif not low <= given.median() <= high:
+        elif not low <= (median := float(np.median(given))) <= high:
             usual = f"the median lies outside {low:g} to {high:g} {field.unit}"
-            raw = float(as_given.median())
             fitting = [
                 unit
                 for unit, factor in field.accepted_units.items()
-                if unit not in (source.unit, "mutations") and low <= raw * float(factor) <= high
+                if unit not in (source.unit, "mutations")
+                and low <= float(np.median(raw)) * float(factor) <= high
             ]
             if fitting:
                 suspect = f"{' or '.join(fitting)} ({usual})"
-            elif field.unit == source.unit == "mut/Mb" and given.median() > high:
+            elif field.unit == source.unit == "mut/Mb" and median > high:
                 suspect = f"mutations per exome or panel ({usual})"
     if suspect is None:
         return False
@@ -137,30 +139,35 @@ def check_usual(values: pd.Series, place: Place) -> None:
     if field.limits is None:
         return
     low, high = field.limits
-    possible = values.between(
-        -np.inf if field.minimum is None else field.minimum,
-        np.inf if field.maximum is None else field.maximum,
-    )
-    unusual = possible & ~values.between(low, high)
+    unusual = _within(values, field.minimum, field.maximum) & ~_within(values, low, high)
     if unusual.any():
         place.add(
             "unusual_value",
-            f"{place.at(unusual)}: {field.name} outside the usual {low:g} to {high:g} "
-            f"{field.unit}.",
+            f"{place.at(pd.Series(unusual, values.index))}: {field.name} outside the usual "
+            f"{low:g} to {high:g} {field.unit}.",
             int(unusual.sum()),
         )
 
 
+def _within(values: pd.Series, low: float | None, high: float | None) -> _Flags:
+    """Flag values between two limits; missing values are between none."""
+    numbers = values.to_numpy()
+    return np.asarray(
+        (numbers >= (-np.inf if low is None else low))
+        & (numbers <= (np.inf if high is None else high))
+    )
+
+
 def check_filled_in(values: pd.Series, place: Place, source: ColumnSource) -> pd.Series:
     """Read a biomarker with one value for all as missing; tell of one too frequent value."""
-    given = values.dropna()
+    given = values.dropna().to_numpy()
     if len(given) < ENOUGH_VALUES or place.field.role != "feature":
         return values
-    counts = given.value_counts()
+    distinct, counts = np.unique(given, return_counts=True)
     if (
-        len(counts) == 1
+        len(distinct) == 1
         and source.column is not None
-        and counts.index[0] not in (0.0, place.field.maximum)
+        and distinct[0] not in (0.0, place.field.maximum)
     ):
         place.add(
             "constant_column",
@@ -169,13 +176,15 @@ def check_filled_in(values: pd.Series, place: Place, source: ColumnSource) -> pd
         )
         return pd.Series(np.nan, index=values.index, dtype=float)
     # scores end at their limits in many patients; nobody ends at one value within
-    inner = counts.drop([0.0, 1.0, given.min(), given.max(), place.field.maximum], errors="ignore")
-    if len(counts) >= ENOUGH_VALUES and inner.max() > IMPUTED_SHARE * len(given):
+    ends = (0.0, 1.0, distinct[0], distinct[-1], place.field.maximum)
+    most = max(
+        (n for value, n in zip(distinct, counts, strict=True) if value not in ends), default=0
+    )
+    if len(distinct) >= ENOUGH_VALUES and most > IMPUTED_SHARE * len(given):
         place.add(
             "imputed_looking",
-            f"{place.file}: one value stands in {inner.max()} of {len(given)} patients, as if "
-            "filled in.",
-            int(inner.max()),
+            f"{place.file}: one value stands in {most} of {len(given)} patients, as if filled in.",
+            most,
         )
     return values
 
@@ -247,9 +256,7 @@ def check_possible(
 def _outside(frame: pd.DataFrame, field: Field) -> bool:
     """Fast check; pandera reports only on columns that fail it."""
     values = frame[field.name]
-    low = -np.inf if field.minimum is None else field.minimum
-    high = np.inf if field.maximum is None else field.maximum
-    return bool((values.notna() & ~values.between(low, high)).any())
+    return bool((values.notna() & ~_within(values, field.minimum, field.maximum)).any())
 
 
 def check_rules(
@@ -272,9 +279,11 @@ def check_rules(
             place = Place(findings, cohort, file, schema.fields[larger])
             both = int((frame[larger].notna() & frame[smaller].notna()).sum())
             many = rule.get("many")
-            is_many = many is not None and wrong.sum() > max(3, many["share"] * both)
+            code = rule["code"]
+            if many is not None and wrong.sum() > max(3, many["share"] * both):
+                code = many["code"]
             place.add(
-                many["code"] if is_many else rule["code"],
+                code,
                 f"{place.at(wrong)}: {larger} is smaller than {smaller} in {int(wrong.sum())} of "
                 f"{both} patients.",
                 int(wrong.sum()),

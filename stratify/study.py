@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -67,6 +68,7 @@ Level = Annotated[
     bool | int | float | str | None,
     _one_of("a number, a text, true or false", bool, int, float, str),
 ]
+Name = Annotated[str, AfterValidator(lambda name: " ".join(name.split()))]  # spaces as in headers
 Texts = Annotated[list[str], BeforeValidator(_items_as_text)]
 
 
@@ -148,7 +150,7 @@ class ColumnSource(_Strict):
         The unit has been checked although the values look like another.
     """
 
-    column: str | None = None
+    column: Name | None = None
     value: Level = None
     unit: str | None = None
     scale: Literal["linear", "ln", "log2", "log10", "log1p"] = "linear"
@@ -226,7 +228,7 @@ class TableSource(_Strict):
     encoding: str | None = None
     comment: str | None = None
     missing: Texts = []
-    patient_id: str
+    patient_id: Name
     panels: dict[str, dict[str, ColumnSource]]
 
     @classmethod

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from stratify.discrimination import _UNDEFINED, Counts, Estimate, Floats, _checked, _z
 from stratify.errors import ArgumentError
 
-__all__ = ["hazard_ratio", "log_rank", "survival_by_group"]
+__all__ = ["censoring_weights", "hazard_ratio", "log_rank", "survival_by_group"]
 
 
 def hazard_ratio(
@@ -189,3 +189,48 @@ def _first_half(times: Floats, survival: Floats) -> float:
     """Return the first time with survival of one half or less; NaN when it is not reached."""
     reached = np.flatnonzero(survival <= 0.5 + 1e-9)
     return float(times[reached[0]]) if reached.size else np.nan
+
+
+def censoring_weights(time: ArrayLike, event: ArrayLike, horizon: float) -> Floats:
+    """Inverse-probability-of-censoring weights for a label known at a horizon.
+
+    A patient followed to the horizon, or with an event before, stands for those like them who
+    were censored: the weight is one over the Kaplan-Meier probability of not being censored until
+    then. Patients censored before the horizon have weight 0. Assumes that censoring does not
+    depend on prognosis.
+
+    Parameters
+    ----------
+    time, event : array-like of shape (n_patients,)
+        Follow-up and whether it ended with the event (1) or was censored (0).
+    horizon : float
+        In the unit of `time`.
+
+    Returns
+    -------
+    ndarray of shape (n_patients,)
+        Weights that sum to about the number of patients.
+
+    References
+    ----------
+    Robins JM, Finkelstein DM. Biometrics 2000;56:779-788; Graf E et al. Stat Med 1999;18:2529-2545.
+
+    Examples
+    --------
+    >>> censoring_weights([2, 4, 9, 9], [1, 0, 0, 1], horizon=6).round(3).tolist()
+    [1.0, 0.0, 1.5, 1.5]
+    """
+    times, events = _checked(("time", time, "time"), ("event", event, "binary"))
+    known = (events == 1) | (times >= horizon)
+    reached = np.minimum(times, horizon)
+    at, left = np.unique(times[events == 0], return_counts=True)
+    ordered = np.sort(times)
+    at_risk = ordered.size - np.searchsorted(ordered, at, side="left")
+    # events come before censoring at the same time, so they are no longer at risk of it
+    gone = np.searchsorted(np.sort(times[events == 1]), at, side="right") - np.searchsorted(
+        np.sort(times[events == 1]), at, side="left"
+    )
+    uncensored = np.append(1.0, np.cumprod(1 - left / np.maximum(at_risk - gone, 1)))
+    # just before: censoring at one's own time does not lower one's own chance
+    probability = uncensored[np.searchsorted(at, reached, side="left")]
+    return np.where(known, 1 / np.maximum(probability, 1e-6), 0.0)

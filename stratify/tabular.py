@@ -290,7 +290,7 @@ def _header(path: Path, cells: Mapping[int, Any]) -> pd.Index:
             "Add a row with the names of the columns."
         )
     names = [
-        f"(column {i + 1}, no name)" if _blank(cell) else str(cell).strip()
+        f"(column {i + 1}, no name)" if _blank(cell) else " ".join(str(cell).split())
         for i, cell in cells.items()
     ]
     doubled = sorted(name for name, n in Counter(names).items() if n > 1)

@@ -188,6 +188,16 @@ class HospitalStudy:
         table = self.tables[file]
         table[column] = table[column].map(to) if callable(to) else to
 
+    def leave_out(self, *panels: str) -> None:
+        """Map no column of these panels, but the regimen and the first dose."""
+        always = ("regimen", "first_dose_date")
+        for cohort in self.document["cohorts"]:
+            for table in cohort["tables"]:
+                for panel in set(table["panels"]) & set(panels):
+                    kept = {k: v for k, v in table["panels"][panel].items() if k in always}
+                    table["panels"][panel] = kept
+            cohort["tables"] = [t for t in cohort["tables"] if any(t["panels"].values())]
+
     def write(self) -> None:
         for file, table in self.tables.items():
             table.to_csv(self.folder / f"{file}.csv", index=False)

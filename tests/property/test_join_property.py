@@ -76,7 +76,7 @@ def hospitals(draw: st.DrawFn) -> dict[str, pd.DataFrame]:
     }
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(tables=hospitals(), data=st.data())
 def test_the_order_of_rows_columns_and_later_tables_is_irrelevant(tables, data):
     names = list(TABLES)
@@ -94,7 +94,7 @@ def test_the_order_of_rows_columns_and_later_tables_is_irrelevant(tables, data):
     pd.testing.assert_frame_equal(again.attrition, first.attrition)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(tables=hospitals())
 def test_each_patient_of_the_first_table_has_one_row_with_their_own_values(tables):
     cohort = read(tables, list(TABLES))

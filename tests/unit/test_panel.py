@@ -266,6 +266,12 @@ def test_a_level_of_the_dictionary_is_not_missing():
     assert read(["none", "other"], "regimen") == (["none", "other"], [])
 
 
+def test_a_level_of_the_dictionary_is_missing_where_the_study_says_so():
+    values, told = read(["none", "other"], "regimen", {"missing": ["Other"]})
+    assert same(values, ["none", NAN])
+    assert told == []
+
+
 @pytest.mark.parametrize("empty", ["", None], ids=["text", "Excel"])
 def test_empty_cells_have_a_meaning_only_if_the_coding_says_so(empty):
     cells = pd.Series([empty, "x", "NA"], dtype=object)
@@ -482,6 +488,20 @@ def test_many_columns_that_are_not_mapped_are_counted():
     assert [(row["n"], row["message"]) for row in findings.rows] == [
         (500, f"t.csv: columns not mapped: {names} and 480 more.")
     ]
+
+
+def test_names_of_columns_match_whatever_their_spaces(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text('Patient\u00a0ID,"Body  mass\nindex"\na,24.5\n', encoding="utf-8")
+    mapped = TableSource.model_validate(
+        {
+            "file": "t.csv",
+            "patient_id": "Patient ID ",
+            "panels": {"clinical": {"bmi": "Body mass\u202findex"}},
+        }
+    )
+    frame = read_panels(read_numbered(path), mapped, "home", Findings())["clinical"]
+    assert frame.to_dict("list") == {"patient_id": ["a"], "bmi": [24.5]}
 
 
 def test_identifiers_keep_leading_zeros_and_lose_spaces():

@@ -69,6 +69,7 @@ DELIMITED = [
     pytest.param("ID,Größe,Note,,\n007,\"1,5\",a,,\n008,NA,,,\n".encode(), {}, id="empty columns"),
     pytest.param("ID,Größe,Note\n007,\"1,5\",a,\n008,NA,,\n".encode(), {}, id="trailing commas"),
     pytest.param("ID,Größe,Note,,\n007,\"1,5\",a\n008,NA,\n".encode(), {}, id="commas in header"),
+    pytest.param("ID,Größe,\"Note\n\"\n007,\"1,5\",a\n008,NA,\n".encode(), {}, id="two lines"),
     pytest.param(" ID , Größe ,Note \n007,\"1,5\",a\n008,NA,\n".encode(), {}, id="spaced names"),
     pytest.param(("#made by\n#an export\n" + CSV).encode(), {"comment": "#"}, id="comments"),
     pytest.param(CSV.rstrip("\n").encode(), {}, id="no line end at the end"),
