@@ -7,17 +7,19 @@ is never 0. Six months is one constant, 182.625 days.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from stratify.errors import ArgumentError
-from stratify.schema import endpoint_rules
+from stratify.schema import endpoint_reasons, endpoint_rules
 
 __all__ = ["label_outcomes", "rule_name"]
 
 _Flags = np.ndarray[Any, np.dtype[np.bool_]]
+_Reasons = np.ndarray[Any, np.dtype[np.str_]]
 
 
 def rule_name(endpoint: str) -> str:
@@ -40,10 +42,10 @@ def label_outcomes(outcomes: pd.DataFrame, endpoint: str) -> pd.DataFrame:
     Parameters
     ----------
     outcomes : DataFrame of shape (n_patients, ...)
-        Any of ``best_response``, ``objective_response`` (1 yes, 0 no), ``pfs`` (months from the
-        first dose), ``pfs_event`` (1 event, 0 censored); absent columns are missing.
-    endpoint : {"proxy_pfs6", "objective_response"}
-        Rule id.
+        Any columns of the ``outcomes`` dictionary, in its units; absent ones are missing.
+    endpoint : str
+        Rule id: ``proxy_pfs6``, ``sitc_mono_2020``, ``sitc_chemo_2023`` (both also with
+        ``_strict``) or ``objective_response``.
 
     Returns
     -------
@@ -58,9 +60,10 @@ def label_outcomes(outcomes: pd.DataFrame, endpoint: str) -> pd.DataFrame:
     Notes
     -----
     ``proxy_pfs6`` is a proxy: exposure and confirmation are not known, and it is never called the
-    SITC definition (Kluger 2020, 10.1136/jitc-2019-000398). Early progression and death count as
-    primary resistance. A patient in complete or partial response whose disease progresses before
-    six months is ``none``.
+    SITC definition (Kluger 2020, 10.1136/jitc-2019-000398; Rizvi 2023,
+    10.1136/jitc-2022-005920). Early progression and death count as primary resistance unless the
+    rule is strict. Under monotherapy a patient in complete or partial response whose disease
+    progresses before six months is ``none``; under ICI with chemotherapy it is ``primary``.
 
     Examples
     --------
@@ -72,41 +75,85 @@ def label_outcomes(outcomes: pd.DataFrame, endpoint: str) -> pd.DataFrame:
     """
     name = rule_name(endpoint)
     rule = endpoint_rules()[endpoint]
-    responded, response_known, not_evaluable = _response(outcomes)
-    if endpoint == "proxy_pfs6":
-        pfs, event = _column(outcomes, "pfs"), _column(outcomes, "pfs_event")
-        missing = np.isnan(pfs) | np.isnan(event)
-        early = pfs < rule["months"]
-        reason = np.select(
-            [
-                missing,
-                ~early,
-                event == 0,
-                responded,
-                ~response_known | not_evaluable,
-            ],
-            [
-                "pfs_missing",
-                "six_months_without_event",
-                "censored_before_6_months",
-                "early_relapse_after_response",
-                "event_before_6_months_response_unknown",
-            ],
-            "event_before_6_months",
-        )
-    else:
-        reason = np.select(
-            [~response_known, not_evaluable, responded],
-            ["best_response_missing", "best_response_ne", "cr_or_pr"],
-            "no_cr_or_pr",
-        )
-    states = {code: entry["state"] for code, entry in rule["reasons"].items()}
+    by_progression = rule["basis"] == "progression"
+    reason = _by_progression(outcomes, rule) if by_progression else _by_response(outcomes)
+    states = {code: entry["state"] for code, entry in endpoint_reasons().items()}
     state = pd.Series(reason, index=outcomes.index, dtype=object).map(states)
-    label = state.map({rule["positive"]: 1.0, rule["negative"]: 0.0}).astype(float)
+    labels = {rule["positive"]: 1.0, **dict.fromkeys(rule["negatives"], 0.0)}
     return pd.DataFrame(
-        {"state": state, "reason": reason.astype(object), "label": label, "endpoint_rule": name},
+        {
+            "state": state,
+            "reason": reason.astype(object),
+            "label": state.map(labels).astype(float),
+            "endpoint_rule": name,
+        },
         index=outcomes.index,
     )
+
+
+def _by_response(outcomes: pd.DataFrame) -> _Reasons:
+    responded, known, not_evaluable = _response(outcomes)
+    return np.select(
+        [~known, not_evaluable, responded],
+        ["best_response_missing", "best_response_ne", "cr_or_pr"],
+        "no_cr_or_pr",
+    )
+
+
+def _by_progression(outcomes: pd.DataFrame, rule: Mapping[str, Any]) -> _Reasons:
+    """Reason of each patient; the first that holds in the order of the list."""
+    responded, known, not_evaluable = _response(outcomes)
+    pfs, event = _column(outcomes, "pfs"), _column(outcomes, "pfs_event")
+    exposure = _column(outcomes, "exposure")
+    confirmed = _column(outcomes, "pd_confirmed")
+    rapid = _column(outcomes, "rapid_progression") == 1
+    died = _levels(outcomes, "pfs_event_kind") == "death"
+    best_pd = _levels(outcomes, "best_response") == "PD"
+
+    happened = event == 1
+    within = pfs <= rule["months"] if rule["inclusive"] else pfs < rule["months"]
+    early = within & happened
+    late = ~within
+    strict = bool(rule["strict"])
+    # death is its own confirmation, and so is rapid growth with clinical deterioration
+    asked = bool(rule["confirmation"]) & ~died & ~rapid
+    unknown = ~known | not_evaluable
+    # under a rule that looks at response, one that is not known leaves the strict rule undecided
+    undecided = early & unknown & bool(rule["response_spares"])
+    secondary = late & happened & (rule["secondary_months"] is not None)
+    long_enough = exposure * 7 / 30.4375 >= (rule["secondary_months"] or 0)
+    short = exposure < (rule["exposure_weeks"] or 0)
+    excused = rapid & (not rule["response_spares"])  # any exposure, if rapidly progressing
+    cases = [
+        (np.isnan(pfs) | np.isnan(event), "pfs_missing"),
+        (early & died & (_column(outcomes, "cancer_death") == 0), "non_cancer_death"),
+        (strict & np.isnan(exposure) & ~excused, "exposure_not_recorded"),
+        (strict & short & ~excused, "exposure_too_short"),
+        ((pfs < rule["months"]) & ~happened, "censored_before_6_months"),
+        (early & responded & bool(rule["response_spares"]), "early_relapse_after_response"),
+        (early & asked & (confirmed == 0), "pd_unconfirmed"),
+        (early & asked & np.isnan(confirmed), "pd_confirmation_not_recorded"),
+        (undecided & strict, "best_response_ne"),
+        (undecided, "event_before_6_months_response_unknown"),
+        (
+            early,
+            "event_before_6_months" if rule["response_spares"] else "progression_within_6_months",
+        ),
+        (late & best_pd & bool(rule["best_response_pd"]), "best_response_pd"),
+        (secondary & died, "death_after_6_months"),
+        (secondary & asked & (confirmed == 0), "late_progression_unconfirmed"),
+        (secondary & np.isnan(exposure), "late_progression_exposure_not_recorded"),
+        (secondary & ~long_enough, "late_progression_short_exposure"),
+        (secondary, "progression_after_6_months"),
+    ]
+    conditions, reasons = zip(*cases, strict=True)
+    return np.select(conditions, reasons, "six_months_without_event")
+
+
+def _levels(outcomes: pd.DataFrame, name: str) -> np.ndarray[Any, np.dtype[np.object_]]:
+    if name not in outcomes:
+        return np.full(len(outcomes), None, dtype=object)
+    return outcomes[name].to_numpy(dtype=object)
 
 
 def _column(outcomes: pd.DataFrame, name: str) -> np.ndarray[Any, np.dtype[np.float64]]:

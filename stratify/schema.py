@@ -25,6 +25,7 @@ __all__ = [
     "Field",
     "Schema",
     "convert",
+    "endpoint_reasons",
     "endpoint_rules",
     "field_named",
     "load_schema",
@@ -383,7 +384,19 @@ def endpoint_rules() -> dict[str, dict[str, Any]]:
     >>> endpoint_rules()["proxy_pfs6"]["months"]
     6
     """
-    return _document("endpoints")
+    return {name: rule for name, rule in _document("endpoints").items() if name != "reasons"}
+
+
+def endpoint_reasons() -> dict[str, dict[str, str]]:
+    """State and meaning of every reason code.
+
+    Examples
+    --------
+    >>> endpoint_reasons()["non_cancer_death"]["state"]
+    'not_evaluable'
+    """
+    reasons: dict[str, dict[str, str]] = _document("endpoints")["reasons"]
+    return reasons
 
 
 def convert(values: Values, unit: str, name: str, *, back: bool = False) -> Values:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stratify.endpoint import label_outcomes
-from stratify.schema import convert, endpoint_rules, field_named
+from stratify.schema import convert, endpoint_reasons, endpoint_rules, field_named
 
 RULES = list(endpoint_rules())
 LEVELS = [None, *field_named("best_response").enum]
@@ -40,7 +40,7 @@ def test_every_patient_has_a_reason_of_the_rule_and_a_label_that_fits_it(patient
     labels = label(patients, rule)
     entry = endpoint_rules()[rule]
     for row in labels.to_dict("records"):
-        assert row["state"] == entry["reasons"][row["reason"]]["state"]
+        assert row["state"] == endpoint_reasons()[row["reason"]]["state"]
         assert row["endpoint_rule"] == f"{rule}@{entry['version']}"
         if row["state"] == "not_evaluable":
             assert np.isnan(row["label"])

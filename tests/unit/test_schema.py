@@ -17,6 +17,7 @@ from stratify.schema import (
     PANELS,
     Field,
     convert,
+    endpoint_reasons,
     endpoint_rules,
     field_named,
     load_schema,
@@ -139,11 +140,17 @@ def test_a_dictionary_has_no_mistyped_key(name):
 @pytest.mark.parametrize("rule", endpoint_rules())
 def test_an_endpoint_rule_names_its_states_and_reasons(rule):
     entry = endpoint_rules()[rule]
-    states = {reason["state"] for reason in entry["reasons"].values()}
-    assert states == {entry["positive"], entry["negative"], "not_evaluable"}
-    assert set(states) <= set(load_schema("labels").fields["state"].enum)
-    assert all(reason["meaning"].endswith(".") for reason in entry["reasons"].values())
+    states = {entry["positive"], *entry["negatives"]}
+    assert states <= set(load_schema("labels").fields["state"].enum)
+    assert entry["basis"] in ("progression", "best_response")
     assert set(entry["needs"]) | set(entry["uses"]) <= set(load_schema("outcomes").fields)
+
+
+def test_every_reason_has_a_meaning_and_a_state():
+    states = set(load_schema("labels").fields["state"].enum)
+    for code, reason in endpoint_reasons().items():
+        assert reason["meaning"].endswith("."), code
+        assert reason["state"] in states, code
 
 
 def test_unknown_names_are_told_with_near_ones():
