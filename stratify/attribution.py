@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from stratify.classifier import ResistanceClassifier
-from stratify.cohort import features_matrix
 from stratify.errors import StratifyError
+from stratify.features import model_matrix
 from stratify.schema import field_named, load_schema
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def attributions(classifier: ResistanceClassifier, table: pd.DataFrame) -> pd.Da
     so for their mean.
     """
     features = classifier.features_
-    matrix = features_matrix(table, features)
+    matrix = model_matrix(table, features)
     shap_values, base, margin = classifier.contributions(matrix)
     gap = float(np.abs(base + shap_values.sum(axis=1) - margin).max(initial=0))
     if gap > ADDITIVITY:
@@ -98,7 +98,7 @@ def explanation(classifier: ResistanceClassifier, table: pd.DataFrame) -> shap.E
     import shap
 
     features = classifier.features_
-    matrix = features_matrix(table, features)
+    matrix = model_matrix(table, features)
     shap_values, base, _ = classifier.contributions(matrix)
     return shap.Explanation(
         values=shap_values,

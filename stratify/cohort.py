@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from stratify.endpoint import label_outcomes
-from stratify.errors import CohortError, DataError, FileError
+from stratify.errors import CohortError, FileError
 from stratify.findings import Findings
 from stratify.panel import read_panels
 from stratify.plausibility import (
@@ -24,16 +24,13 @@ from stratify.plausibility import (
     check_shared,
     check_usable,
 )
-from stratify.schema import PANELS, endpoint_rules, field_named, load_schema
+from stratify.schema import convert, endpoint_rules, field_named, load_schema
 from stratify.study import CohortSource, Split, Study
 from stratify.tabular import read_numbered, sha256_of
 
 __all__ = [
     "Cohort",
-    "baseline_features",
     "data_sha256",
-    "features_matrix",
-    "panels_missing",
     "read_cohort",
     "require_usable",
 ]
@@ -141,6 +138,8 @@ def read_cohort(study: Study, *, outcomes: bool = True, eligible_only: bool = Tr
         steps = [("read", "", len(joined))]
         if eligible_only:
             joined = _eligible(joined, study, source.name, findings, steps)
+        if outcomes and study.landmark_weeks is not None:
+            joined = _at_risk(joined, study.landmark_weeks, steps)
         tables.append(joined)
         attrition.append((source.name, steps))
     if unreadable:
@@ -159,7 +158,7 @@ def read_cohort(study: Study, *, outcomes: bool = True, eligible_only: bool = Tr
             "monotherapy alone is expected.",
             n=len(table),
         )
-    check_features_time(study.features, findings)
+    check_features_time(study.features, findings, study.landmark_weeks)
     if outcomes:
         check_shared(table, findings)
         if not findings.has_errors:
@@ -300,6 +299,28 @@ def _eligible(
     return joined[eligible].reset_index(drop=True)
 
 
+def _at_risk(
+    joined: pd.DataFrame, landmark_weeks: float, steps: list[tuple[str, str, int]]
+) -> pd.DataFrame:
+    """Patients without an event and still followed at a landmark, which is their new time zero."""
+    months = convert(landmark_weeks, "weeks", "pfs")
+    empty = pd.Series(np.nan, index=joined.index)
+    pfs, event = joined.get("pfs", empty), joined.get("pfs_event", empty)
+    gone = {
+        "censored before the landmark": (pfs <= months) & (event == 0),
+        "event before the landmark": (pfs <= months) & (event == 1),
+        "pfs not recorded": pfs.isna() | event.isna(),
+    }
+    kept = pd.Series(True, index=joined.index)
+    for reason, rows in gone.items():
+        if rows.any():
+            steps.append(("landmark", reason, int(rows.sum())))
+        kept &= ~rows
+    steps.append(("landmark", "", int(kept.sum())))
+    later = joined[kept].reset_index(drop=True)
+    return later.assign(**{name: later[name] - months for name in ("pfs", "os") if name in later})
+
+
 def _labelled(table: pd.DataFrame, study: Study, findings: Findings) -> pd.DataFrame:
     rule = endpoint_rules()[study.endpoint]
     needed = list(rule["needs"])
@@ -412,111 +433,6 @@ def require_usable(cohort: Cohort, what: str) -> None:
         )
         raise CohortError(f"{what} cannot be used. {where}{row['message']} {row['advice']}")
     cohort.findings.raise_errors(what)
-
-
-def features_matrix(table: pd.DataFrame, features: list[str]) -> pd.DataFrame:
-    """Features by canonical name; columns the table does not have are missing.
-
-    Parameters
-    ----------
-    table : DataFrame of shape (n_patients, ...)
-        Canonical columns.
-    features : list of str
-        Features in the order wanted.
-
-    Returns
-    -------
-    DataFrame of shape (n_patients, n_features)
-        float64 (1 yes, 0 no), levels as object.
-
-    Raises
-    ------
-    DataError
-        If a feature is not known at baseline, or is no feature.
-
-    Examples
-    --------
-    >>> features_matrix(pd.DataFrame({"albumin": [3.9]}), ["albumin", "cancer_type"])
-       albumin cancer_type
-    0      3.9         NaN
-    """
-    fields = {name: field_named(name) for name in features}
-    wrong = [
-        f"{name} ({field.role}, known at {field.available_at})"
-        for name, field in fields.items()
-        if field.role != "feature" or field.available_at != "baseline"
-    ]
-    if wrong:
-        raise DataError(
-            f"{', '.join(wrong)} cannot enter a baseline model; remove "
-            f"{'them' if len(wrong) > 1 else 'it'} from `features`."
-        )
-    empty = pd.Series(np.nan, index=table.index)
-    return pd.DataFrame(
-        {
-            name: table.get(name, empty).astype("object" if field.categorical else "float64")
-            for name, field in fields.items()
-        },
-        index=table.index,
-    )
-
-
-def baseline_features(cohort: Cohort, requested: list[str] | None) -> list[str]:
-    """Features a model can learn from: known at baseline and not the same for all.
-
-    Features of one value are left out with a finding. Parameters are a training cohort and the
-    study's ``features``, if any.
-    """
-    names = requested or [
-        name
-        for panel in PANELS
-        for name, field in load_schema(panel).fields.items()
-        if field.role == "feature" and field.available_at == "baseline" and name in cohort.table
-    ]
-    kept = []
-    for name in names:
-        distinct = cohort.table[name].nunique() if name in cohort.table else 0
-        if distinct > 1:
-            kept.append(name)
-        else:
-            what = "one value for all" if distinct else "no value for any"
-            cohort.findings.add(
-                "uninformative_feature",
-                f"{what} of {len(cohort)} training patients.",
-                panel=field_named(name).panel,
-                column=name,
-                n=len(cohort),
-            )
-    if not kept:
-        raise CohortError(
-            "No feature is left to learn from: map at least one biomarker with two values."
-        )
-    return kept
-
-
-def panels_missing(matrix: pd.DataFrame) -> pd.Series:
-    """Panels without any value for a patient, as text separated by semicolons.
-
-    Examples
-    --------
-    >>> matrix = pd.DataFrame({"albumin": [3.9, 4.1], "tmb": [None, 5.0]})
-    >>> panels_missing(matrix).tolist()
-    ['tmb', '']
-    """
-    panels = {name: field_named(name).panel for name in matrix.columns}
-    missing = pd.DataFrame(
-        {
-            panel: matrix[[n for n in matrix.columns if panels[n] == panel]].isna().all(axis=1)
-            for panel in PANELS
-            if panel in panels.values()
-        }
-    )
-    names = np.array(missing.columns, dtype=object)
-    return pd.Series(
-        [";".join(names[row]) for row in missing.to_numpy(dtype=bool)],
-        index=matrix.index,
-        dtype=object,
-    )
 
 
 def data_sha256(table: pd.DataFrame) -> str:

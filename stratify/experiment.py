@@ -17,25 +17,25 @@ import pandas as pd
 
 from stratify.attribution import attributions
 from stratify.classifier import ResistanceClassifier
-from stratify.cohort import (
-    Cohort,
-    baseline_features,
-    data_sha256,
-    features_matrix,
-    read_cohort,
-    require_usable,
-)
+from stratify.cohort import Cohort, data_sha256, read_cohort, require_usable
 from stratify.endpoint import rule_name
-from stratify.errors import CohortError
+from stratify.errors import ArgumentError, CohortError, DataError
+from stratify.features import informative_features
 from stratify.model_card import card_facts, card_figures, card_tables
-from stratify.reference import References
 from stratify.report import write_report
 from stratify.schema import endpoint_rules, field_named, panel_versions
 from stratify.scoring import ResistanceModel, load
 from stratify.study import Study
 from stratify.tabular import make_folder, write_table, written_whole
 from stratify.treatment import EVIDENCE_CLASS, Policy
-from stratify.validation import Assessment, assess, cross_validate, judged_risks
+from stratify.validation import (
+    Assessment,
+    EarlyCensoring,
+    assess,
+    cross_validate,
+    fit_with_references,
+    judged_risks,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -165,13 +165,12 @@ def train(
         raise CohortError(
             f"The study {study.name} has no training patients; give a cohort `role: train`."
         )
-    features = baseline_features(home, study.features)
-    label = home.table["label"].to_numpy(dtype=float)
+    features = informative_features(home, study.features, landmark_weeks=study.landmark_weeks)
     template = classifier or ResistanceClassifier(random_state=study.seed, n_jobs=-1)
 
     progress("fitting the model")
-    fitted = template.fit(features_matrix(home.table, features), label)
-    references = References.fit(home.table, features, label)
+    censoring = _early_censoring(cohort, study)
+    fitted, references = fit_with_references(template, home.table, features, censoring=censoring)
     cuts = [float(q) for q in np.quantile(fitted.oof_risk_, [1 / 3, 2 / 3])]
     hashes = {
         "data": data_sha256(cohort.table),
@@ -182,7 +181,13 @@ def train(
     model = ResistanceModel(fitted, references, card, policy)
 
     held_out = cross_validate(
-        template, home.table, features, folds=folds, seed=study.seed, progress=progress
+        template,
+        home.table,
+        features,
+        folds=folds,
+        seed=study.seed,
+        censoring=censoring,
+        progress=progress,
     )
     progress("judging on patients the model never saw")
     assessments = _assess_training(model, home, held_out, study)
@@ -232,6 +237,7 @@ def evaluate(
     make_folder(out.parent if alone else out)
     model = load(bundle)
     study = Study.load(study_path, endpoint=model.card["endpoint"])
+    study = study.model_copy(update={"landmark_weeks": model.card["landmark_weeks"]})
     if any(source.role != "train" for source in study.cohorts):
         kept = [source for source in study.cohorts if source.role != "train"]
         study = study.model_copy(update={"cohorts": kept})
@@ -264,7 +270,7 @@ def score(bundle: str | Path, study_path: str | Path, out: str | Path) -> pd.Dat
     ----------
     bundle, study_path : path
     out : path
-        ``.csv`` or ``.parquet``.
+        File ending in ``.csv`` or ``.parquet``.
 
     Returns
     -------
@@ -273,14 +279,18 @@ def score(bundle: str | Path, study_path: str | Path, out: str | Path) -> pd.Dat
 
     Raises
     ------
-    BundleError, DataError, FileError
+    ArgumentError, BundleError, DataError, FileError
     """
+    out = Path(out)
+    if out.suffix.lower() not in (".csv", ".parquet"):
+        raise ArgumentError(f"out is {out.name}; a file ending in .csv or .parquet is expected.")
+    make_folder(out.parent)
     model = load(bundle)
     study = Study.load(study_path)
     cohort = read_cohort(study, outcomes=False, eligible_only=False)
     cohort.findings.raise_errors(f"The study {study.name}")
     scores = model.score_cohort(cohort)
-    write_table(scores, Path(out))
+    write_table(scores, out)
     return scores
 
 
@@ -291,6 +301,21 @@ def _policy(study: Study) -> Policy | None:
     if study.policy is None:
         return None
     return Policy.load(study.policy, study.source.parent if study.source else None)
+
+
+def _early_censoring(cohort: Cohort, study: Study) -> EarlyCensoring | None:
+    """Training patients to be stood for by weights, if the study says so."""
+    if study.censored_early == "exclude":
+        return None
+    rule = endpoint_rules()[study.endpoint]
+    if rule["basis"] != "progression":
+        raise DataError(
+            f"censored_early: weight needs an endpoint by progression; {study.endpoint} has no "
+            "horizon. Remove the key or change the endpoint."
+        )
+    table = cohort.of_split("train").table
+    early = table[table["reason"] == "censored_before_6_months"]
+    return EarlyCensoring(early, float(rule["months"]))
 
 
 def _card(
@@ -313,6 +338,8 @@ def _card(
         "target": endpoint_rules()[study.endpoint]["target"],
         "eligible_regimens": list(study.eligible_regimens),
         "mixed_regimens": study.mixed_regimens,
+        "landmark_weeks": study.landmark_weeks,
+        "censored_early": study.censored_early,
         "features": features,
         "training_cohorts": trained,
         "n": len(home),

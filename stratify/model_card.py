@@ -13,7 +13,8 @@ import pandas as pd
 
 from stratify import figures
 from stratify.attribution import importance
-from stratify.cohort import Cohort, features_matrix
+from stratify.cohort import Cohort
+from stratify.features import model_matrix
 from stratify.schema import endpoint_rules, field_named
 from stratify.scoring import ResistanceModel
 from stratify.study import Study
@@ -135,7 +136,7 @@ def card_facts(
     """Facts that the report prints beside the tables."""
     card = model.card
     rule = endpoint_rules()[card["endpoint"]]
-    matrix = features_matrix(cohort.table, list(card["features"]))
+    matrix = model_matrix(cohort.table, list(card["features"]))
     directions = dict(zip(model.classifier.features_, model.classifier.monotone_, strict=True))
     words = {1: "more, higher risk", -1: "more, lower risk", 0: "free"}
     regimens = ", ".join(card["eligible_regimens"])

@@ -303,8 +303,8 @@ def _numbers(
     values = values[codes]
     infinite = np.isinf(values)
     if infinite.any() or not pd.isna(unread).all():
-        texts = pd.Series(unread[codes], cells.index, dtype="string")
-        _tell_unread(texts, infinite, table.decimal, place)
+        strange = pd.Series(unread[codes], cells.index, dtype="string")
+        _tell_unread(strange, infinite, table.decimal, place)
     return pd.Series(np.where(infinite, np.nan, values), index=cells.index)
 
 

@@ -351,14 +351,17 @@ def check_dates(joined: pd.DataFrame, cohort: str, findings: Findings) -> None:
                 )
 
 
-def check_features_time(features: Sequence[str] | None, findings: Findings) -> None:
-    """Tell of features that are known only after the first dose."""
+def check_features_time(
+    features: Sequence[str] | None, findings: Findings, landmark_weeks: float | None = None
+) -> None:
+    """Tell of features that are known only after the first dose, or after the landmark."""
     for name in features or []:
         field = field_named(name)
-        if field.available_at != "baseline":
+        if not field.known_by(landmark_weeks):
+            after = "the first dose" if landmark_weeks is None else "the landmark"
             findings.add(
                 "post_baseline_value",
-                f"{name} is known at {field.available_at}, after the first dose.",
+                f"{name} is known at {field.available_at}, after {after}.",
                 panel=field.panel,
                 column=name,
                 n=1,

@@ -188,7 +188,13 @@ class LogisticModel:
     score: LinearScore
 
     @classmethod
-    def fit(cls, table: pd.DataFrame, features: Sequence[str], label: Floats) -> LogisticModel:
+    def fit(
+        cls,
+        table: pd.DataFrame,
+        features: Sequence[str],
+        label: Floats,
+        weight: Floats | None = None,
+    ) -> LogisticModel:
         """Fit on training patients.
 
         Parameters
@@ -198,6 +204,7 @@ class LogisticModel:
             Canonical names.
         label : ndarray of shape (n_patients,)
             1 primary resistance, 0 not.
+        weight : ndarray of shape (n_patients,), optional
         """
         names = sorted(features)
         levels = {
@@ -207,7 +214,7 @@ class LogisticModel:
         }
         counts = {name: len(known) for name, known in levels.items()}
         matrix = _encoded(table, names, levels)
-        return cls(levels, LinearScore.fit(matrix, names, counts, label))
+        return cls(levels, LinearScore.fit(matrix, names, counts, label, weight=weight))
 
     def risk(self, table: pd.DataFrame) -> Floats:
         """Probability of class 1, for every patient."""
@@ -245,7 +252,13 @@ class References:
     logistic_loris: LogisticModel | None
 
     @classmethod
-    def fit(cls, table: pd.DataFrame, features: Sequence[str], label: Floats) -> References:
+    def fit(
+        cls,
+        table: pd.DataFrame,
+        features: Sequence[str],
+        label: Floats,
+        weight: Floats | None = None,
+    ) -> References:
         """Fit the comparators that learn, on training patients."""
         needed = [name for name in LORIS_INPUTS if name != "cancer_type"]
         medians = {
@@ -256,8 +269,8 @@ class References:
         inputs = [name for name in LORIS_INPUTS if name in features]
         return cls(
             medians,
-            LogisticModel.fit(table, features, label),
-            LogisticModel.fit(table, inputs, label) if len(inputs) >= 4 else None,
+            LogisticModel.fit(table, features, label, weight),
+            LogisticModel.fit(table, inputs, label, weight) if len(inputs) >= 4 else None,
         )
 
     def complete(self, table: pd.DataFrame) -> dict[str, npt.NDArray[np.bool_]]:

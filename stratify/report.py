@@ -65,6 +65,7 @@ TEXT: dict[str, Any] = {
     "steps": {
         "read": "Read",
         "eligible_regimen": "Eligible regimen",
+        "landmark": "At risk at the landmark",
         "label_evaluable": "Label evaluable",
     },
     "states": {

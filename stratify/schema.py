@@ -213,6 +213,19 @@ class Field:
             return "datetime64[s]"
         return "object" if self.categorical else "float64"
 
+    def known_by(self, landmark_weeks: float | None = None) -> bool:
+        """Whether the value is known at the baseline, or at a landmark in weeks.
+
+        Parameters
+        ----------
+        landmark_weeks : float, optional
+            Weeks from the first dose; None for the baseline.
+        """
+        if self.available_at == "baseline":
+            return True
+        week = float(self.available_at.removeprefix("week_"))
+        return landmark_weeks is not None and week <= landmark_weeks
+
     def direction_for(self, indication: str | None = None) -> int:
         """Direction of the association with resistance, 0 where none holds.
 

@@ -22,9 +22,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from stratify.classifier import ResistanceClassifier
-from stratify.cohort import Cohort, features_matrix, panels_missing
+from stratify.cohort import Cohort
 from stratify.ensemble import AnchoredEnsemble
 from stratify.errors import BundleError, FileError
+from stratify.features import model_matrix, panels_missing
 from stratify.linear import LinearScore
 from stratify.reference import References
 from stratify.schema import load_schema, panel_versions
@@ -85,7 +86,7 @@ class ResistanceModel:
         """
         assays = cohort.assays if isinstance(cohort, Cohort) else {}
         table = cohort.table if isinstance(cohort, Cohort) else cohort
-        matrix = features_matrix(table, self.classifier.features_)
+        matrix = model_matrix(table, self.classifier.features_)
         risk, low, high = self.classifier.predict_interval(matrix)
         risks = pd.DataFrame({"risk": risk, "risk_low": low, "risk_high": high}, index=table.index)
         scores = pd.concat(

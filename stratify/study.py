@@ -332,6 +332,8 @@ class Study(_Strict):
     endpoint: str = "proxy_pfs6"
     eligible_regimens: Annotated[list[str], Field(min_length=1)] = ["anti_pd1_pdl1"]
     split: Split = Split()
+    landmark_weeks: Annotated[float, Field(gt=0)] | None = None
+    censored_early: Literal["exclude", "weight"] = "exclude"
     features: list[str] | None = None
     policy: Annotated[str | dict[str, Any] | None, _one_of("a file or a mapping", str, dict)] = None
     thresholds: list[Annotated[float, Field(gt=0, lt=1)]] = [0.3, 0.4, 0.5, 0.6, 0.7, 0.8]

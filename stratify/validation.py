@@ -14,13 +14,21 @@ import pandas as pd
 
 from stratify.calibration import calibration_curve
 from stratify.classifier import ResistanceClassifier
-from stratify.cohort import features_matrix
 from stratify.discrimination import roc_curve_table
+from stratify.features import model_matrix
 from stratify.performance import PERFORMANCE_COLUMNS, Prediction, decision_curve, performance_table
 from stratify.reference import REFERENCES, References
-from stratify.survival import survival_by_group
+from stratify.survival import censoring_weights, survival_by_group
 
-__all__ = ["Assessment", "Risks", "assess", "cross_validate", "judged_risks"]
+__all__ = [
+    "Assessment",
+    "EarlyCensoring",
+    "Risks",
+    "assess",
+    "cross_validate",
+    "fit_with_references",
+    "judged_risks",
+]
 
 Floats = npt.NDArray[np.float64]
 # Subgroups smaller than this, or with fewer in one class, are not reported.
@@ -75,6 +83,56 @@ class Assessment:
     survival: dict[str, tuple[pd.DataFrame, pd.DataFrame]]
 
 
+@dataclass(frozen=True)
+class EarlyCensoring:
+    """Training patients censored before the horizon of the label, and that horizon.
+
+    Attributes
+    ----------
+    table : DataFrame of shape (n_patients, ...)
+        ``pfs`` (months) and ``pfs_event``.
+    horizon : float
+        Months.
+    """
+
+    table: pd.DataFrame
+    horizon: float
+
+
+def fit_with_references(
+    classifier: ResistanceClassifier,
+    table: pd.DataFrame,
+    features: list[str],
+    *,
+    censoring: EarlyCensoring | None = None,
+) -> tuple[ResistanceClassifier, References]:
+    """Fit a clone of the classifier and every reference on the same patients.
+
+    Parameters
+    ----------
+    classifier : ResistanceClassifier
+    table : DataFrame of shape (n_patients, ...)
+        Patients with ``label``.
+    features : list of str
+    censoring : EarlyCensoring, optional
+        Patients for whom those with a label stand, by inverse-probability-of-censoring weights.
+
+    Returns
+    -------
+    ResistanceClassifier, References
+    """
+    from sklearn.base import clone
+
+    label = table["label"].to_numpy(dtype=float)
+    weight = None
+    if censoring is not None:
+        both = pd.concat([table, censoring.table], ignore_index=True)
+        weights = censoring_weights(both["pfs"], both["pfs_event"], censoring.horizon)
+        weight = weights[: len(table)]
+    fitted = clone(classifier).fit(model_matrix(table, features), label, sample_weight=weight)
+    return fitted, References.fit(table, features, label, weight)
+
+
 def judged_risks(
     classifier: ResistanceClassifier, references: References, table: pd.DataFrame
 ) -> Risks:
@@ -87,7 +145,7 @@ def judged_risks(
     table : DataFrame of shape (n_patients, ...)
         Canonical columns.
     """
-    matrix = features_matrix(table, classifier.features_)
+    matrix = model_matrix(table, classifier.features_)
     complete = references.complete(table)
     by_model = {"stratify": classifier.predict_proba(matrix)[:, 1]}
     filled = references.fillable(table)
@@ -104,6 +162,7 @@ def cross_validate(
     *,
     folds: int = 5,
     seed: int = 0,
+    censoring: EarlyCensoring | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Risks:
     """Out-of-fold risks: model, calibration and references refitted without the judged patients.
@@ -118,6 +177,8 @@ def cross_validate(
     folds : int
         Stratified by label; fewer where a class is smaller.
     seed : int
+    censoring : EarlyCensoring, optional
+        As in :func:`fit_with_references`; these patients are in no fold.
     progress : callable, optional
         Told of each fold.
 
@@ -126,7 +187,6 @@ def cross_validate(
     Risks
         In the order of ``table``.
     """
-    from sklearn.base import clone
     from sklearn.model_selection import StratifiedKFold
 
     label = table["label"].to_numpy(dtype=float)
@@ -139,8 +199,7 @@ def cross_validate(
         if progress:
             progress(f"cross-validation, fold {k + 1} of {folds}")
         home, away = table.iloc[train], table.iloc[test]
-        fitted = clone(classifier).fit(features_matrix(home, features), label[train])
-        references = References.fit(home, features, label[train])
+        fitted, references = fit_with_references(classifier, home, features, censoring=censoring)
         risks = judged_risks(fitted, references, away)
         filled &= risks.filled
         for name, risk in risks.by_model.items():

@@ -8,8 +8,8 @@ import pytest
 from sklearn.base import clone
 
 from stratify.classifier import ResistanceClassifier
-from stratify.cohort import features_matrix
 from stratify.endpoint import label_outcomes
+from stratify.features import features_matrix
 from stratify.reference import References
 from stratify.schema import PANELS, field_named, panel_versions
 from stratify.scoring import ResistanceModel

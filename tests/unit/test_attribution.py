@@ -13,9 +13,9 @@ from sklearn.base import clone
 
 from stratify.attribution import attributions, explanation, importance
 from stratify.classifier import ResistanceClassifier
-from stratify.cohort import features_matrix
 from stratify.ensemble import AnchoredEnsemble
 from stratify.errors import StratifyError
+from stratify.features import features_matrix
 from stratify.schema import field_named, load_schema
 
 NUMBERS = ["albumin", "nlr", "tmb", "age"]

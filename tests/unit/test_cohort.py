@@ -8,15 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stratify.cohort import (
-    baseline_features,
-    data_sha256,
-    features_matrix,
-    panels_missing,
-    read_cohort,
-    require_usable,
-)
+from stratify.cohort import data_sha256, read_cohort, require_usable
 from stratify.errors import ArgumentError, CohortError, DataError, FileError
+from stratify.features import features_matrix, informative_features, panels_missing
 from stratify.schema import load_schema
 
 N = 160  # patients of the clean study
@@ -442,9 +436,9 @@ def test_an_unknown_feature_is_refused():
         features_matrix(pd.DataFrame({"tmb": [3.0]}), ["tmbb"])
 
 
-def test_baseline_features_are_all_that_were_measured(hospital):
+def test_informative_features_are_all_that_were_measured(hospital):
     cohort = hospital.read()
-    assert baseline_features(cohort, None) == [
+    assert informative_features(cohort, None) == [
         *("age", "sex", "cancer_type", "ecog", "ever_smoker", "bmi", "albumin", "nlr"),
         *("pdl1_tps", "pdl1_cps"),
         *("tmb", "msi_high", "fraction_genome_altered"),
@@ -455,7 +449,7 @@ def test_baseline_features_are_all_that_were_measured(hospital):
 
 def test_no_feature_left_is_told(hospital):
     with pytest.raises(CohortError) as refused:
-        baseline_features(hospital.read(), ["pack_years"])
+        informative_features(hospital.read(), ["pack_years"])
     assert str(refused.value) == (
         "No feature is left to learn from: map at least one biomarker with two values."
     )

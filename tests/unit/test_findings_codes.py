@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stratify.cohort import baseline_features
+from stratify.features import informative_features
 from stratify.schema import load_schema
 
 CODES = load_schema("findings").codes
@@ -681,7 +681,7 @@ def test_a_feature_of_one_value_is_told_and_left_out(hospital):
     hospital.change("markers", "MSI", "0")
     cohort = hospital.read()
 
-    features = baseline_features(cohort, ["albumin", "msi_high", "pack_years"])
+    features = informative_features(cohort, ["albumin", "msi_high", "pack_years"])
 
     rows = cohort.findings.table().drop(columns="advice").tail(2).to_dict("records")
     assert features == ["albumin"]

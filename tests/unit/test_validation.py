@@ -72,10 +72,10 @@ def test_no_judged_patient_is_in_the_training_of_his_fold(small, patients, monke
     Recording.fitted, Recording.asked, learned = [], [], []
     fit = References.fit.__func__
 
-    def recorded(cls, table, features, label):
+    def recorded(cls, table, features, label, weight):
         learned.append(set(table.index))
         assert label.tolist() == table["label"].tolist()
-        return fit(cls, table, features, label)
+        return fit(cls, table, features, label, weight)
 
     monkeypatch.setattr(References, "fit", classmethod(recorded))
     classifier = Recording(**small.get_params()).set_params(n_estimators=2, calibration_folds=0)
