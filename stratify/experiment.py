@@ -471,7 +471,7 @@ def _results(
         attributions=explained,
         labels=cohort.labels,
         assessments=assessments,
-        figures=card_figures(assessments, plotted, performance),
+        figures=card_figures(assessments, plotted, performance, cohort.labels),
         facts=card_facts(model, study, kind, cohort, hashes),
         hashes=hashes,
     )

@@ -44,21 +44,21 @@ METRICS: dict[str, tuple[str, int, float | None]] = {  # title, decimals, value 
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-_GREY, _PALE = "#6B6B6B", "#9A9A9A"
+GREY, _PALE = "#6B6B6B", "#9A9A9A"
 _FLAGS = {"flag_all": "flag everyone", "flag_none": "flag no one"}
 _STYLE = {"font.size": 10, "xtick.labelsize": 9.5, "ytick.labelsize": 9.5, "legend.fontsize": 9.5,
           "legend.title_fontsize": 9.5, "legend.frameon": False, "legend.handlelength": 3,
-          "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": _GREY,
+          "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": GREY,
           "axes.axisbelow": True, "axes.grid": True, "grid.color": "#E6E6E6",
           "svg.hashsalt": "stratify"}  # fmt: skip
 _DRAWN = 2000  # patients in a beeswarm
 _RISK = "Predicted risk of resistance"
 
 
-def _styled(draw: F) -> F:
+def styled(draw: F) -> F:
     """Run under this module's style, whatever the user's matplotlib settings."""
 
     @wraps(draw)
@@ -71,7 +71,8 @@ def _styled(draw: F) -> F:
     return cast(F, wrapper)
 
 
-def _need(table: pd.DataFrame, name: str, columns: Sequence[str]) -> pd.DataFrame:
+def need(table: pd.DataFrame, name: str, columns: Sequence[str]) -> pd.DataFrame:
+    """Refuse a table that lacks a column or has no rows."""
     if not isinstance(table, pd.DataFrame):
         raise TypeError(f"`{name}` is a {type(table).__name__}; a pandas DataFrame is expected.")
     if absent := [column for column in columns if column not in table.columns]:
@@ -81,13 +82,13 @@ def _need(table: pd.DataFrame, name: str, columns: Sequence[str]) -> pd.DataFram
     return table
 
 
-def _text(words: object, width: int = 100) -> str:
+def wrapped(words: object, width: int = 100) -> str:
     """Text as it stands, no dollar sign read as mathematics, folded to `width` letters."""
     return textwrap.fill(str(words).replace("$", r"\$"), width)
 
 
 def _name(model: object) -> str:
-    return _FLAGS.get(str(model)) or _text(str(model).replace("_", " "), 40)
+    return _FLAGS.get(str(model)) or wrapped(str(model).replace("_", " "), 40)
 
 
 def estimate(value: float, low: float = np.nan, high: float = np.nan, digits: int = 2) -> str:
@@ -109,26 +110,29 @@ def estimate(value: float, low: float = np.nan, high: float = np.nan, digits: in
     return f"{value_} ({joint.join(limits)})"
 
 
-def _figure(title: str, height: float, rows: Sequence[float] = (1,)) -> tuple[Figure, list[Axes]]:
+def new_figure(
+    title: str, height: float, rows: Sequence[float] = (1,)
+) -> tuple[Figure, list[Axes]]:
+    """Figure with a title and its axes from top to bottom; `height` in inches."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
     figure = Figure(figsize=(6.4, height), layout=layout)  # inches
-    words = _text(title, 10_000)
+    words = wrapped(title, 10_000)
     figure.suptitle(words, x=0.02, ha="left", fontsize=11, fontweight="bold", wrap=True)
     return figure, list(figure.subplots(len(rows), squeeze=False, height_ratios=list(rows))[:, 0])
 
 
 def _look(i: int, width: float = 1.7) -> dict[str, Any]:
-    return {"color": _COLOURS[i % 7], "linestyle": _LINES[i % 5], "linewidth": width}
+    return {"color": COLOURS[i % 7], "linestyle": _LINES[i % 5], "linewidth": width}
 
 
 def _models(table: pd.DataFrame) -> dict[str, tuple[pd.DataFrame, dict[str, Any]]]:
     """Rows and look of each model, as ordered in the table but stratify first, flag rules last."""
     names = sorted(table["model"].unique(), key=lambda name: (name in _FLAGS, name != "stratify"))
     looks = {name: _look(i, 2.3 if name == "stratify" else 1.7) for i, name in enumerate(names)}
-    looks |= {"flag_all": {"color": _GREY, "linestyle": ":", "linewidth": 1.7}}
+    looks |= {"flag_all": {"color": GREY, "linestyle": ":", "linewidth": 1.7}}
     looks |= {"flag_none": {"color": "#000000", "linewidth": 0.9}}
     return {name: (table[table["model"] == name], looks[name]) for name in names}
 
@@ -142,7 +146,7 @@ def _histogram(ax: Axes, risks: ArrayLike, colour: str, label: str = "Patients")
     ax.yaxis.set_major_locator(MaxNLocator(3, integer=True))
 
 
-@_styled
+@styled
 def roc(curves: pd.DataFrame, *, title: str, aurocs: pd.DataFrame | None = None) -> Figure:
     """Receiver operating characteristic of each model.
 
@@ -159,16 +163,16 @@ def roc(curves: pd.DataFrame, *, title: str, aurocs: pd.DataFrame | None = None)
     ...                        "true_positive_rate": [0, 0.7, 1]})
     >>> figure = roc(curves, title="ROC, Lung A, n = 120")
     """
-    _need(curves, "curves", ["model", "false_positive_rate", "true_positive_rate"])
+    need(curves, "curves", ["model", "false_positive_rate", "true_positive_rate"])
     labels: dict[str, str] = {}
     if aurocs is not None:
-        _need(aurocs, "aurocs", ["model", "value", "low", "high"])
+        need(aurocs, "aurocs", ["model", "value", "low", "high"])
         if not aurocs["model"].is_unique:
             raise ArgumentError("`aurocs` has a model twice; choose cohort, split and subgroup.")
         values = aurocs[["value", "low", "high"]].to_numpy(float)
         labels = dict(zip(aurocs["model"], (estimate(*row) for row in values), strict=True))
     models = _models(curves)
-    figure, (ax,) = _figure(title, 5.6 + 0.2 * len(models))
+    figure, (ax,) = new_figure(title, 5.6 + 0.2 * len(models))
     ax.plot([0, 1], [0, 1], color=_PALE, linewidth=1)
     for name, (rows, look) in models.items():
         label = f"{_name(name)} {labels.get(name, '')}".strip()
@@ -181,7 +185,7 @@ def roc(curves: pd.DataFrame, *, title: str, aurocs: pd.DataFrame | None = None)
     return figure
 
 
-@_styled
+@styled
 def calibration(curves: pd.DataFrame, risks: ArrayLike | None = None, *, title: str) -> Figure:
     """Observed share of events against predicted risk.
 
@@ -198,9 +202,11 @@ def calibration(curves: pd.DataFrame, risks: ArrayLike | None = None, *, title: 
     ...                        "mean_observed": [0.25, 0.5], "high": 0.7})
     >>> figure = calibration(curves, [0.2, 0.6], title="Calibration, Lung A, n = 120")
     """
-    _need(curves, "curves", ["model", "mean_predicted", "mean_observed", "low", "high"])
+    need(curves, "curves", ["model", "mean_predicted", "mean_observed", "low", "high"])
     models = _models(curves)
-    figure, axes = _figure(title, 5.6 if risks is None else 6.6, (1,) if risks is None else (5, 1))
+    figure, axes = new_figure(
+        title, 5.6 if risks is None else 6.6, (1,) if risks is None else (5, 1)
+    )
     axes[0].plot([0, 1], [0, 1], color=_PALE, linewidth=1, label="perfect agreement")
     for marker, (name, (rows, look)) in zip(_MARKERS * 9, models.items(), strict=False):
         rows, look = rows.sort_values("mean_predicted"), look | {"marker": marker, "linewidth": 1.2}
@@ -208,13 +214,13 @@ def calibration(curves: pd.DataFrame, risks: ArrayLike | None = None, *, title: 
         axes[0].plot(rows["mean_predicted"], rows["mean_observed"], label=_name(name), **look)
     axes[0].set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), ylabel="Observed share with resistance")
     if risks is not None:
-        _histogram(axes[1], risks, _GREY)
+        _histogram(axes[1], risks, GREY)
     axes[-1].set_xlabel(_RISK)
     figure.legend(loc="outside lower center", ncols=min(3, len(models) + 1))
     return figure
 
 
-@_styled
+@styled
 def decision_curve(curves: pd.DataFrame, *, title: str) -> Figure:
     """Net benefit over the risk from which a patient is flagged; losses below -0.05 are cut off.
 
@@ -229,8 +235,8 @@ def decision_curve(curves: pd.DataFrame, *, title: str) -> Figure:
     >>> curves = pd.DataFrame({"model": "stratify", "threshold": [0.2, 0.5], "net_benefit": 0.1})
     >>> figure = decision_curve(curves, title="Lung A, n = 120")
     """
-    models = _models(_need(curves, "curves", ["model", "threshold", "net_benefit"]))
-    figure, (ax,) = _figure(title, 4.4 + 0.1 * len(models))
+    models = _models(need(curves, "curves", ["model", "threshold", "net_benefit"]))
+    figure, (ax,) = new_figure(title, 4.4 + 0.1 * len(models))
     for name, (rows, look) in models.items():
         rows = rows.sort_values("threshold")
         ax.plot(rows["threshold"], rows["net_benefit"], label=_name(name), **look)
@@ -240,7 +246,7 @@ def decision_curve(curves: pd.DataFrame, *, title: str) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def kaplan_meier(
     curves: pd.DataFrame, summary: pd.DataFrame, *, title: str, outcome: str
 ) -> Figure:
@@ -267,12 +273,14 @@ def kaplan_meier(
     ...                         "hazard_ratio": None, "high": None, "log_rank_p": None})
     >>> figure = kaplan_meier(curves, summary, title="Lung A, n = 2", outcome="Overall survival")
     """
-    _need(curves, "curves", ["group", "time", "survival", "low", "high", "n_at_risk"])
+    need(curves, "curves", ["group", "time", "survival", "low", "high", "n_at_risk"])
     columns = ["group", "n", "n_events", "median", "hazard_ratio", "low", "high", "log_rank_p"]
     summary = summary.rename(columns={"hazard_ratio_low": "low", "hazard_ratio_high": "high"})
-    groups = _need(summary, "summary", columns).to_dict("records")
+    groups = need(summary, "summary", columns).to_dict("records")
     names = [str(row["group"]) for row in groups]
-    figure, (ax, below) = _figure(title, 4.4 + 0.45 * len(groups), (10, 0.4 + 0.75 * len(groups)))
+    figure, (ax, below) = new_figure(
+        title, 4.4 + 0.45 * len(groups), (10, 0.4 + 0.75 * len(groups))
+    )
     last = float(curves["time"].max())
     ticks = np.arange(0, last + 1e-9, next((s for s in (1, 2, 3, 6, 12, 24) if last <= 7 * s), 60))
     for i, row in enumerate(groups):
@@ -283,18 +291,16 @@ def kaplan_meier(
         label = f"{row['group']}: {row['n_events']}/{row['n']} events, median {median}"
         if not pd.isna(row["hazard_ratio"]):
             label += f", HR {estimate(row['hazard_ratio'], row['low'], row['high'])}"
-        ax.step(time, survival, where="post", label=_text(label, 72), **_look(i))
-        ax.fill_between(
-            time, low, high, step="post", color=_COLOURS[i % 7], alpha=0.13, linewidth=0
-        )
+        ax.step(time, survival, where="post", label=wrapped(label, 72), **_look(i))
+        ax.fill_between(time, low, high, step="post", color=COLOURS[i % 7], alpha=0.13, linewidth=0)
         at_risk = [*rows["n_at_risk"].astype(int), 0]
         for tick, place in zip(ticks, np.searchsorted(rows["time"], ticks), strict=True):
             below.text(tick, i, str(at_risk[place]), ha="center", va="center", fontsize=9.5)
     for panel in (ax, below):
         panel.set(xlim=(-0.03 * last, 1.03 * last), xticks=ticks)
-    ax.set(ylim=(0, 1.03), ylabel=_text(outcome, 40), xlabel="Months since the first dose")
+    ax.set(ylim=(0, 1.03), ylabel=wrapped(outcome, 40), xlabel="Months since the first dose")
     below.set_yticks(
-        range(len(groups)), [_text(name if len(name) < 19 else f"{name[:17]}…") for name in names]
+        range(len(groups)), [wrapped(name if len(name) < 19 else f"{name[:17]}…") for name in names]
     )
     below.set_ylim(len(groups) - 0.5, -0.5)
     below.tick_params(length=0, labelbottom=False)
@@ -315,7 +321,7 @@ def _heights(shap: NDArray[np.float64], span: float) -> NDArray[np.float64]:
     return steps * min(0.11, 0.42 / max(1.0, float(np.abs(steps).max())))
 
 
-@_styled
+@styled
 def beeswarm(attributions: pd.DataFrame, *, title: str, max_features: int = 15) -> Figure:
     """Contributions of the features strongest by mean absolute contribution, one point a patient.
 
@@ -338,7 +344,7 @@ def beeswarm(attributions: pd.DataFrame, *, title: str, max_features: int = 15) 
     from matplotlib.colors import LinearSegmentedColormap
 
     key = ["cohort", "patient_id"]
-    table = _need(attributions, "attributions", [*key, "feature", "unit", "value", "shap"])
+    table = need(attributions, "attributions", [*key, "feature", "unit", "value", "shap"])
     strength = table["shap"].abs().groupby(table["feature"]).mean()
     order = sorted(strength.index, key=lambda name: (-strength[name], name))[:max_features]
     notes = []
@@ -350,7 +356,7 @@ def beeswarm(attributions: pd.DataFrame, *, title: str, max_features: int = 15) 
         patients = patients.iloc[np.linspace(0, len(patients) - 1, _DRAWN).round().astype(int)]
     table = patients.merge(table[table["feature"].isin(order)], on=key)
     span = float(table["shap"].max() - table["shap"].min()) or 1.0
-    figure, (ax,) = _figure(title, 1.9 + 0.4 * max(5, len(order)))
+    figure, (ax,) = new_figure(title, 1.9 + 0.4 * max(5, len(order)))
     shades = LinearSegmentedColormap.from_list("rank", ["#08306B", "#A4527F", "#F2B92C"])
     labels, any_grey = [], False
     for i, feature in enumerate(order):
@@ -365,10 +371,10 @@ def beeswarm(attributions: pd.DataFrame, *, title: str, max_features: int = 15) 
             ax.scatter(x[~grey], y[~grey], s=9, c=rank[~grey], cmap=shades, linewidths=0,
                        rasterized=True)  # fmt: skip
         unit = "".join(f" ({unit})" for unit in rows["unit"].dropna().head(1) if unit)
-        labels.append(_text(str(feature).replace("_", " ") + unit, 28))
+        labels.append(wrapped(str(feature).replace("_", " ") + unit, 28))
     if any_grey:
         notes.append("Grey crosses: value missing, or a category.")
-    ax.axvline(0, color=_GREY, linewidth=1, zorder=0)
+    ax.axvline(0, color=GREY, linewidth=1, zorder=0)
     ax.set_yticks(range(len(order)), labels)
     spare = max(0.0, 2.5 - len(order) / 2)
     ax.set_ylim(len(order) - 0.5 + spare, -0.5 - spare)
@@ -377,11 +383,11 @@ def beeswarm(attributions: pd.DataFrame, *, title: str, max_features: int = 15) 
     bar = figure.colorbar(ScalarMappable(cmap=shades), ax=ax, aspect=30, pad=0.02, ticks=[0, 1])
     bar.ax.set_yticklabels(["lowest", "highest"])
     bar.set_label("Rank within the feature", labelpad=-16)
-    figure.supxlabel(_text(" ".join(notes), 88), x=0.02, ha="left", fontsize=9)
+    figure.supxlabel(wrapped(" ".join(notes), 88), x=0.02, ha="left", fontsize=9)
     return figure
 
 
-@_styled
+@styled
 def forest(performance: pd.DataFrame, *, metric: str = "auroc", title: str) -> Figure:
     r"""One metric with its interval, by cohort and model; rows of the split train are left out.
 
@@ -404,32 +410,32 @@ def forest(performance: pd.DataFrame, *, metric: str = "auroc", title: str) -> F
         raise ArgumentError(f"`metric` is {metric!r}; expected one of {', '.join(METRICS)}.")
     place = ["cohort", "split", "subgroup"]
     columns = [*place, "model", "reference", "metric", "threshold", "value", "low", "high"]
-    _need(performance, "performance", [*columns, "n", "n_events"])
+    need(performance, "performance", [*columns, "n", "n_events"])
     rows = performance[(performance["metric"] == metric) & (performance["split"] != "train")]
-    rows = _need(rows, f"performance, metric {metric}", columns).reset_index(drop=True)
+    rows = need(rows, f"performance, metric {metric}", columns).reset_index(drop=True)
     rows = rows.astype({"reference": object}).fillna({"reference": ""})
     rank = {name: i for i, name in enumerate(_models(rows))}
-    figure, (ax,) = _figure(title, 1)
+    figure, (ax,) = new_figure(title, 1)
     right, (label, digits, no_effect) = ax.secondary_yaxis("right"), METRICS[metric]
     labels: dict[float, str] = {}  # by height on the plot
     heads, texts, bottom = [], {}, 0.0
     for names, part in rows.groupby(place, sort=False):
-        where = _text(", ".join(str(name) for name in names if name not in ("", "all")), 30)
+        where = wrapped(", ".join(str(name) for name in names if name not in ("", "all")), 30)
         head = f"{where}\n{part['n_events'].iloc[0]}/{part['n'].iloc[0]} events"
         heads.append(len(labels))
         labels[bottom + 0.25 * (head.count("\n") + 1)] = head
         bottom += 0.5 * (head.count("\n") + 1) + 0.1
         for row in sorted(part.to_dict("records"), key=lambda row: rank[row["model"]]):
             i, y = rank[row["model"]] % 7, bottom + 0.5
-            ax.hlines(y, row["low"], row["high"], color=_COLOURS[i], linewidth=1.8)
-            ax.plot(row["value"], y, color=_COLOURS[i], marker=_MARKERS[i], markersize=7)
+            ax.hlines(y, row["low"], row["high"], color=COLOURS[i], linewidth=1.8)
+            ax.plot(row["value"], y, color=COLOURS[i], marker=_MARKERS[i], markersize=7)
             texts[y] = estimate(row["value"], row["low"], row["high"], digits)
             other = f" − {_name(row['reference'])}" if row["reference"] else ""
             at = "" if pd.isna(row["threshold"]) else f" at {row['threshold']:g}"
             labels[y] = f"{_name(row['model'])}{other}{at}"
             bottom += 1
     if no_effect is not None:
-        ax.axvline(no_effect, color=_GREY, linewidth=1, zorder=0)
+        ax.axvline(no_effect, color=GREY, linewidth=1, zorder=0)
     figure.set_figheight(1.3 + 0.33 * bottom)
     ax.set_yticks(list(labels), list(labels.values()))
     for position in heads:
@@ -443,7 +449,7 @@ def forest(performance: pd.DataFrame, *, metric: str = "auroc", title: str) -> F
     return figure
 
 
-@_styled
+@styled
 def risk_histogram(scores: pd.DataFrame, *, title: str) -> Figure:
     """Distribution of the predicted risks, by label where the table has one.
 
@@ -457,18 +463,18 @@ def risk_histogram(scores: pd.DataFrame, *, title: str) -> Figure:
     >>> scores = pd.DataFrame({"risk": [0.2, 0.6], "label": [0, 1]})
     >>> figure = risk_histogram(scores, title="Lung A, n = 2")
     """
-    parts = {"Patients": _need(scores, "scores", ["risk"])}
+    parts = {"Patients": need(scores, "scores", ["risk"])}
     if "label" in scores:
         parts = {"With resistance": scores[scores["label"] == 1]}
         parts["Without"] = scores[scores["label"] == 0]
-    figure, axes = _figure(title, 2.2 + 1.3 * len(parts), [1] * len(parts))
+    figure, axes = new_figure(title, 2.2 + 1.3 * len(parts), [1] * len(parts))
     for i, (label, rows) in enumerate(parts.items()):
-        _histogram(axes[i], rows["risk"], _COLOURS[len(parts) - 1 - i], label)
+        _histogram(axes[i], rows["risk"], COLOURS[len(parts) - 1 - i], label)
     axes[-1].set_xlabel(_RISK)
     return figure
 
 
-@_styled
+@styled
 def png(figure: Figure, dpi: int = 144) -> bytes:
     """Return the figure as a PNG image; the same figure gives the same bytes.
 
@@ -482,7 +488,7 @@ def png(figure: Figure, dpi: int = 144) -> bytes:
     return buffer.getvalue()
 
 
-@_styled
+@styled
 def svg(figure: Figure) -> str:
     """Return the figure as an SVG drawing; the same figure gives the same text.
 

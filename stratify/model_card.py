@@ -15,6 +15,7 @@ from stratify import figures
 from stratify.attribution import importance
 from stratify.cohort import Cohort
 from stratify.features import model_matrix
+from stratify.response_figures import label_flow
 from stratify.schema import endpoint_rules, field_named
 from stratify.scoring import ResistanceModel
 from stratify.study import Study
@@ -82,10 +83,21 @@ def _km_summary(assessment: Assessment, outcome: str) -> pd.DataFrame:
 
 
 def card_figures(
-    assessments: list[Assessment], explained: pd.DataFrame, performance: pd.DataFrame
+    assessments: list[Assessment],
+    explained: pd.DataFrame,
+    performance: pd.DataFrame,
+    labels: pd.DataFrame,
 ) -> dict[str, tuple[Figure, str]]:
     """Figures with captions: every assessment but the apparent one, and the beeswarm."""
     found: dict[str, tuple[Figure, str]] = {}
+    counts = labels.groupby(["cohort", "state", "reason"], as_index=False).agg(
+        n=("patient_id", "size")
+    )
+    for cohort, rows in counts.groupby("cohort", sort=True):
+        found[f"labels_{cohort}"] = (
+            label_flow(rows, title=f"Labels, {cohort} (n = {rows['n'].sum()})"),
+            "Eligible patients by state and reason of the label.",
+        )
     for a in assessments:
         if a.split == "train":
             continue
