@@ -22,6 +22,8 @@ def main() -> None:
     arguments.add_argument("--store", help="MLflow tracking URI; default mlflow.db in --out")
     arguments.add_argument("--no-track", action="store_true")
     given = arguments.parse_args()
+    if len({study.stem for study in given.studies}) < len(given.studies):
+        arguments.error("two studies have the same file name and would share a folder; rename one")
 
     for study in given.studies:
         out = given.out / study.stem

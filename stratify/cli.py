@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -70,7 +71,7 @@ def _show(table: pd.DataFrame, title: str) -> None:
     console.print(shown, markup=False)
 
 
-def _show_findings(table: pd.DataFrame) -> None:
+def _show_findings(table: pd.DataFrame, *, err: bool = False) -> None:
     """Print each finding as a block: what, where, found, advice."""
     import shutil
     import textwrap
@@ -80,10 +81,11 @@ def _show_findings(table: pd.DataFrame) -> None:
     for row in table.to_dict("records"):
         place = "/".join(row[k] for k in ("cohort", "panel", "column") if row[k])
         head = typer.style(f"{row['severity']:<8}", fg=colours.get(row["severity"]), bold=True)
-        typer.echo(f"{head} {row['code']}  {place}")
+        typer.echo(f"{head} {row['code']}  {place}".rstrip(), err=err)
         for text in (row["message"], f"Advice: {row['advice']}"):
             typer.echo(
-                textwrap.fill(text, width, initial_indent=" " * 9, subsequent_indent=" " * 9)
+                textwrap.fill(text, width, initial_indent=" " * 9, subsequent_indent=" " * 9),
+                err=err,
             )
 
 
@@ -142,6 +144,54 @@ def demo(
     train(study, out=out / "results", endpoint=None, track=track, store=None)
 
 
+class Source(StrEnum):
+    """What `init` reads."""
+
+    ADAM = "adam"
+    CBIOPORTAL = "cbioportal"
+
+
+@app.command()
+def init(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of the exported files.", show_default=False)
+    ],
+    source: Annotated[
+        Source,
+        typer.Option("--from", help="What the folder holds.", show_default=False),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the study.")] = Path("study"),
+    regimen: Annotated[
+        list[str] | None,
+        typer.Option(help="ARM=CLASS, once for each arm, for example 'Drug A=anti_pd1_pdl1'."),
+    ] = None,
+) -> None:
+    """Make a study of CDISC ADaM or cBioPortal files: panels and a study file.
+
+    Example: `stratify init --from adam exports/adam --out trial --regimen "Drug A=anti_pd1_pdl1"`
+    """
+    from stratify import interchange
+    from stratify.errors import ArgumentError
+    from stratify.findings import lines_text
+    from stratify.study import Study
+
+    arms = {}
+    for pair in regimen or []:
+        arm, _, level = pair.rpartition("=")
+        if not arm:
+            raise ArgumentError(f"--regimen is {pair!r}; ARM=CLASS is expected.")
+        arms[arm.strip()] = level.strip()
+    read = {"adam": interchange.from_adam, "cbioportal": interchange.from_cbioportal}[source]
+    path = read(folder, out, regimens=arms)
+    panels = ", ".join(f"panels/{panel.name}" for panel in sorted((out / "panels").iterdir()))
+    typer.echo(f"Written to {out}: {path.name}, {panels}.")
+    for note in Study.load(path).description.splitlines():
+        typer.echo(f"- {note}")
+    for name, lines in interchange.fill_ins(path).items():
+        typer.echo(f"Fill in {name}: {path}, {lines_text(lines)}.")
+    typer.echo(f"Then run: stratify validate {path}")
+
+
 @app.command()
 def validate(
     study: StudyFile,
@@ -164,7 +214,11 @@ def validate(
     _show(cohort.attrition.drop(columns="n_remaining"), "Patients after each step")
     errors = int((table["severity"] == "error").sum())
     warnings = int((table["severity"] == "warning").sum())
-    typer.echo(f"{checked.name}: {errors} errors, {warnings} warnings.")
+    counts = [
+        f"{n} {what}{'' if n == 1 else 's'}"
+        for n, what in ((errors, "error"), (warnings, "warning"))
+    ]
+    typer.echo(f"{checked.name}: {', '.join(counts)}.")
     if errors:
         raise typer.Exit(DataError.exit_code)
 
@@ -184,8 +238,11 @@ def train(
     Example: `stratify train pipelines/studies/chowell.yaml --out results/chowell`
     """
     from stratify import experiment
+    from stratify.endpoint import rule_name
     from stratify.study import Study
 
+    if endpoint is not None:
+        rule_name(endpoint)  # known, or wrong usage: the study file is not to blame
     results = experiment.train(Study.load(study, endpoint=endpoint), out, progress=_progress())
     _report_findings(results.findings)
     _show(_headline(results), f"Model {results.model.version}, research use only")
@@ -274,7 +331,7 @@ def main(arguments: list[str] | None = None) -> None:
         app(args=arguments, prog_name="stratify")
     except StratifyError as error:
         if isinstance(error, DataError) and error.findings is not None:
-            _show_findings(error.findings[error.findings["severity"] == "error"])
+            _show_findings(error.findings[error.findings["severity"] == "error"], err=True)
         kind = "Tracking" if isinstance(error, TrackingError) else "Error"
         typer.echo(f"{kind}: {error}", err=True)
         sys.exit(error.exit_code)

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from stratify.cohort import features_matrix
 from stratify.errors import FileError, TrackingError
+from stratify.features import model_matrix
 from stratify.figures import png
 from stratify.schema import field_named, load_schema
 from stratify.scoring import load
@@ -88,8 +88,8 @@ def _store(uri: str) -> Iterator[Any]:
             yield mlflow.MlflowClient(uri)
     except (mlflow.exceptions.MlflowException, SQLAlchemyError, OSError, ImportError) as error:
         # an import fails where the driver of a data base is not installed
-        reason = str(error).replace(uri, shown).strip().partition("\n")[0]
-        reason = textwrap.shorten(reason, 300, placeholder=" ...").rstrip(".")
+        reason = str(error).replace(uri, shown).strip().partition("\n")[0].rstrip(".")
+        reason = textwrap.shorten(reason, 400, placeholder=" ...")
         raise TrackingError(
             f"The MLflow store {shown} cannot be used: {reason}. The results are on disk."
         ) from error
@@ -220,9 +220,7 @@ def _metrics(performance: pd.DataFrame) -> dict[str, float]:
     rank = rows["split"].map({"external": 0, "test": 1, "cv": 2, "train": 3})
     rows = rows.iloc[rank.argsort(kind="stable")]
     for row in rows.to_dict("records"):
-        place = row["cohort"] if row["split"] in ("test", "external") else None
-        place = place or f"{row['cohort']}_{'apparent' if row['split'] == 'train' else 'cv'}"
-        metric = row["metric"]
+        place, metric = _place(row["cohort"], row["split"]), row["metric"]
         if row["reference"]:
             name = f"{place}/{metric}_vs_{row['reference']}"
         elif row["model"] != "stratify":
@@ -236,9 +234,12 @@ def _metrics(performance: pd.DataFrame) -> dict[str, float]:
         found[name] = row["value"]
         found[f"{name}_low"], found[f"{name}_high"] = row["low"], row["high"]
     for (cohort, split), part in rows.groupby(["cohort", "split"]):
-        place = cohort if split in ("test", "external") else f"{cohort}_{split}"
-        found[f"{place}/n"] = float(part["n"].max())
+        found[f"{_place(str(cohort), str(split))}/n"] = float(part["n"].max())
     return {name: value for name, value in found.items() if math.isfinite(value)}
+
+
+def _place(cohort: str, split: str) -> str:
+    return cohort + {"train": "_apparent", "cv": "_cv"}.get(split, "")
 
 
 def _log_batches(
@@ -315,7 +316,7 @@ def scoring_model() -> Any:
             if "patient_id" not in table:
                 table["patient_id"] = [str(i + 1) for i in range(len(table))]
             table["cohort"] = "request"
-            matrix = features_matrix(table, self.model.classifier.features_)
+            matrix = model_matrix(table, self.model.classifier.features_)
             scores = self.model.score_cohort(
                 pd.concat([table[["patient_id", "cohort"]], matrix], axis=1)
             )
