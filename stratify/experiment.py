@@ -166,7 +166,7 @@ def train(
             f"The study {study.name} has no training patients; give a cohort `role: train`."
         )
     features = informative_features(home, study.features, landmark_weeks=study.landmark_weeks)
-    template = classifier or ResistanceClassifier(random_state=study.seed, n_jobs=-1)
+    template = classifier or _classifier(study)
 
     progress("fitting the model")
     censoring = _early_censoring(cohort, study)
@@ -301,6 +301,16 @@ def _policy(study: Study) -> Policy | None:
     if study.policy is None:
         return None
     return Policy.load(study.policy, study.source.parent if study.source else None)
+
+
+def _classifier(study: Study) -> ResistanceClassifier:
+    """Unfitted classifier with the settings of the study file."""
+    known = set(ResistanceClassifier().get_params()) - {"random_state", "n_jobs"}
+    if unknown := sorted(set(study.model) - known):
+        raise DataError(
+            f"model: {', '.join(unknown)} not known; settings are {', '.join(sorted(known))}."
+        )
+    return ResistanceClassifier(random_state=study.seed, n_jobs=-1, **study.model)
 
 
 def _early_censoring(cohort: Cohort, study: Study) -> EarlyCensoring | None:

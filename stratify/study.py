@@ -338,6 +338,7 @@ class Study(_Strict):
     policy: Annotated[str | dict[str, Any] | None, _one_of("a file or a mapping", str, dict)] = None
     thresholds: list[Annotated[float, Field(gt=0, lt=1)]] = [0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
     seed: Annotated[int, Field(ge=0)] = 0
+    model: dict[str, Any] = {}
     source: Path | None = Field(default=None, exclude=True)
 
     @model_validator(mode="before")

@@ -1,0 +1,116 @@
+"""The thin pipelines: from a study file to results, each in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from stratify import Study
+from stratify.schema import endpoint_rules
+from stratify.simulation import write_study
+
+PIPELINES = Path(__file__).parents[2] / "pipelines"
+RESULTS = {
+    *("findings.csv", "attrition.csv", "performance.csv", "scores.csv", "labels.csv"),
+    *("attributions.parquet", "report.html", "study.yaml"),
+}
+
+
+def run(pipeline: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(PIPELINES / f"{pipeline}.py"), *map(str, arguments)]
+    environment = {name: v for name, v in os.environ.items() if not name.startswith("MLFLOW")}
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+
+
+def test_studies_are_trained_on_scored_and_validated(tmp_path):
+    """The default model, of a few features; two studies judged by one call go to one store."""
+    study = write_study(tmp_path / "study", n=100, seed=20)
+    few = (
+        "features: [tmb, albumin, nlr, age, cancer_type, pdl1_tps]\n"
+        "model: {n_members: 3, n_estimators: 20, calibration_folds: 2}\n"
+    )
+    study.write_text(study.read_text(encoding="utf-8") + few, encoding="utf-8")
+    other = study.with_name("again.yaml")
+    shutil.copy(study, other)
+
+    trained = run("train", study, "--out", "results", "--no-track", cwd=tmp_path)
+
+    assert (trained.returncode, trained.stderr) == (0, "")
+    bundle = tmp_path / "results" / "bundle"
+    assert {path.name for path in bundle.parent.iterdir()} == RESULTS | {"bundle"}
+    steps = trained.stdout.splitlines()
+    assert steps[0] == "reading the cohorts"
+    assert steps[-2] == "writing the results"
+    assert re.fullmatch(r"Model demo-\w{8} in results/bundle, research use only", steps[-1])
+    assert {path.name for path in tmp_path.iterdir()} == {"study", "results"}
+
+    scored = run("score", bundle, study, "--out", "scores.parquet", cwd=tmp_path)
+
+    assert (scored.returncode, scored.stderr) == (0, "")
+    assert scored.stdout == "150 patients scored, research use only: scores.parquet\n"
+    scores = pd.read_parquet(tmp_path / "scores.parquet")
+    expected = pd.read_csv(bundle.parent / "scores.csv")
+    assert (scores["risk"] - expected["risk"]).abs().max() < 1e-12
+
+    judged = run("external_validation", bundle, study, other, "--out", "away", cwd=tmp_path)
+
+    assert (judged.returncode, judged.stderr) == (0, "")
+    away = tmp_path / "away"
+    assert {path.name for path in away.iterdir()} == {"study", "again", "mlflow.db", "mlartifacts"}
+    for folder in (away / "study", away / "again"):
+        assert {path.name for path in folder.iterdir()} == RESULTS
+    assert len(list((away / "mlartifacts" / "demo").iterdir())) == 2
+    said = [line for line in judged.stdout.splitlines() if line.startswith("Results")]
+    assert said == [
+        f"Results on {name} in away/{name}, research use only" for name in ("study", "again")
+    ]
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_an_error_ends_with_its_code_and_its_message_alone(tmp_path):
+    ended = run("train", "absent.yaml", "--out", "results", cwd=tmp_path)
+
+    assert (ended.returncode, ended.stdout) == (13, "")
+    assert ended.stderr == "There is no study file absent.yaml.\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_studies_of_one_file_name_are_refused(tmp_path):
+    studies = ("here/study.yaml", "there/study.yaml")
+    ended = run("external_validation", "bundle", *studies, "--out", "away", cwd=tmp_path)
+
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.endswith(
+        "error: two studies have the same file name and would share a folder; rename one\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("path", sorted(PIPELINES.glob("*.py")), ids=lambda path: path.name)
+def test_a_pipeline_is_thin(path):
+    text = path.read_text(encoding="utf-8")
+
+    assert len(text.splitlines()) <= 60
+    imported = set(re.findall(r"^\s*(?:from|import) (\w+)", text, flags=re.MULTILINE))
+    assert imported <= {"__future__", "argparse", "sys", "pathlib", "stratify"}
+
+
+@pytest.mark.parametrize("path", sorted(PIPELINES.glob("studies/*.yaml")), ids=lambda p: p.stem)
+def test_a_study_of_a_public_cohort_loads_and_is_named_after_its_file(path, monkeypatch, tmp_path):
+    monkeypatch.setenv("STRATIFY_DATA", str(tmp_path))
+    study = Study.load(path)
+
+    assert study.name == path.stem
+    assert study.title
+    assert study.endpoint in endpoint_rules()
+    assert study.folder.parent == tmp_path
+    assert path.read_text(encoding="utf-8").startswith("# ")
+    monkeypatch.delenv("STRATIFY_DATA")
+    assert study.folder.parent == PIPELINES.parents[1] / "shared" / "data"

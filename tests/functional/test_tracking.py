@@ -1,0 +1,416 @@
+"""Runs in MLflow: what is logged, that the logged model is the model, that no patient is in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from functional.conftest import DISTINCT, IDENTIFIER, Trained
+from stratify import Study, evaluate, read_cohort
+from stratify.errors import TrackingError
+from stratify.schema import convert, load_schema
+from stratify.tracking import default_store, log_results
+
+
+@dataclass(frozen=True)
+class Logged:
+    """A run in the store beside the output folder, read back with MLflow's own client."""
+
+    store: str
+    run_id: str
+    artefacts: Path
+
+    @property
+    def client(self) -> mlflow.MlflowClient:
+        return mlflow.MlflowClient(self.store)
+
+    @property
+    def run(self) -> Any:
+        return self.client.get_run(self.run_id)
+
+
+@pytest.fixture(autouse=True)
+def no_store_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture(scope="module")
+def logged(trained: Trained) -> Logged:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        run_id = log_results(trained.results, trained.out)
+    folder = trained.out.parent
+    return Logged(f"sqlite:///{folder / 'mlflow.db'}", run_id, folder / "mlartifacts")
+
+
+def figures_left_out(trained: Trained) -> Any:
+    """The same results without figures, which take most of the time."""
+    return replace(trained.results, figures={})
+
+
+# ------------------------------------------------------------------ the run
+
+
+def test_a_training_is_one_finished_run_beside_the_output(trained, logged):
+    experiment = logged.client.get_experiment_by_name("demo")
+    cards = "tags.kind = 'model card'"
+    runs = logged.client.search_runs([experiment.experiment_id], filter_string=cards)
+
+    assert [run.info.run_id for run in runs] == [logged.run_id]
+    assert runs[0].info.status == "FINISHED"
+    assert runs[0].info.run_name == f"demo proxy_pfs6 {trained.results.model.version}"
+    assert {p.name for p in trained.out.parent.iterdir()} == {"out", "mlflow.db", "mlartifacts"}
+
+
+def test_parameters_are_the_settings_the_data_and_the_versions(trained, logged):
+    params = logged.run.data.params
+    card = trained.results.model.card
+
+    assert params["study"] == "demo"
+    assert params["endpoint_rule"] == "proxy_pfs6@1.0.0"
+    assert params["n_train"] == str(card["n"])
+    assert params["n_events_train"] == str(card["n_events"])
+    assert params["features"].split(", ")[:3] == card["features"][:3]
+    assert params["model.n_members"] == "3"
+    assert params["model.learning_rate"] == "0.03"
+    assert params["seed"] == "0"
+    assert params["sha256.data"] == card["hashes"]["data"]
+    assert params["sha256.file train/tmb.csv"] == card["hashes"]["file train/tmb.csv"]
+    assert params["version.lightgbm"] == card["package_versions"]["lightgbm"]
+    assert params["schema.clinical"] == "1.0.0"
+
+
+def test_tags_say_what_the_model_is_and_may_claim(trained, logged):
+    tags = logged.run.data.tags
+    version = trained.results.model.version
+
+    assert {name: tags[name] for name in tags if not name.startswith("mlflow.")} == {
+        "kind": "model card",
+        "model_version": version,
+        "endpoint_rule": "proxy_pfs6@1.0.0",
+        "evidence_class": "C1",
+        "mixed_regimens": "false",
+        "training_cohorts": "simulated_train",
+        "panels": "clinical, ctdna, infiltration, pdl1, tmb",
+    }
+    note = tags["mlflow.note.content"].splitlines()
+    assert note[0] == (
+        "**Risk of primary resistance (progression or death within six months without response)"
+        f"**, model {version}. Research use only; evidence class C1 (prognostic)."
+    )
+    rows = trained.results.performance
+    auroc = rows[(rows["metric"] == "auroc") & (rows["model"] == "stratify")]
+    row = auroc[(auroc["split"] == "external") & (auroc["subgroup"] == "all")].iloc[0]
+    assert note[-1] == (
+        f"| simulated_external | external | {row['n']} | {row['n_events']} | "
+        f"{row['value']:.3f} ({row['low']:.3f}–{row['high']:.3f}) |"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "model", "reference", "metric"),
+    [
+        ("simulated_external/auroc", "external", "stratify", "", "auroc"),
+        ("simulated_external/calibration_slope", "external", "stratify", "", "calibration_slope"),
+        ("simulated_external/c_index", "external", "stratify", "", "c_index"),
+        ("simulated_external/auroc_loris", "external", "loris", "", "auroc"),
+        (
+            "simulated_external/delta_auroc_vs_logistic",
+            *("external", "stratify", "logistic", "delta_auroc"),
+        ),
+        (
+            "simulated_external/delta_brier_vs_loris",
+            *("external", "stratify", "loris", "delta_brier"),
+        ),
+        ("simulated_train_cv/brier", "cv", "stratify", "", "brier"),
+        ("simulated_train_apparent/auroc", "train", "stratify", "", "auroc"),
+    ],
+)
+def test_metrics_are_grouped_by_cohort_with_their_interval(
+    trained, logged, name, split, model, reference, metric
+):
+    wanted = {"subgroup": "all", "split": split, "model": model, "reference": reference}
+    table = trained.results.performance
+    rows = table[(table[list(wanted)] == pd.Series(wanted)).all(axis=1)]
+    row = rows[rows["metric"] == metric].iloc[0]
+
+    logged_here = logged.run.data.metrics
+    assert logged_here[name] == row["value"]
+    assert logged_here[f"{name}_low"] == row["low"]
+    assert logged_here[f"{name}_high"] == row["high"]
+
+
+def test_metrics_belong_to_the_three_places_that_were_judged(trained, logged):
+    metrics = logged.run.data.metrics
+    places = {name.partition("/")[0] for name in metrics}
+
+    assert places == {"simulated_external", "simulated_train_cv", "simulated_train_apparent"}
+    labels = trained.results.labels
+    external = labels.loc[labels["split"] == "external", "label"].notna().sum()
+    assert metrics["simulated_external/n"] == external
+    assert all(np.isfinite(value) for value in metrics.values())
+
+
+def test_artefacts_are_the_tables_the_figures_and_the_report(trained, logged):
+    listed = {item.path for item in logged.client.list_artifacts(logged.run_id)}
+    figures = {item.path for item in logged.client.list_artifacts(logged.run_id, "figures")}
+
+    assert listed == {
+        *("report.html", "performance.csv", "attrition.csv", "findings.csv", "figures")
+    }
+    assert figures == {f"figures/{name}.png" for name in trained.results.figures}
+    folder = Path(mlflow.artifacts.download_artifacts(f"{logged.run.info.artifact_uri}/"))
+    for name in ("report.html", "performance.csv"):
+        assert (folder / name).read_bytes() == (trained.out / name).read_bytes()
+
+
+# ------------------------------------------------------------------ the model
+
+
+@pytest.fixture(scope="module")
+def served(logged: Logged) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        mlflow.set_tracking_uri(logged.store)
+        try:
+            return mlflow.pyfunc.load_model(f"runs:/{logged.run_id}/model")
+        finally:
+            mlflow.set_tracking_uri(None)
+
+
+@pytest.fixture(scope="module")
+def patients(trained: Trained) -> pd.DataFrame:
+    """Features of all patients, in canonical units; many values are missing."""
+    table = read_cohort(Study.load(trained.study)).table
+    return table[trained.results.model.classifier.features_]
+
+
+def library_risk(trained: Trained, table: pd.DataFrame) -> np.ndarray[Any, Any]:
+    return trained.results.model.classifier.predict_proba(table)[:, 1]
+
+
+def test_the_signature_names_every_feature_and_requires_none(trained, served):
+    inputs = served.metadata.signature.inputs
+    features = trained.results.model.classifier.features_
+
+    assert inputs.input_names() == ["patient_id", *features]
+    assert inputs.required_input_names() == []
+    types = dict(zip(inputs.input_names(), inputs.input_types(), strict=True))
+    assert {n for n, kind in types.items() if kind.name == "string"} == {
+        *("patient_id", "sex", "cancer_type", "histology", "immune_phenotype")
+    }
+    outputs = served.metadata.signature.outputs
+    assert outputs.input_names() == list(load_schema("scores").fields)
+
+
+def test_the_logged_model_predicts_as_the_library(trained, served, patients):
+    assert patients.isna().any(axis=1).mean() > 0.9
+
+    scores = served.predict(patients)
+
+    assert list(scores) == list(load_schema("scores").fields)
+    np.testing.assert_allclose(scores["risk"], library_risk(trained, patients), atol=1e-12)
+    written = trained.results.scores
+    for name in ("risk_low", "risk_high"):
+        np.testing.assert_allclose(scores[name], written[name], atol=1e-12)
+    for name in ("risk_group", "recommendation", "reason", "model_version", "endpoint_rule"):
+        assert scores[name].tolist() == written[name].tolist(), name
+    assert scores["panels_missing"].fillna("").tolist() == written["panels_missing"].tolist()
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        ["tmb"],
+        ["albumin", "nlr", "cancer_type"],
+        ["pdl1_tps", "pdl1_cps", "sex", "age"],
+    ],
+)
+def test_columns_may_be_absent_and_stand_in_any_order(trained, served, patients, kept):
+    some = patients[kept[::-1]].sample(frac=1, random_state=0)
+
+    scores = served.predict(some)
+
+    np.testing.assert_allclose(scores["risk"], library_risk(trained, some), atol=1e-12)
+
+
+def test_a_single_patient_is_scored_from_a_record(trained, served):
+    record = {"patient_id": "one", "albumin": 3.1, "cancer_type": "nsclc", "tmb": None}
+
+    scores = served.predict([record])
+
+    expected = library_risk(trained, pd.DataFrame([record]).astype({"tmb": float}))
+    assert scores["patient_id"].tolist() == ["one"]
+    np.testing.assert_allclose(scores["risk"], expected, atol=1e-12)
+
+
+# ------------------------------------------------------------------ no patient in it
+
+
+def medians(document: Any) -> set[str]:
+    """Every number under a key ``medians``, however deep, as text."""
+    if not isinstance(document, dict):
+        return set()
+    here = document.get("medians", {}).values()
+    return {repr(number) for number in here}.union(*map(medians, document.values()))
+
+
+def test_no_identifier_and_no_value_of_a_patient_is_in_the_store(trained, logged):
+    """Medians are left out: one is the value of some patient, but does not say whose."""
+    values = set()
+    for path in trained.study.parent.glob("*/*.csv"):
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        for name in DISTINCT.intersection(table):
+            numbers = pd.to_numeric(table.loc[table[name] != "", name])
+            values |= {repr(number) for number in numbers}
+            if name == "ALB_g_L":
+                values |= {repr(number) for number in convert(numbers, "g/L", "albumin")}
+    files = [path for path in logged.artefacts.rglob("*") if path.is_file()]
+    files.append(trained.out.parent / "mlflow.db")
+    names = {path.name for path in files}
+
+    assert len(values) > 600
+    assert {"card.json", "classifier.json", "000.txt", "mlflow.db", "report.html"} <= names
+    assert not names & {"scores.csv", "labels.csv", "attributions.parquet"}
+    found = {}
+    for path in files:
+        text = path.read_bytes().decode("latin-1")
+        known = medians(json.loads(text)) if path.suffix == ".json" else set()
+        found[path.name] = [value for value in values - known if value in text]
+        if IDENTIFIER in text:
+            found[path.name].append(IDENTIFIER)
+    assert {name: hits for name, hits in found.items() if hits} == {}
+
+
+# ------------------------------------------------------------------ which store
+
+
+def test_the_store_lies_beside_the_output_unless_the_environment_names_one(monkeypatch, tmp_path):
+    assert default_store(tmp_path / "out") == f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://tracking.example.org")
+    assert default_store(tmp_path / "out") == "https://tracking.example.org"
+
+
+def test_a_store_may_be_named_by_its_folder(trained, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+    run_id = log_results(figures_left_out(trained), trained.out, uri="team/runs")
+
+    folder = tmp_path / "team" / "runs"
+    assert {path.name for path in folder.iterdir()} == {"mlflow.db", "mlartifacts"}
+    run = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db").get_run(run_id)
+    assert run.info.status == "FINISHED"
+
+
+def test_two_trainings_in_the_named_store_are_two_runs_of_one_experiment(
+    trained, monkeypatch, tmp_path
+):
+    store = f"sqlite:///{tmp_path / 'team.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    before = sorted(trained.out.parent.iterdir())
+
+    first = log_results(figures_left_out(trained), trained.out)
+    second = log_results(figures_left_out(trained), trained.out)
+
+    client = mlflow.MlflowClient(store)
+    (experiment,) = [e for e in client.search_experiments() if e.name != "Default"]
+    runs = client.search_runs([experiment.experiment_id])
+    assert experiment.name == "demo"
+    assert {run.info.run_id for run in runs} == {first, second}
+    assert experiment.artifact_location == (tmp_path / "mlartifacts" / "demo").as_uri()
+    assert sorted(trained.out.parent.iterdir()) == before
+    assert os.environ["MLFLOW_TRACKING_URI"] == store
+
+
+def test_an_evaluation_is_a_run_without_a_model(trained, logged, tmp_path):
+    results = replace(evaluate(trained.bundle, trained.study, tmp_path / "out"), figures={})
+
+    run_id = log_results(results, tmp_path / "out", uri=logged.store)
+
+    run = logged.client.get_run(run_id)
+    assert run.data.tags["kind"] == "evaluation report"
+    assert run.data.tags["model_version"] == trained.results.model.version
+    assert {n.partition("/")[0] for n in run.data.metrics} == {"simulated_external"}
+    assert not run.outputs.model_outputs
+    assert logged.run.outputs.model_outputs
+
+
+def test_the_process_keeps_its_own_store(logged, monkeypatch, trained):
+    with pytest.raises(TrackingError):
+        log_results(trained.results, trained.out, uri="nonsense://store")
+    assert "MLFLOW_TRACKING_URI" not in os.environ
+    assert not mlflow.tracking.is_tracking_uri_set()
+
+
+# ------------------------------------------------------------------ stores that fail
+
+
+def not_a_database(folder: Path) -> str:
+    (folder / "notes.db").write_text("no data base at all, though it has the name of one")
+    return f"sqlite:///{folder / 'notes.db'}"
+
+
+def folder_is_a_file(folder: Path) -> str:
+    (folder / "store").write_text("a file where a folder is expected")
+    return f"sqlite:///{folder / 'store' / 'mlflow.db'}"
+
+
+def no_such_server(folder: Path) -> str:
+    return "http://127.0.0.1:9"
+
+
+def no_driver(folder: Path) -> str:
+    return "mysql://someone:secret@db.example.org/runs"
+
+
+@pytest.mark.parametrize(
+    ("store", "message"),
+    [
+        (not_a_database, "(sqlite3.DatabaseError) file is not a database"),
+        (folder_is_a_file, "[Errno 17] File exists: '{folder}/store'"),
+        (
+            no_such_server,
+            "API request to http://127.0.0.1:9/api/2.0/mlflow/experiments/get-by-name",
+        ),
+        (no_driver, "No module named 'MySQLdb'"),
+    ],
+)
+def test_a_store_that_fails_is_told_without_secrets_and_results_stay(
+    trained, tmp_path, monkeypatch, store, message
+):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    uri = store(tmp_path)
+    before = sorted(trained.out.rglob("*"))
+
+    with pytest.raises(TrackingError) as refused:
+        log_results(trained.results, trained.out, uri=uri)
+
+    text = str(refused.value)
+    shown = uri.rpartition("@")[2]
+    told = message.format(folder=tmp_path)
+    assert text.startswith(f"The MLflow store {shown} cannot be used: {told}")
+    assert text.endswith(". The results are on disk.")
+    assert "secret" not in text
+    assert refused.value.exit_code == 14
+    assert sorted(trained.out.rglob("*")) == before
+
+
+def test_a_run_that_breaks_off_is_marked_as_failed(trained, tmp_path):
+    store = f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+    with pytest.raises(TrackingError, match=r"The results are on disk\.$"):
+        log_results(figures_left_out(trained), tmp_path / "moved away", uri=store)
+
+    with sqlite3.connect(tmp_path / "mlflow.db") as base:
+        assert base.execute("select status from runs").fetchall() == [("FAILED",)]

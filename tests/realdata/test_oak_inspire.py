@@ -1,0 +1,78 @@
+"""OAK and INSPIRE: arms, events and responses are read as published."""
+
+from __future__ import annotations
+
+import pytest
+
+from stratify.survival import hazard_ratio
+
+pytestmark = pytest.mark.realdata
+
+
+@pytest.fixture(scope="module")
+def both_arms(read):
+    """All patients of OAK, docetaxel included."""
+    return read("oak", eligible_only=False)
+
+
+def test_oak_has_two_arms_of_425(both_arms):
+    """Gandara 2018 (10.1038/s41591-018-0134-3): the 850 patients of the first analysis."""
+    arms = both_arms.table["arm"].value_counts().to_dict()
+
+    assert arms == {"MPDL3280A": 425, "Docetaxel": 425}
+    regimens = both_arms.table.groupby("arm")["regimen"].unique().map(list).to_dict()
+    assert regimens == {"MPDL3280A": ["anti_pd1_pdl1"], "Docetaxel": ["chemotherapy"]}
+
+
+def test_oak_overall_survival_hazard_ratio(both_arms):
+    """Rittmeyer 2017 (10.1016/S0140-6736(16)32517-X): 0.73, 95 % interval 0.62 to 0.87.
+
+    Theirs is stratified and ours is not, so the upper limit may differ by 0.01. With the coding of
+    CNSR the wrong way round it would be another number.
+    """
+    table = both_arms.table
+    treated = (table["arm"] == "MPDL3280A").astype(float)
+    value, low, high = hazard_ratio(table["os"], table["os_event"], treated)
+
+    assert value == pytest.approx(0.73, abs=0.005)
+    assert low == pytest.approx(0.62, abs=0.005)
+    assert high == pytest.approx(0.87, abs=0.012)
+
+
+def test_oak_patients_after_each_step(read):
+    """Only the atezolizumab arm is eligible; 4 of 425 were censored before six months."""
+    attrition = read("oak").attrition
+
+    assert list(zip(attrition["reason"], attrition["n"], strict=True)) == [
+        ("", 850),
+        ("regimen chemotherapy", 425),
+        ("", 425),
+        ("censored_before_6_months", 4),
+        ("", 421),
+    ]
+
+
+def test_inspire_has_18_responders_of_106(read):
+    """Bratman 2020 (10.1038/s43018-020-0096-5), by survival.csv, the later data cut."""
+    table = read("inspire").table
+
+    assert len(table) == 106
+    assert table["best_response"].isin(["CR", "PR"]).sum() == 18
+    assert set(table["regimen"]) == {"anti_pd1_pdl1"}
+
+
+def test_inspire_has_all_four_panels(read):
+    """Three files joined by one identifier: ctDNA in 94 patients at baseline, TMB in 72.
+
+    Bratman 2020 (10.1038/s43018-020-0096-5) and the name of the column ``TMB_n72``.
+    """
+    cohort = read("inspire")
+    measured = cohort.table[["pdl1_tps", "tmb", "til_score", "ctdna_mtm_per_ml"]].notna().sum()
+
+    assert not {"unmatched_patient", "no_patient_matched"} & set(cohort.findings.codes())
+    assert measured.to_dict() == {
+        "pdl1_tps": 103,
+        "tmb": 72,
+        "til_score": 103,
+        "ctdna_mtm_per_ml": 94,
+    }
