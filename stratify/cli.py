@@ -41,7 +41,7 @@ Store = Annotated[
     str | None,
     typer.Option(
         "--store",
-        help="MLflow tracking URI. Default: MLFLOW_TRACKING_URI, else mlflow.db beside --out.",
+        help="MLflow tracking URI, or a folder. Default: MLFLOW_TRACKING_URI, else beside --out.",
     ),
 ]
 Track = Annotated[bool, typer.Option("--track/--no-track", help="Log the run to MLflow.")]

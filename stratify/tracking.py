@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pandas as pd
@@ -67,6 +68,14 @@ def default_store(out: str | Path) -> str:
     return uri or f"sqlite:///{Path(out).resolve().parent / 'mlflow.db'}"
 
 
+def _as_uri(store: str) -> str:
+    """Tracking URI of a path; MLflow would make a folder of files there, which it has given up."""
+    if len(urlsplit(store).scheme) > 1 or store.startswith("databricks"):
+        return store
+    path = Path(store).resolve()
+    return f"sqlite:///{path if path.suffix == '.db' else path / 'mlflow.db'}"
+
+
 @contextmanager
 def _store(uri: str) -> Iterator[Any]:
     """Give a client of a store, its errors told as ours; the process's own store is put back."""
@@ -109,7 +118,8 @@ def log_results(results: Results, out: str | Path, *, uri: str | None = None) ->
     out : path
         Folder the results were written to.
     uri : str, optional
-        Tracking URI; see :func:`default_store`.
+        Tracking URI, or the path of a folder or of a data base ending in ``.db``; see
+        :func:`default_store`.
 
     Returns
     -------
@@ -122,7 +132,7 @@ def log_results(results: Results, out: str | Path, *, uri: str | None = None) ->
         If the store cannot be reached or written; results stay on disk.
     """
     out = Path(out)
-    uri = uri or default_store(out)
+    uri = _as_uri(uri or default_store(out))
     with _store(uri) as client:
         import mlflow
 
@@ -304,6 +314,7 @@ def scoring_model() -> Any:
     -------
     mlflow.pyfunc.PythonModel
         ``predict`` takes canonical columns, any of them absent, and gives the ``scores`` table.
+        Numbers and yes/no have to be floating-point columns: MLflow refuses to widen integers.
     """
     import mlflow
 
