@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stratify.errors import DataError, StratifyError, TrackingError
+from stratify.errors import ArgumentError, DataError, StratifyError, TrackingError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -171,7 +171,6 @@ def init(
     Example: `stratify init --from adam exports/adam --out trial --regimen "Drug A=anti_pd1_pdl1"`
     """
     from stratify import interchange
-    from stratify.errors import ArgumentError
     from stratify.findings import lines_text
     from stratify.study import Study
 
@@ -265,6 +264,8 @@ def evaluate(
     """
     from stratify import experiment
 
+    if out.suffix == ".html":
+        raise ArgumentError(f"--out is {out.name}; a folder is expected, or use stratify report.")
     results = experiment.evaluate(bundle, study, out, progress=_progress())
     _report_findings(results.findings)
     _show(_headline(results), f"Model {results.model.version}, research use only")
@@ -301,7 +302,6 @@ def report(
     Example: `stratify report results/chowell/bundle pipelines/studies/shim.yaml --out shim.html`
     """
     from stratify import experiment
-    from stratify.errors import ArgumentError
 
     if out.suffix != ".html":
         raise ArgumentError(f"--out is {out.name}; a file ending in .html is expected.")

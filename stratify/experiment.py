@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from stratify.cohort import Cohort, data_sha256, read_cohort, require_usable
 from stratify.endpoint import rule_name
 from stratify.errors import ArgumentError, CohortError, DataError
 from stratify.features import informative_features
+from stratify.figures import png
 from stratify.model_card import card_facts, card_figures, card_tables
 from stratify.report import write_report
 from stratify.schema import endpoint_rules, field_named, panel_versions
@@ -103,9 +105,14 @@ class Results:
             )
         self.write_report(out / "report.html")
 
+    @cached_property
+    def pictures(self) -> dict[str, bytes]:
+        """PNG of each figure; drawn once, for the report and for tracking."""
+        return {name: png(figure) for name, (figure, _) in self.figures.items()}
+
     def write_report(self, path: Path) -> None:
         """Write the report alone."""
-        write_report(path, self.facts, self.report_tables(), self.figures)
+        write_report(path, self.facts, self.report_tables(), self.figures, drawn=self.pictures)
 
     def report_tables(self) -> dict[str, pd.DataFrame]:
         """Tables of the report: aggregates only, no patient in them."""

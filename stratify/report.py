@@ -324,10 +324,15 @@ def _survival(km: pd.DataFrame) -> _Table:
     return _table(caption, rows, ["group", "n", "n_events", "median", "hazard_ratio"])
 
 
-def _picture(name: str, figure: Figure, caption: str) -> dict[str, str]:
+def _picture(name: str, figure: Figure, caption: str, drawn: bytes | None) -> dict[str, str]:
     title = " ".join(figure.get_suptitle().replace(r"\$", "$").split()) or name.replace("_", " ")
     alt = TEXT["alt"].format(title)
-    return {"name": name, "alt": alt, "caption": caption, "data": b64encode(png(figure)).decode()}
+    return {
+        "name": name,
+        "alt": alt,
+        "caption": caption,
+        "data": b64encode(drawn or png(figure)).decode(),
+    }
 
 
 def _check(facts: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> None:
@@ -355,6 +360,8 @@ def write_report(
     facts: Mapping[str, Any],
     tables: Mapping[str, pd.DataFrame],
     figures: Mapping[str, tuple[Figure, str]],
+    *,
+    drawn: Mapping[str, bytes] | None = None,
 ) -> None:
     """Write a model card or an evaluation report as one HTML file that needs no network.
 
@@ -381,6 +388,8 @@ def write_report(
     figures : mapping of name to (matplotlib.figure.Figure, caption)
         In the order to print; those whose name begins with "beeswarm" stand with the
         explanations. The title of a figure is its text for readers who do not see it.
+    drawn : mapping of name to bytes, optional
+        PNG of figures that are drawn already.
 
     Raises
     ------
@@ -408,7 +417,9 @@ def write_report(
         keep_trailing_newline=True,
     )
     rows = {name: table.to_dict("records") for name, table in tables.items()}
-    pictures = [_picture(name, *figure) for name, figure in figures.items()]
+    pictures = [
+        _picture(name, *figure, (drawn or {}).get(name)) for name, figure in figures.items()
+    ]
     html = environment.get_template("model_card.html.j2").render(
         text=TEXT,
         facts=facts,

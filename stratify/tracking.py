@@ -25,7 +25,6 @@ import pandas as pd
 
 from stratify.errors import FileError, TrackingError
 from stratify.features import model_matrix
-from stratify.figures import png
 from stratify.schema import field_named, load_schema
 from stratify.scoring import load
 
@@ -274,8 +273,8 @@ def _log_artifacts(client: Any, run_id: str, results: Results, out: Path) -> Non
     for name in ("report.html", "performance.csv", "attrition.csv", "findings.csv"):
         client.log_artifact(run_id, str(out / name))
     with tempfile.TemporaryDirectory() as folder:
-        for name, (figure, _) in results.figures.items():
-            (Path(folder) / f"{name}.png").write_bytes(png(figure))
+        for name, picture in results.pictures.items():
+            (Path(folder) / f"{name}.png").write_bytes(picture)
         client.log_artifacts(run_id, folder, "figures")
 
 
