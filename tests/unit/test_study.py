@@ -10,7 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from stratify.errors import DataError, FileError
-from stratify.schema import read_yaml
+from stratify.schema import endpoint_rules, read_yaml
 from stratify.study import Study
 
 GOOD = """
@@ -203,7 +203,7 @@ def test_what_is_no_study_is_told(tmp_path, text, said):
 
 TABLE = "cohorts.0.tables.0"
 CLINICAL = f"{TABLE}.panels.clinical"
-RULES = "proxy_pfs6, objective_response"
+RULES = ", ".join(endpoint_rules())
 REGIMENS = (
     "anti_pd1_pdl1, single_agent_ici, anti_ctla4, ici_ici, ici_chemotherapy, ici_targeted, "
     "ici_combination, chemotherapy, targeted, none, other"
@@ -436,5 +436,5 @@ def test_all_faults_are_told_at_once(tmp_path):
 
 
 def test_a_study_made_in_python_is_checked_too():
-    with pytest.raises(ValidationError, match="rules are proxy_pfs6, objective_response"):
+    with pytest.raises(ValidationError, match="rules are proxy_pfs6, sitc_mono_2020"):
         Study.model_validate(read_yaml(GOOD) | {"endpoint": "pfs6"})
