@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check lock clean
+.PHONY: demo test slow check lock clean
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "Python 3.11 or newer is needed, found %d.%d; name one with make PYTHON=..." % v[:2])'
@@ -18,6 +18,9 @@ demo: $(READY)  ## the main job on a simulated cohort
 
 test: $(READY)  ## the tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+slow: $(READY)  ## the tests that take minutes (ten seeds on the public cohorts)
+	$(BIN)/python -m pytest -m slow
 
 check: $(READY)  ## lint, format, types, import direction, doctests
 	$(BIN)/ruff check .
