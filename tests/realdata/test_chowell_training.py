@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.realdata, pytest.mark.slow]
 
 
 def test_the_default_model_orders_patients_and_is_calibrated(public_data, tmp_path, monkeypatch):
-    """Median of ten preset seeds: AUROC >= 0.735, Brier score <= 0.190; each slope's interval holds 1.
+    """Median of ten seeds: AUROC >= 0.735, Brier score <= 0.190; each slope's interval holds 1.
 
     For comparison in the same 461 test patients: published LORIS has AUROC 0.746, and the share
     of primary resistance is 0.65, so that the Brier score without any model is 0.227.
