@@ -30,7 +30,7 @@ from stratify.encoding import (
 )
 from stratify.ensemble import AnchoredEnsemble, Boosting, Design
 from stratify.errors import ArgumentError
-from stratify.schema import Field, field_named
+from stratify.schema import known_field
 
 __all__ = ["ResistanceClassifier"]
 
@@ -328,7 +328,7 @@ max_bin
         if self.monotone == "schema":
             types = self.levels_.get("cancer_type", [])
             indication = types[0] if len(types) == 1 else None
-            known = [_known_field(name) for name in self.features_]
+            known = [known_field(name) for name in self.features_]
             directions = [0 if f is None else f.direction_for(indication) for f in known]
         elif isinstance(self.monotone, Mapping):
             directions = [int(self.monotone.get(name, 0)) for name in self.features_]
@@ -348,7 +348,7 @@ max_bin
             if self.panels is not None:
                 panel = self.panels.get(name, name)
             else:
-                field = _known_field(name)
+                field = known_field(name)
                 panel = name if field is None else field.panel
             groups.setdefault(panel, np.zeros(len(self.features_), dtype=bool))[j] = True
         return list(groups.values())
@@ -484,14 +484,6 @@ max_bin
         """Rows with a category that training never saw; it is read as missing."""
         check_is_fitted(self, "ensemble_")
         return unseen_levels(X, self.levels_)
-
-
-def _known_field(name: str) -> Field | None:
-    """Field of the dictionaries, None for a column outside them."""
-    try:
-        return field_named(name)
-    except ArgumentError:
-        return None
 
 
 def _positional(n: int) -> list[str]:

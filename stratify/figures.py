@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["METRICS", "beeswarm", "calibration", "decision_curve", "estimate", "forest",
-           "kaplan_meier", "png", "risk_histogram", "roc", "svg"]  # fmt: skip
+           "kaplan_meier", "png", "risk_histogram", "roc"]  # fmt: skip
 
 METRICS: dict[str, tuple[str, int, float | None]] = {  # title, decimals, value of no effect
     "auroc": ("AUROC", 2, 0.5), "average_precision": ("Average precision", 2, None),
@@ -52,8 +52,7 @@ _FLAGS = {"flag_all": "flag everyone", "flag_none": "flag no one"}
 _STYLE = {"font.size": 10, "xtick.labelsize": 9.5, "ytick.labelsize": 9.5, "legend.fontsize": 9.5,
           "legend.title_fontsize": 9.5, "legend.frameon": False, "legend.handlelength": 3,
           "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": GREY,
-          "axes.axisbelow": True, "axes.grid": True, "grid.color": "#E6E6E6",
-          "svg.hashsalt": "stratify"}  # fmt: skip
+          "axes.axisbelow": True, "axes.grid": True, "grid.color": "#E6E6E6"}  # fmt: skip
 _DRAWN = 2000  # patients in a beeswarm
 _RISK = "Predicted risk of resistance"
 
@@ -486,17 +485,3 @@ def png(figure: Figure, dpi: int = 144) -> bytes:
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()
-
-
-@styled
-def svg(figure: Figure) -> str:
-    """Return the figure as an SVG drawing; the same figure gives the same text.
-
-    Examples
-    --------
-    >>> svg(risk_histogram(pd.DataFrame({"risk": [0.2, 0.6]}), title="Lung A, n = 2"))[:5]
-    '<?xml'
-    """
-    buffer = BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": "stratify"})
-    return buffer.getvalue().decode("utf-8")

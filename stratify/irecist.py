@@ -27,7 +27,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from stratify.recist import Course, Outcome, at_place, check_days, course_of, grown, joined
+from stratify.recist import Course, Outcome, at_place, course_of
 from stratify.visits import (
     ABSENT,
     CONFIRM_DAYS,
@@ -47,7 +47,10 @@ from stratify.visits import (
     Flags,
     Floats,
     Objects,
+    check_days,
     first_in,
+    grown,
+    joined,
     runs,
 )
 

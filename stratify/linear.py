@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stratify.errors import ArgumentError
-from stratify.schema import field_named
+from stratify.schema import known_field
 
 __all__ = ["LinearScore"]
 
@@ -96,10 +95,10 @@ class LinearScore:
             if name in n_levels:
                 columns += [np.asarray(values == k, dtype=float) for k in range(n_levels[name])]
                 continue
-            cap = _cap(name)
-            if cap is not None:
-                caps[name] = cap
-                values = np.clip(values, *cap)
+            field = known_field(name)
+            if field is not None and field.cap is not None:
+                caps[name] = field.cap
+                values = np.clip(values, *field.cap)
             known = values[~np.isnan(values)]
             medians[name] = float(np.median(known)) if known.size else 0.0
             values = np.where(np.isnan(values), medians[name], values)
@@ -217,13 +216,6 @@ def _ridge(
         options={"maxiter": 5000, "ftol": 1e-14, "gtol": 1e-8},
     ).x
     return found[:-1], float(found[-1])
-
-
-def _cap(name: str) -> tuple[float, float] | None:
-    try:
-        return field_named(name).cap
-    except ArgumentError:  # a column outside the dictionaries
-        return None
 
 
 def _of_levels(codes: Floats, coefficients: Sequence[float]) -> Floats:

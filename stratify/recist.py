@@ -33,8 +33,6 @@ from stratify.visits import (
     ABSENT,
     CONFIRM_DAYS,
     CR,
-    GROWTH,
-    GROWTH_MM,
     MEASURES,
     MIN_SD_DAYS,
     NE,
@@ -54,8 +52,11 @@ from stratify.visits import (
     Flags,
     Floats,
     Objects,
+    check_days,
     check_table,
     first_in,
+    grown,
+    joined,
     numbers_of,
     patient_faults,
     runs,
@@ -226,21 +227,6 @@ def course_of(visits: pd.DataFrame, confirm: bool, confirm_days: float) -> Cours
     )
 
 
-def grown(size: Floats, smallest: Floats) -> Flags:
-    """Whether a sum is at least 20 % and 5 mm above the smallest one before it."""
-    spare = ROUNDING * (size + smallest)
-    return (size - (1 + GROWTH) * smallest >= -spare) & (size - smallest >= GROWTH_MM - spare)
-
-
-def joined(words: Sequence[str], bits: Codes) -> Objects:
-    """Words whose bit is set, joined by semicolons."""
-    texts = [
-        ";".join(word for i, word in enumerate(words) if number >> i & 1)
-        for number in range(1 << len(words))
-    ]
-    return np.array(texts, dtype=object)[bits]
-
-
 def assess_recist(
     visits: pd.DataFrame,
     *,
@@ -377,14 +363,6 @@ def best_response(
     outcome = Outcome.of(visits_assessed, patients, RECIST)
     progression = outcome.first(outcome.code == PD)
     return outcome.table(RECIST, progression, confirm, min_sd_days, confirm_days)
-
-
-def check_days(**days: float) -> None:
-    for name, value in days.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise TypeError(f"{name} is a {type(value).__name__}; expected a number of days.")
-        if not 0 <= value < np.inf:
-            raise ArgumentError(f"{name} is {value}; expected 0 days or more.")
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ __all__ = [
     "endpoint_reasons",
     "endpoint_rules",
     "field_named",
+    "known_field",
     "load_schema",
     "panel_versions",
     "read_yaml",
@@ -376,6 +377,17 @@ def field_named(name: str) -> Field:
         hint = f"; near names are {', '.join(near)}" if near else ""
         raise ArgumentError(f"No panel has a column named {name!r}{hint}.")
     return fields[name]
+
+
+def known_field(name: str) -> Field | None:
+    """Field of any panel by its canonical name, None for a column outside the dictionaries.
+
+    Examples
+    --------
+    >>> known_field("shoe_size") is None
+    True
+    """
+    return _fields().get(name)
 
 
 def panel_versions() -> dict[str, str]:

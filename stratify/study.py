@@ -26,9 +26,10 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from stratify.errors import DataError, FileError
-from stratify.schema import PANELS, endpoint_rules, field_named, load_schema, read_yaml
+from stratify.errors import DataError
+from stratify.schema import PANELS, endpoint_rules, field_named, load_schema
 from stratify.schema import Field as Column
+from stratify.tabular import read_mapping
 
 __all__ = ["CohortSource", "ColumnSource", "Split", "Study", "TableSource"]
 
@@ -400,23 +401,7 @@ class Study(_Strict):
             If it is not YAML or anything in it is wrong; all faults are listed.
         """
         path = Path(path)
-        try:
-            text = path.read_text(encoding="utf-8-sig")
-        except FileNotFoundError:
-            raise FileError(f"There is no study file {path}.") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise FileError(f"The study file {path} cannot be read: {error}.") from error
-        import yaml
-
-        try:
-            document = read_yaml(text)
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            where = f", line {mark.line + 1}" if mark else ""
-            problem = getattr(error, "problem", None) or "unreadable"
-            raise DataError(f"{path}{where}: not valid YAML ({problem}).") from None
-        if not isinstance(document, dict):
-            raise DataError(f"{path}: a study file is a YAML mapping; see the README's example.")
+        document = read_mapping(path, "study file")
         if endpoint is not None:
             document["endpoint"] = endpoint
         try:

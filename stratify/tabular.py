@@ -13,13 +13,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stratify.errors import FileError
+from stratify.errors import DataError, FileError
+from stratify.schema import read_yaml
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
     "make_folder",
+    "read_mapping",
     "read_numbered",
     "read_table",
     "sha256_of",
@@ -304,6 +306,41 @@ def _is_number(cell: object) -> bool:
         return float(str(cell).replace(",", ".")) == float(str(cell).replace(",", "."))
     except ValueError:
         return False
+
+
+def read_mapping(path: Path, what: str) -> dict[str, Any]:
+    """Read a YAML file that holds a mapping.
+
+    Parameters
+    ----------
+    path : Path
+    what : str
+        What the file is, for messages: "study file", "policy file".
+
+    Raises
+    ------
+    FileError
+        If it is missing or unreadable.
+    DataError
+        If it is not YAML, or no mapping.
+    """
+    import yaml
+
+    try:
+        document = read_yaml(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise FileError(f"There is no {what} {path}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise FileError(f"The {what} {path} cannot be read: {why}.") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "unreadable"
+        raise DataError(f"{path}{where}: not valid YAML ({problem}).") from None
+    if not isinstance(document, dict):
+        raise DataError(f"{path}: a {what} is a YAML mapping; see the README's example.")
+    return document
 
 
 def make_folder(path: Path) -> Path:

@@ -21,8 +21,9 @@ from pydantic import (
     field_validator,
 )
 
-from stratify.errors import ArgumentError, DataError, FileError
-from stratify.schema import field_named, read_yaml
+from stratify.errors import ArgumentError, DataError
+from stratify.schema import field_named
+from stratify.tabular import read_mapping
 
 __all__ = ["EVIDENCE_CLASS", "Policy", "triage"]
 
@@ -108,24 +109,7 @@ class Policy(BaseModel):
         if not isinstance(source, dict):
             path = (folder or Path()) / source
             where = str(path)
-            try:
-                text = path.read_text(encoding="utf-8-sig")
-            except FileNotFoundError:
-                raise FileError(f"There is no policy file {path}.") from None
-            except (OSError, UnicodeDecodeError) as error:
-                why = getattr(error, "strerror", error)
-                raise FileError(f"The policy {path} cannot be read: {why}.") from error
-            import yaml
-
-            try:
-                document = read_yaml(text)
-            except yaml.YAMLError as error:
-                mark = getattr(error, "problem_mark", None)
-                line = f", line {mark.line + 1}" if mark else ""
-                problem = getattr(error, "problem", None) or "unreadable"
-                raise DataError(f"{path}{line}: not valid YAML ({problem}).") from None
-        if not isinstance(document, dict):
-            raise DataError(f"{where}: a policy is a mapping of name, version, source, thresholds.")
+            document = read_mapping(path, "policy file")
         try:
             return cls.model_validate(document)
         except ValidationError as error:

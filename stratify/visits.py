@@ -5,14 +5,14 @@ Visits are as in ``data_schemas/panels/visits.yaml``; :mod:`stratify.recist` ass
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from stratify.errors import DataError
+from stratify.errors import ArgumentError, DataError
 from stratify.findings import lines_text
 from stratify.schema import load_schema
 
@@ -460,3 +460,26 @@ def first_in(values: Floats, group: Codes, chosen: Flags, n: int) -> Floats:
     smallest = np.full(n, np.inf)
     np.minimum.at(smallest, group[chosen], values[chosen])
     return smallest
+
+
+def check_days(**days: float) -> None:
+    for name, value in days.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise TypeError(f"{name} is a {type(value).__name__}; expected a number of days.")
+        if not 0 <= value < np.inf:
+            raise ArgumentError(f"{name} is {value}; expected 0 days or more.")
+
+
+def joined(words: Sequence[str], bits: Codes) -> Objects:
+    """Words whose bit is set, joined by semicolons."""
+    texts = [
+        ";".join(word for i, word in enumerate(words) if number >> i & 1)
+        for number in range(1 << len(words))
+    ]
+    return np.array(texts, dtype=object)[bits]
+
+
+def grown(size: Floats, smallest: Floats) -> Flags:
+    """Whether a sum is at least 20 % and 5 mm above the smallest one before it."""
+    spare = ROUNDING * (size + smallest)
+    return (size - (1 + GROWTH) * smallest >= -spare) & (size - smallest >= GROWTH_MM - spare)

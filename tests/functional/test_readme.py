@@ -25,6 +25,11 @@ def test_the_example_study_is_valid(tmp_path):
     assert [table.file for table in study.cohorts[0].tables] == ["patients.xlsx"]
 
 
+def test_the_example_policy_is_valid(tmp_path):
+    (tmp_path / "policy.yaml").write_text(blocks("yaml")[1], encoding="utf-8")
+    assert stratify.Policy.load(tmp_path / "policy.yaml").required_markers == ["pdl1_tps"]
+
+
 def test_every_command_of_the_readme_exists():
     from typer.main import get_command
 

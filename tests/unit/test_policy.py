@@ -135,7 +135,7 @@ def test_faults_of_a_file_name_it(tmp_path):
 def test_a_file_without_a_mapping_is_told(tmp_path, text):
     path = tmp_path / "policy.yaml"
     path.write_text(text, encoding="utf-8")
-    assert fault(path) == f"{path}: a policy is a mapping of name, version, source, thresholds."
+    assert fault(path) == f"{path}: a policy file is a YAML mapping; see the README's example."
 
 
 @pytest.mark.parametrize(
@@ -157,8 +157,8 @@ def test_a_file_that_is_not_there_or_cannot_be_read_is_told(tmp_path):
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00name")
     messages = {
         "absent.yaml": "There is no policy file {}.",
-        "": "The policy {} cannot be read: Is a directory.",
-        "binary.yaml": "The policy {} cannot be read: 'utf-8' codec can't decode byte 0xff in "
+        "": "The policy file {} cannot be read: Is a directory.",
+        "binary.yaml": "The policy file {} cannot be read: 'utf-8' codec can't decode byte 0xff in "
         "position 0: invalid start byte.",
     }
     for name, message in messages.items():
