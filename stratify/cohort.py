@@ -16,6 +16,7 @@ import pandas as pd
 from stratify.endpoint import label_outcomes
 from stratify.errors import CohortError, FileError
 from stratify.findings import Findings
+from stratify.followup import follow_up
 from stratify.panel import read_panels
 from stratify.plausibility import (
     check_assays,
@@ -24,8 +25,9 @@ from stratify.plausibility import (
     check_shared,
     check_usable,
 )
-from stratify.schema import convert, endpoint_rules, field_named, load_schema
-from stratify.study import CohortSource, Split, Study
+from stratify.schema import LONG_PANELS, convert, endpoint_rules, field_named, load_schema
+from stratify.sources import CohortSource
+from stratify.study import Split, Study
 from stratify.tabular import read_numbered, sha256_of
 
 __all__ = [
@@ -36,6 +38,7 @@ __all__ = [
 ]
 
 KEYS = ["patient_id", "cohort"]
+OUTCOMES = ("outcomes", *LONG_PANELS)
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,7 @@ def read_cohort(study: Study, *, outcomes: bool = True, eligible_only: bool = Tr
     unreadable = []
     for source in study.cohorts:
         try:
-            joined = _read_source(study, source, findings, files, () if outcomes else ("outcomes",))
+            joined = _read_source(study, source, findings, files, () if outcomes else OUTCOMES)
         except FileError as error:
             unreadable.append(str(error))
             continue
@@ -182,6 +185,7 @@ def _read_source(
     left_out: Collection[str],
 ) -> pd.DataFrame | None:
     joined: pd.DataFrame | None = None
+    visits: dict[str, tuple[str, pd.DataFrame]] = {}
     unreadable = []
     for table in source.tables:
         if set(table.panels) <= set(left_out):
@@ -199,16 +203,29 @@ def _read_source(
             unreadable.append(str(error))
             continue
         files[table.file] = sha256_of(path)
-        panels = read_panels(raw, table, source.name, findings, left_out=left_out)
-        for i, frame in enumerate(panels.values()):
+        doses = None
+        if joined is not None and "first_dose_date" in joined:
+            doses = joined.set_index("patient_id")["first_dose_date"]
+        panels = read_panels(
+            raw, table, source.name, findings, left_out=left_out, first_doses=doses
+        )
+        for i, (panel, frame) in enumerate(panels.items()):
             if joined is None:
                 joined = frame
                 continue
+            if panel in LONG_PANELS:
+                visits[panel] = (table.file, frame)
             if i == 0:  # all panels of a file have the same patients
                 _check_matched(frame, joined, table.file, source, findings)
-            joined = joined.merge(frame, on="patient_id", how="left")
+            if panel not in LONG_PANELS:
+                joined = joined.merge(frame, on="patient_id", how="left")
     if unreadable:
         raise FileError("\n".join(unreadable))
+    for panel, (file, frame) in visits.items():  # once all outcomes are read
+        if joined is not None:
+            kept = frame[frame["patient_id"].isin(joined["patient_id"])]
+            criteria = study.response_criteria
+            joined = follow_up(joined, kept, panel, criteria, file, source.name, findings)
     return joined
 
 
@@ -216,7 +233,7 @@ def _check_matched(
     frame: pd.DataFrame, joined: pd.DataFrame, file: str, source: CohortSource, findings: Findings
 ) -> None:
     """Tell of patients who are not in the cohort's first table."""
-    ids, known = frame["patient_id"], joined["patient_id"]
+    ids, known = frame["patient_id"].drop_duplicates(), joined["patient_id"]
     strangers = ids[~ids.isin(known)]
     if strangers.empty:
         return
@@ -326,8 +343,13 @@ def _labelled(table: pd.DataFrame, study: Study, findings: Findings) -> pd.DataF
     needed = list(rule["needs"])
     if not needed and not set(rule["uses"]) & set(table.columns):
         needed = list(rule["uses"])[:1]
+    not_assessed = {
+        row["cohort"]
+        for row in findings.rows
+        if row["severity"] == "error" and row["panel"] in LONG_PANELS
+    }
     for cohort, rows in table.groupby("cohort", sort=True):
-        for name in needed:
+        for name in needed if cohort not in not_assessed else ():  # it would follow from those
             if name not in table or rows[name].isna().all():
                 findings.add(
                     "missing_column",

@@ -15,9 +15,10 @@ from typing import Any, cast
 
 import pandas as pd
 
+from stratify.documents import read_yaml
 from stratify.errors import DataError, FileError
 from stratify.findings import lines_text, listed
-from stratify.schema import field_named, read_yaml, schemas_folder
+from stratify.schema import field_named, schemas_folder
 
 __all__ = [
     "OPEN",

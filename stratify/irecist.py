@@ -266,7 +266,7 @@ def best_irecist(
 
     Returns
     -------
-    DataFrame of shape (n_patients, 8)
+    DataFrame of shape (n_patients, 10)
         See :func:`stratify.recist.best_response`. The best of iCR, iPR, iSD and NON-iCR/NON-iUPD
         up to iCPD, else iCPD, else iUPD, else NE. The day of progression is that of the first
         iUPD of the block that was confirmed; blocks that were reset do not count.

@@ -8,15 +8,24 @@ silence, and the input is not modified.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
-from decimal import Decimal
+from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from stratify.findings import Findings, lines_text, listed, shared_levels
+from stratify.cells import (
+    MISSING,
+    cell_text,
+    dates_in,
+    levels_in,
+    numbers_in,
+    tell_unread,
+    texts_of,
+    yes_no_in,
+)
+from stratify.findings import Findings, lines_text
 from stratify.plausibility import (
     SCALES,
     Place,
@@ -27,19 +36,14 @@ from stratify.plausibility import (
     check_usual,
     fits_another_unit,
 )
-from stratify.schema import Field, convert, load_schema
-from stratify.study import ColumnSource, TableSource
+from stratify.schema import LONG_PANELS, Field, convert, load_schema
+from stratify.sources import DAY_FORMS, ColumnSource, TableSource
 
 __all__ = ["read_panels"]
 
-MISSING = frozenset(
-    {"", ".", "-", "na", "n/a", "#n/a", "nan", "nat", "null", "none", "<na>"}
-    | {"not done", "not available"}
-)
 # Names of columns listed in one message.
 MOST_NAMES = 20
 _Flags = np.ndarray[Any, np.dtype[np.bool_]]
-_Integers = np.ndarray[Any, np.dtype[np.int64]]
 
 
 def read_panels(
@@ -49,6 +53,7 @@ def read_panels(
     findings: Findings,
     *,
     left_out: Collection[str] = (),
+    first_doses: pd.Series | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Read the panels of one file.
 
@@ -65,13 +70,16 @@ def read_panels(
         Collector; every fault of every column is added.
     left_out : collection of str
         Panels that are not to be read.
+    first_doses : Series, optional
+        Date of the first dose by patient, from a table read before; it gives days to dates.
 
     Returns
     -------
     dict of str to DataFrame
         By panel: ``patient_id`` (text) first, then the mapped columns in canonical names, units
         and levels; numbers and yes/no as float64 (1 yes, 0 no), levels as object, dates as
-        datetime64. Rows without identifier and second rows of a patient are left out.
+        datetime64. Rows without identifier are left out, and second rows of a patient but in
+        panels with several rows a patient; the index of those still names the lines.
     """
     mapped = {table.patient_id}
     for columns in table.panels.values():
@@ -98,15 +106,22 @@ def read_panels(
             cohort=cohort,
             n=len(unknown),
         )
-    identifiers = _texts(raw[table.patient_id], MISSING)
-    keep = _identifiable(identifiers, table, cohort, findings)
+    identifiers = texts_of(raw[table.patient_id], MISSING)
+    long = not set(LONG_PANELS).isdisjoint(table.panels)
+    keep = _identifiable(identifiers, table, cohort, findings, long)
+    starts = None if first_doses is None else identifiers.map(first_doses)
+    dosed = table.panels.get("clinical", {}).get("first_dose_date")
+    if dosed is not None and "clinical" not in left_out:
+        unheard = Findings()  # told when the column is read in its turn
+        field = load_schema("clinical").fields["first_dose_date"]
+        starts = _column(raw, dosed, table, field, cohort, unheard)
     panels = {}
     for panel, columns in table.panels.items():
         if panel in left_out:
             continue
         schema = load_schema(panel)
         read = {
-            name: _column(raw, source, table, schema.fields[name], cohort, findings)
+            name: _column(raw, source, table, schema.fields[name], cohort, findings, starts)
             for name, source in columns.items()
         }
         frame = pd.DataFrame({"patient_id": identifiers.astype(object), **read})
@@ -125,7 +140,7 @@ def read_panels(
                 panel=panel,
                 n=len(frame),
             )
-        panels[panel] = frame[keep].reset_index(drop=True)
+        panels[panel] = frame[keep] if long else frame[keep].reset_index(drop=True)
     return panels
 
 
@@ -135,10 +150,11 @@ def _near(name: str, names: Sequence[str]) -> str:
 
 
 def _identifiable(
-    identifiers: pd.Series, table: TableSource, cohort: str, findings: Findings
+    identifiers: pd.Series, table: TableSource, cohort: str, findings: Findings, long: bool
 ) -> _Flags:
     absent = identifiers.isna()
-    repeated = identifiers.duplicated(keep=False) & ~absent
+    repeated = identifiers.duplicated(keep=False) & ~absent & (not long)
+    expected = "each row needs its patient" if long else "one row a patient is expected"
     for code, wrong, text in (
         ("missing_identifier", absent, "no identifier"),
         ("duplicate_patient", repeated, "identifiers that stand more than once"),
@@ -147,47 +163,12 @@ def _identifiable(
             where = lines_text(wrong.index[wrong], str(wrong.index.name or "row"))
             findings.add(
                 code,
-                f"{table.file}, {where}: {text} in column {table.patient_id!r}; one row a "
-                "patient is expected.",
+                f"{table.file}, {where}: {text} in column {table.patient_id!r}; {expected}.",
                 cohort=cohort,
                 column="patient_id",
                 n=int(wrong.sum()),
             )
-    return (~absent & ~identifiers.duplicated(keep="first")).to_numpy()
-
-
-def _texts(cells: pd.Series, missing: Collection[str], meant: Collection[str] = ()) -> pd.Series:
-    """Cells as text, missing as NaN; texts that are ``meant`` are not missing."""
-    codes, firsts = _distinct(cells)
-    first = cells.to_numpy(dtype=object)[firsts]
-    texts = ["" if no else _cell_text(cell) for cell, no in zip(first, pd.isna(first), strict=True)]
-    kept = [text if text in meant or text.lower() not in missing else np.nan for text in texts]
-    return pd.Series(np.array(kept, dtype=object)[codes], index=cells.index)
-
-
-def _distinct(cells: pd.Series) -> tuple[_Integers, _Integers]:
-    """Kind of each cell, and where each kind stands first: equal texts are read once."""
-    if pd.api.types.infer_dtype(cells, skipna=True) != "string":  # 1 and True are equal too
-        return np.arange(len(cells)), np.arange(len(cells))
-    codes, _ = pd.factorize(cells, use_na_sentinel=False)
-    return codes, np.unique(codes, return_index=True)[1]
-
-
-def _cell_text(cell: object) -> str:
-    """One cell as text: spaces single, whole numbers without a point, dates as ISO 8601."""
-    if isinstance(cell, (bool, np.bool_)):
-        return str(cell).lower()
-    if isinstance(cell, float) and cell.is_integer() and abs(cell) < 1e15:
-        return str(int(cell))
-    if hasattr(cell, "isoformat"):  # dates in Excel cells
-        return str(cell.isoformat())[:10]
-    text = _plain(str(cell))
-    whole = text.removesuffix(".0")  # "1.0" of a spreadsheet is the level "1"
-    return whole if whole.lstrip("+-").isdigit() else text
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.split())  # no-break spaces are spaces
+    return (~absent & (long | ~identifiers.duplicated(keep="first"))).to_numpy()
 
 
 def _column(
@@ -197,6 +178,7 @@ def _column(
     field: Field,
     cohort: str,
     findings: Findings,
+    starts: pd.Series | None = None,
 ) -> pd.Series:
     place = Place(findings, cohort, table.file, field)
     if field.assay == "required" and source.assay is None:
@@ -210,7 +192,7 @@ def _column(
         )
         return pd.Series(np.nan, index=raw.index, dtype=field.dtype)
     coding = _coding(source, place)
-    stated = {_cell_text(text).lower() for text in (*table.missing, *source.missing)}
+    stated = {cell_text(text).lower() for text in (*table.missing, *source.missing)}
     if source.column is None:
         cells = pd.Series(source.value, index=raw.index, dtype=object)
     else:
@@ -221,11 +203,13 @@ def _column(
             infinite = np.isinf(values.to_numpy())
             if infinite.any():
                 nothing = pd.Series(pd.NA, raw.index, dtype="string")
-                _tell_unread(nothing, infinite, table.decimal, place)
+                tell_unread(nothing, infinite, table.decimal, place)
             return _measured(values.mask(infinite), source, place)
         cells = cells.astype(object)
+    if source.unit in DAY_FORMS and "days" in field.accepted_units:
+        return _timed(cells, source, table, place, starts)
     levels = [level for level in field.enum if level.lower() not in stated]
-    text = _texts(cells, MISSING | stated, {*coding, *levels})
+    text = texts_of(cells, MISSING | stated, {*coding, *levels})
     held = set(text.dropna().unique()) if coding else set()
     unused = [key for key in coding if key not in held]
     if unused and held:
@@ -236,14 +220,14 @@ def _column(
             len(unused),
         )
     if field.numeric:
-        return _measured(_numbers(cells, text, coding, source, table, place), source, place)
+        return _measured(numbers_in(cells, text, coding, source, table, place), source, place)
     if field.type == "date":
-        return _dates(cells, text, source, place)
+        return dates_in(cells, text, source, place)
     if field.type == "boolean":
-        return _yes_no(text, coding, place)
+        return yes_no_in(text, coding, place)
     if not field.enum:
         return text.astype(object)
-    return _recoded(text, coding, {level.lower(): level for level in field.enum}, place)
+    return levels_in(text, coding, field.spellings, place)
 
 
 def _coding(source: ColumnSource, place: Place) -> dict[str, Any]:
@@ -263,7 +247,7 @@ def _coding(source: ColumnSource, place: Place) -> dict[str, Any]:
             return isinstance(level, (int, float)) and not isinstance(level, bool)
         return isinstance(level, bool) if field.type == "boolean" else level in field.enum
 
-    coding = {_cell_text(key): level for key, level in (source.coding or {}).items()}
+    coding = {cell_text(key): level for key, level in (source.coding or {}).items()}
     wrong = [level for level in coding.values() if not fits(level)]
     if wrong:
         place.add(
@@ -273,114 +257,6 @@ def _coding(source: ColumnSource, place: Place) -> dict[str, Any]:
             len(wrong),
         )
     return {key: level if fits(level) else None for key, level in coding.items()}
-
-
-def _numbers(
-    cells: pd.Series,
-    text: pd.Series,
-    coding: Mapping[str, Any],
-    source: ColumnSource,
-    table: TableSource,
-    place: Place,
-) -> pd.Series:
-    """Numbers of cells: as coded, as typed by Excel or Parquet, or as written."""
-    read = _reader(table.decimal, table.thousands, percent=source.unit == "percent")
-    codes, firsts = _distinct(cells)
-    values = np.full(len(firsts), np.nan)
-    unread = np.full(len(firsts), np.nan, dtype=object)
-    first, texts = cells.to_numpy(dtype=object)[firsts], text.to_numpy()[firsts]
-    for i, (cell, known) in enumerate(zip(first, texts, strict=True)):
-        if not isinstance(known, str):
-            continue
-        if known in coding:
-            values[i] = np.nan if coding[known] is None else coding[known]
-        elif _is_number(cell):
-            values[i] = float(cell)
-        elif (number := read(plain := _plain(str(cell)))) is None:  # 1.000 may be a thousand
-            unread[i] = plain
-        else:
-            values[i] = number
-    values = values[codes]
-    infinite = np.isinf(values)
-    if infinite.any() or not pd.isna(unread).all():
-        strange = pd.Series(unread[codes], cells.index, dtype="string")
-        _tell_unread(strange, infinite, table.decimal, place)
-    return pd.Series(np.where(infinite, np.nan, values), index=cells.index)
-
-
-def _reader(decimal: str, thousands: str | None, *, percent: bool) -> Callable[[str], float | None]:
-    """Give a function from text to the number it surely is, else None."""
-    point, group = re.escape(decimal), re.escape(thousands or "")
-    number = re.compile(
-        rf"[+-]?(?:[0-9]+(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][+-]?[0-9]+)?"
-        + (rf"|[+-]?[1-9][0-9]{{0,2}}(?:{group}[0-9]{{3}})+(?:{point}[0-9]*)?" if group else "")
-    )
-
-    def read(text: str) -> float | None:
-        text = text.replace("−", "-").replace("’", "'")
-        if percent:
-            text = text.removesuffix("%").rstrip()
-        if not number.fullmatch(text):
-            return None
-        return float(text.replace(thousands or " ", "").replace(",", "."))
-
-    return read
-
-
-def _is_number(cell: object) -> bool:
-    return isinstance(cell, (int, float, np.number, Decimal)) and not isinstance(cell, bool)
-
-
-def _matches(text: pd.Series, pattern: str) -> pd.Series:
-    return text.str.fullmatch(pattern).fillna(False).astype(bool)
-
-
-def _tell_unread(unread: pd.Series, infinite: _Flags, decimal: str, place: Place) -> None:
-    """Say what stands where a number is expected; ambiguous numbers are never guessed."""
-    point, other = re.escape(decimal), "," if decimal == "." else r"\."
-    foreign = _matches(
-        unread,
-        rf"[+-]?(?:[0-9]{{1,3}}(?:{point}[0-9]{{3}})+|[0-9]*){other}[0-9]+(?:[eE][+-]?[0-9]+)?",
-    )
-    grouped = _matches(unread, r"[+-]?[1-9][0-9]{0,2}(?:[ ,.'][0-9]{3})+(?:[.,][0-9]*)?")
-    ambiguous = _matches(unread, rf"[+-]?[1-9][0-9]{{0,2}}{other}[0-9]{{3}}")
-    if (foreign & ~ambiguous).any():  # beside 3,9 the number 3,125 has three decimals
-        grouped &= ~foreign
-    else:
-        foreign &= ~ambiguous
-    censored = _matches(unread, r"[<>≤≥].*")
-    percent = _matches(unread, r"[^<>≤≥].*%")
-    words = unread.notna() & ~(foreign | grouped | censored | percent)
-    if decimal == "." and foreign.any():
-        place.add(
-            "decimal_comma",
-            f"{place.at(foreign)}: decimal commas in a column of numbers.",
-            int(foreign.sum()),
-        )
-        foreign = foreign & False
-    if grouped.any():
-        place.add(
-            "grouped_digits",
-            f"{place.at(grouped)}: digits in groups of three, or three decimals behind another "
-            f"sign than {decimal!r}.",
-            int(grouped.sum()),
-        )
-    kinds = (
-        (censored, "censored value such as '<1'", "censored values such as '<1'"),
-        (percent, "value with a percent sign", "values with percent signs"),
-        (foreign, "number with a decimal point", "numbers with decimal points"),
-        (infinite, "infinite value", "infinite values"),
-    )
-    found = [f"{n} {one if n == 1 else many}" for at, one, many in kinds if (n := int(at.sum()))]
-    if words.any():
-        found.append(shared_levels(list(unread[words])))
-    wrong = censored | percent | foreign | infinite | words
-    if found:
-        place.add(
-            "not_numeric",
-            f"{place.at(wrong)}: {listed(found)} where a number is expected.",
-            int(wrong.sum()),
-        )
 
 
 def _measured(values: pd.Series, source: ColumnSource, place: Place) -> pd.Series:
@@ -415,9 +291,7 @@ def _measured(values: pd.Series, source: ColumnSource, place: Place) -> pd.Serie
         )
         return values
     if unit is not None:
-        values = (
-            values / source.scored_mb if source.scored_mb else convert(values, unit, field.name)
-        )
+        values = values / source.scored_mb if source.scored_mb else convert(values, unit, field)
     if source.unit_confirmed or not fits_another_unit(values, as_given, source, place):
         check_usual(values, place)
     if field.type == "integer":
@@ -432,63 +306,36 @@ def _measured(values: pd.Series, source: ColumnSource, place: Place) -> pd.Serie
     return check_filled_in(values, place, source)
 
 
-def _dates(cells: pd.Series, text: pd.Series, source: ColumnSource, place: Place) -> pd.Series:
-    """Dates as typed by Excel or Parquet, or as written in the format stated."""
-    form = source.date_format or "%Y-%m-%d"
-    written = text.astype("string")
-    if source.date_format is None:  # a time of the day may follow
-        written = written.mask(_matches(written, r".{10}[ T][0-9:.+Z-]+"), written.str.slice(0, 10))
-    typed = cells.map(lambda cell: hasattr(cell, "isoformat")).astype(bool)
-    dates = pd.to_datetime(written, format=form, errors="coerce").astype("datetime64[s]")
-    if typed.any():
-        iso = pd.to_datetime(written.where(typed), format="%Y-%m-%d", errors="coerce")
-        dates = dates.mask(typed, iso.astype("datetime64[s]"))
-    wrong = text.notna() & dates.isna()
-    if wrong.any():
-        others = ("%Y-%m-%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y%m%d", "%d-%b-%Y", "%d%b%Y")
-        unread = written[wrong]
-        readable = any(
-            pd.to_datetime(unread, format=other, errors="coerce").notna().any() for other in others
-        )
-        mixed = readable and dates.notna().any()  # tells mixture from nonsense
-        hint = ", though a date in another" if readable else ""
-        if _matches(unread, "[1-9][0-9]{4}").all():
-            hint = ", but a number of days as Excel counts them"
-        place.add(
-            "mixed_date_formats" if mixed else "not_a_date",
-            f"{place.at(wrong)}: not a date in the format {form}{hint}.",
-            int(wrong.sum()),
-        )
-    return dates
-
-
-def _yes_no(text: pd.Series, coding: Mapping[str, Any], place: Place) -> pd.Series:
-    others = [cell for cell in text.dropna() if cell.lower() not in ("true", "false")]
-    if not coding and others:
-        place.add(
-            "coding_absent",
-            f"{place.file}: {place.field.name} holds {shared_levels(others)} beside true "
-            "and false, and no coding is stated.",
-            len(others),
-        )
-        return pd.Series(np.nan, index=text.index, dtype=float)
-    return _recoded(text, coding, {"true": True, "false": False}, place).astype(float)
-
-
-def _recoded(
-    text: pd.Series, coding: Mapping[str, Any], canonical: Mapping[str, Any], place: Place
+def _timed(
+    cells: pd.Series,
+    source: ColumnSource,
+    table: TableSource,
+    place: Place,
+    starts: pd.Series | None,
 ) -> pd.Series:
-    """Levels as coded, else canonical levels in any case."""
-    levels = list(text.dropna().unique())
-    known = {level: canonical[level.lower()] for level in levels if level.lower() in canonical}
-    known |= {level: np.nan if goal is None else goal for level, goal in coding.items()}
-    wrong = text.notna() & ~text.isin(list(known))
-    if wrong.any():
-        also = f", or by the coding {', '.join(map(repr, coding))}" if coding else ""
+    """Days from the first dose, given as dates or as study days, which know no day 0."""
+    stated = {cell_text(text).lower() for text in (*table.missing, *source.missing)}
+    text = texts_of(cells, MISSING | stated)
+    in_days = source.model_copy(update={"unit": "days"})
+    if source.unit == "study_day":
+        given = numbers_in(cells, text, {}, source, table, place)
+        zero = given == 0
+        if zero.any():
+            place.add(
+                "outside_limits",
+                f"{place.at(zero)}: study day 0, which does not exist; state `unit: days` if days "
+                "are counted from 0.",
+                int(zero.sum()),
+            )
+        return _measured(given.mask(zero) - (given > 0), in_days, place)
+    dates = dates_in(cells, text, source, place)
+    first = pd.Series(pd.NaT, cells.index, dtype="datetime64[s]") if starts is None else starts
+    lost = dates.notna() & first.isna()
+    if lost.any():
         place.add(
-            "unknown_category",
-            f"{place.at(wrong)}: {shared_levels(list(text[wrong]))} of {place.field.name} not "
-            f"known; levels are {', '.join(place.field.enum or canonical)}{also}.",
-            int(wrong.sum()),
+            "first_dose_date_missing",
+            f"{place.at(lost)}: a date of {place.field.name}, but no date of the patient's first "
+            "dose to count from.",
+            int(lost.sum()),
         )
-    return text.map(known).astype(object)
+    return _measured((dates - first).dt.days.astype(float), in_days, place)

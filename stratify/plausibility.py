@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from stratify.findings import Findings, lines_text
-from stratify.schema import Field, Schema, field_named
-from stratify.study import ColumnSource
+from stratify.schema import LONG_PANELS, Field, Schema, field_named
+from stratify.sources import ColumnSource
 
 __all__ = [
     "SCALES",
@@ -88,7 +88,7 @@ def fits_another_unit(
     field = place.field
     known = values.notna().to_numpy()
     given, raw = values.to_numpy()[known], as_given.to_numpy()[known]
-    if len(given) <= ENOUGH_VALUES:
+    if len(given) <= ENOUGH_VALUES or field.panel in LONG_PANELS:  # those: at baseline alone
         return False
     suspect = None
     above = int((raw > 1).sum())

@@ -330,10 +330,12 @@ def best_response(
 
     Returns
     -------
-    DataFrame of shape (n_patients, 8)
+    DataFrame of shape (n_patients, 10)
         Sorted by ``patient_id``: ``best_response``, ``best_response_day`` (first day of it; NaN
-        for NE), ``pfs_days`` and ``pfs_event`` (1 at the first PD or death; 0 at the last
-        assessment that is not NE, or at day 0 if there is none or no baseline),
+        for NE), ``best_change`` (smallest change of the target sum from baseline up to
+        progression, a fraction), ``pfs_days``, ``pfs_event`` (1 at the first PD or death; 0 at
+        the last assessment that is not NE, or at day 0 if there is none or no baseline),
+        ``pfs_event_kind`` (``progression | death``, None without event),
         ``duration_of_response_days`` and ``dor_event`` (from the first CR or PR that counts to
         the end of PFS; NaN without response) and ``reason`` (a code of the dictionary).
 
@@ -375,6 +377,7 @@ class Outcome:
     patient: Codes
     day: Floats
     code: Codes
+    change: Floats
     only_non_target: Flags
 
     @classmethod
@@ -421,6 +424,7 @@ class Outcome:
             patient=patient[order],
             day=day[order],
             code=code[order].astype(np.int64),
+            change=numbers_of(assessed, "change_from_baseline")[order],
             only_non_target=np.isnan(numbers_of(assessed, "nadir_mm")[order]),
         )
 
@@ -465,6 +469,9 @@ class Outcome:
         end = np.minimum(progression, self.death)
         event = np.isfinite(end)
         pfs = np.where(event, end, np.where(np.isfinite(last), last, 0.0))
+        kind = np.full(len(self.ids), None, dtype=object)
+        kind[event] = np.where((progression <= self.death)[event], "progression", "death")
+        change = first_in(self.change, self.patient, ~np.isnan(self.change), len(self.ids))
         responded = np.isin(best, [PR, CR])
         duration = np.where(responded, pfs - np.where(responded, response, 0.0), np.nan)
 
@@ -494,8 +501,10 @@ class Outcome:
                 "patient_id": self.ids.to_numpy(dtype=object),
                 "best_response": pd.Series(best).map(names).to_numpy(dtype=object),
                 "best_response_day": best_day,
+                "best_change": np.where(np.isfinite(change), change, np.nan),
                 "pfs_days": pfs,
                 "pfs_event": event.astype(float),
+                "pfs_event_kind": pd.Series(kind, dtype=object),
                 "duration_of_response_days": duration,
                 "dor_event": np.where(responded, event, np.nan),
                 "reason": reason.astype(object),

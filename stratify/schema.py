@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
-import yaml
 
+from stratify.documents import read_yaml
 from stratify.errors import ArgumentError, BundleError
 
 __all__ = [
+    "LONG_PANELS",
     "PANELS",
     "Field",
     "Schema",
@@ -31,80 +32,15 @@ __all__ = [
     "known_field",
     "load_schema",
     "panel_versions",
-    "read_yaml",
+    "plain_text",
     "schemas_folder",
 ]
 
 PANELS = ("clinical", "pdl1", "tmb", "infiltration", "ctdna", "outcomes")
+# several rows a patient; outcomes are derived from them
+LONG_PANELS = ("visits", "lesions")
 
 Values = TypeVar("Values", bound=Any)
-
-
-class _StudyLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML 1.2 scalars: Yes, No, Y, 007, 1:20 and dates stay text, as codings write them."""
-
-
-# tag -> (what is such a scalar, its first characters); the others are as in YAML 1.1
-_SCALARS: Mapping[str, tuple[str, str] | None] = {
-    "bool": (r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
-    "int": (r"^[-+]?(?:0|[1-9][0-9]*)$", "-+0123456789"),
-    "float": (
-        r"^[-+]?(?:(?:0|[1-9][0-9]*)\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$",
-        "-+.0123456789",
-    ),
-    "timestamp": None,
-}
-_StudyLoader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] not in _SCALARS]
-    for first, resolvers in _StudyLoader.yaml_implicit_resolvers.items()
-}
-for _tag, _scalar in _SCALARS.items():
-    if _scalar is not None:
-        _StudyLoader.add_implicit_resolver(
-            f"tag:yaml.org,2002:{_tag}", re.compile(_scalar[0]), list(_scalar[1])
-        )
-
-
-def read_yaml(text: str) -> Any:
-    """Parse YAML safely: only ``true`` and ``false`` are booleans, and no key may stand twice.
-
-    Raises
-    ------
-    yaml.YAMLError
-        If the text is not YAML, or a mapping has a key twice (YAML would keep the last).
-
-    Examples
-    --------
-    >>> read_yaml("coding: {Y: true, No: false, 007: 1.5}")
-    {'coding': {'Y': True, 'No': False, '007': 1.5}}
-    """
-    loader = _StudyLoader(text)
-    try:
-        node = loader.get_single_node()
-        if doubled := _doubled_keys(node):
-            raise yaml.MarkedYAMLError(problem="; ".join(doubled))
-        return None if node is None else loader.construct_document(node)
-    finally:
-        loader.dispose()
-
-
-def _doubled_keys(root: Any) -> list[str]:
-    doubled, seen, waiting = [], set(), [root]
-    while waiting:
-        node = waiting.pop()
-        if id(node) in seen:  # anchors are shared
-            continue
-        seen.add(id(node))
-        if isinstance(node, yaml.SequenceNode):
-            waiting.extend(node.value)
-        elif isinstance(node, yaml.MappingNode):
-            keys = set()
-            for key, value in node.value:
-                if isinstance(key, yaml.ScalarNode) and key.value in keys:
-                    doubled.append((key.start_mark.line + 1, key.value))
-                keys.add(key.value if isinstance(key, yaml.ScalarNode) else None)
-                waiting.append(value)
-    return [f"in line {line} the key {key!r} stands a second time" for line, key in sorted(doubled)]
 
 
 def schemas_folder() -> Path:
@@ -140,6 +76,17 @@ def _units() -> dict[str, tuple[str, Fraction]]:
     }
 
 
+def plain_text(text: str) -> str:
+    """Text of a level without case; spaces, underscores and dashes are all alike.
+
+    Examples
+    --------
+    >>> plain_text(" Stable_Disease"), plain_text("NON–CR / Non PD")
+    ('stable disease', 'non cr/non pd')
+    """
+    return re.sub(r" ?/ ?", "/", re.sub(r"[\s_\u2010-\u2015-]+", " ", text.casefold())).strip()
+
+
 @dataclass(frozen=True)
 class Field:
     """One column of a dictionary.
@@ -160,6 +107,8 @@ class Field:
         Possible values; outside is an error.
     limits, typical, cap : tuple of float or None
         Usual values; range of a cohort's median; range a linear reference model is capped to.
+    synonyms : mapping of str to str
+        Other spellings of levels and the level they mean.
     direction : mapping of str to int
         +1 where more goes with more resistance, -1 with less, by indication or ``any``.
     available_at : str
@@ -186,6 +135,7 @@ class Field:
     minimum: float | None = None
     maximum: float | None = None
     enum: tuple[str, ...] = ()
+    synonyms: Mapping[str, str] = field(default_factory=dict)
     unique: bool = False
     limits: tuple[float, float] | None = None
     typical: tuple[float, float] | None = None
@@ -213,6 +163,12 @@ class Field:
         if self.type == "date":
             return "datetime64[s]"
         return "object" if self.categorical else "float64"
+
+    @property
+    def spellings(self) -> dict[str, str]:
+        """Level by its spellings as :func:`plain_text` gives them."""
+        texts = {**self.synonyms, **{level: level for level in self.enum}}
+        return {plain_text(text): level for text, level in texts.items()}
 
     def known_by(self, landmark_weeks: float | None = None) -> bool:
         """Whether the value is known at the baseline, or at a landmark in weeks.
@@ -282,6 +238,19 @@ def _pair(value: Any) -> tuple[float, float] | None:
     return None if value is None else (float(value[0]), float(value[1]))
 
 
+def _synonyms(entry: Mapping[str, Any]) -> Mapping[str, list[str]]:
+    stated = entry.get("synonyms", {})
+    if isinstance(stated, str):  # the same as of another column
+        panel, _, column = stated.partition(".")
+        entries = {field["name"]: field for field in _document(f"panels/{panel}")["fields"]}
+        stated = entries[column]["synonyms"]
+    return {level: texts for level, texts in stated.items() if level in _enum(entry)}
+
+
+def _enum(entry: Mapping[str, Any]) -> list[str]:
+    return list(entry.get("constraints", {}).get("enum", ()))
+
+
 def _field(entry: Mapping[str, Any], panel: str) -> Field:
     constraints = entry.get("constraints", {})
     return Field(
@@ -296,7 +265,8 @@ def _field(entry: Mapping[str, Any], panel: str) -> Field:
         assay=entry.get("assay"),
         minimum=constraints.get("minimum"),
         maximum=constraints.get("maximum"),
-        enum=tuple(constraints.get("enum", ())),
+        enum=tuple(_enum(entry)),
+        synonyms={text: level for level, texts in _synonyms(entry).items() for text in texts},
         unique=bool(constraints.get("unique", False)),
         limits=_pair(entry.get("limits")),
         typical=_pair(entry.get("typical")),
@@ -317,9 +287,9 @@ def load_schema(name: str) -> Schema:
     Parameters
     ----------
     name : str
-        A panel (``clinical``, ``pdl1``, ``tmb``, ``infiltration``, ``ctdna``, ``outcomes``) or a
-        result table (``findings``, ``attrition``, ``labels``, ``performance``, ``scores``,
-        ``attributions``).
+        A panel (``clinical``, ``pdl1``, ``tmb``, ``infiltration``, ``ctdna``, ``outcomes``; with
+        several rows a patient ``visits``, ``lesions``) or a result table (``findings``,
+        ``attrition``, ``labels``, ``performance``, ``scores``, ``attributions``).
 
     Raises
     ------
@@ -391,7 +361,7 @@ def known_field(name: str) -> Field | None:
 
 
 def panel_versions() -> dict[str, str]:
-    """Version of every panel's dictionary.
+    """Version of the dictionary of every panel with one row a patient.
 
     Examples
     --------
@@ -424,7 +394,7 @@ def endpoint_reasons() -> dict[str, dict[str, str]]:
     return reasons
 
 
-def convert(values: Values, unit: str, name: str, *, back: bool = False) -> Values:
+def convert(values: Values, unit: str, name: str | Field, *, back: bool = False) -> Values:
     """Convert values of a column from a file's unit to the canonical unit, or back.
 
     The factor is an exact fraction, applied as one multiplication and one division, so that
@@ -436,8 +406,8 @@ def convert(values: Values, unit: str, name: str, *, back: bool = False) -> Valu
         Values in ``unit`` (in the canonical unit if ``back``).
     unit : str
         One of the column's accepted units.
-    name : str
-        Canonical column name.
+    name : str or Field
+        Canonical column name of a panel with one row a patient, or the column of any.
     back : bool
         Convert from the canonical unit to ``unit``.
 
@@ -459,10 +429,11 @@ def convert(values: Values, unit: str, name: str, *, back: bool = False) -> Valu
     >>> convert(6.0, "days", "pfs", back=True)
     182.625
     """
-    accepted = field_named(name).accepted_units
+    column = name if isinstance(name, Field) else field_named(name)
+    accepted = column.accepted_units
     if unit not in accepted:
         raise ArgumentError(
-            f"{name} cannot be read in {unit!r}; accepted units are "
+            f"{column.name} cannot be read in {unit!r}; accepted units are "
             f"{', '.join(accepted) or 'none'}."
         )
     factor = 1 / accepted[unit] if back else accepted[unit]

@@ -9,282 +9,60 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
-    ModelWrapValidatorHandler,
     ValidationError,
     model_validator,
 )
-from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from stratify.errors import DataError
-from stratify.schema import PANELS, endpoint_rules, field_named, load_schema
-from stratify.schema import Field as Column
+from stratify.schema import endpoint_rules, field_named
+from stratify.sources import CohortSource, Place, Strict, Texts, list_of, mapping_of, one_of
 from stratify.tabular import read_mapping
 
-__all__ = ["CohortSource", "ColumnSource", "Split", "Study", "TableSource"]
+__all__ = [
+    "ResponseCriteria",
+    "Split",
+    "Study",
+]
 
 MONOTHERAPY = frozenset({"anti_pd1_pdl1", "single_agent_ici"})
 
 
-def _as_text(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "" if value is None else str(value)
-
-
-def _keys_as_text(value: object) -> object:
-    if isinstance(value, dict):
-        return {_as_text(key): level for key, level in value.items()}
-    return value
-
-
-def _items_as_text(value: object) -> object:
-    if isinstance(value, list):
-        return [_as_text(item) for item in value]
-    return value
-
-
-def _one_of(what: str, *kinds: type) -> BeforeValidator:
-    """One fault where pydantic would tell one for each kind of a union."""
-
-    def checked(value: object) -> object:
-        if value is not None and not isinstance(value, kinds):
-            raise ValueError(f"{what} is expected")
-        return value
-
-    return BeforeValidator(checked)
-
-
-Level = Annotated[
-    bool | int | float | str | None,
-    _one_of("a number, a text, true or false", bool, int, float, str),
-]
-Name = Annotated[str, AfterValidator(lambda name: " ".join(name.split()))]  # spaces as in headers
-Texts = Annotated[list[str], BeforeValidator(_items_as_text)]
-
-
-_Place = tuple[str | int, ...]
-
-
-# pydantic's kinds of fault in the words of a study file
-_WORDS = {
-    "extra_forbidden": "unknown key",
-    "missing": "required, but not stated",
-    "string_pattern_mismatch": "letters, digits, '_', '.' and '-' are expected",
-}
-
-
-def _mapping(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-class _Strict(BaseModel):
-    """Unknown keys are faults, and all faults are told at once."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @classmethod
-    def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[_Place, str]]:
-        """Faults between keys, found in the raw mapping, which may be wrong in other ways too."""
-        yield from ()
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _every_fault(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        # pydantic's own checks between keys are passed over as soon as one key is wrong
-        faults: list[tuple[_Place, str]] = []
-        model = None
-        try:
-            model = handler(data)
-        except ValidationError as error:
-            for item in error.errors(include_url=False, include_input=False):
-                text = item["msg"].removeprefix("Value error, ")
-                faults.append((item["loc"], _WORDS.get(item["type"], text)))
-        if isinstance(data, dict):
-            faults += cls.contradictions(data)
-        if model is not None and not faults:
-            return model
-        raise ValidationError.from_exception_data(
-            cls.__name__,
-            [
-                InitErrorDetails(type=PydanticCustomError("fault", text), loc=loc, input=None)
-                for loc, text in faults
-            ],
-        )
-
-
-class ColumnSource(_Strict):
-    """How one canonical column is found in a file.
+class ResponseCriteria(Strict):
+    """How ``visits`` and ``lesions`` are assessed.
 
     Attributes
     ----------
-    column : str
-        Name in the file. Alternatively ``value``: one value for all patients.
-    unit, scale : str
-        Unit of the numbers; ``ln``, ``log2``, ``log10`` or ``log1p`` if they are logarithms.
-    scored_mb : float
-        Megabases scored by the assay, for numbers of mutations.
-    coding : mapping
-        Text in the file to value; null means missing, and the key ``""`` stands for empty cells.
-        Texts of a coding are never taken for missing.
-    missing : list of str
-        Further texts that mean missing.
-    assay : str
-        Assay or antibody clone.
-    date_format : str
-        For dates that are not ISO 8601, for example ``%d.%m.%Y``.
-    unit_confirmed : bool
-        The unit has been checked although the values look like another.
+    by : {"recist_1_1", "irecist"}
+        RECIST 1.1, or iRECIST, where progression must be confirmed.
+    confirm : bool
+        Whether CR and PR must be seen again; asked where response is the endpoint and the trial
+        is not randomised.
+    min_sd_days, confirm_days, min_icpd_days : float
+        Least days from day 0 to SD, from a response or a progression to its confirmation, and
+        from iUPD to iCPD.
+    count_unconfirmed_last : bool
+        Whether a last iUPD that was neither confirmed nor reset is a progression.
+    death_confirms_days : float
+        Death so soon after a progression, without a scan between that shows another response,
+        confirms it: nobody can be scanned again, and iRECIST gives 4 to 8 weeks for the scan.
     """
 
-    column: Name | None = None
-    value: Level = None
-    unit: str | None = None
-    scale: Literal["linear", "ln", "log2", "log10", "log1p"] = "linear"
-    scored_mb: Annotated[float, Field(gt=0)] | None = None
-    coding: Annotated[dict[str, Level], BeforeValidator(_keys_as_text)] | None = None
-    missing: Texts = []
-    assay: str | None = None
-    date_format: str | None = None
-    unit_confirmed: bool = False
-
-    @model_validator(mode="before")
-    @classmethod
-    def _shorthand(cls, data: Any) -> Any:
-        return {"column": data} if isinstance(data, str) else data
-
-    @classmethod
-    def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[_Place, str]]:
-        """One source, and options that fit together."""
-        if (data.get("column") is None) == (data.get("value") is None):
-            yield (), "state either `column` (its name in the file) or `value`"
-        coded = {_as_text(key) for key in _mapping(data.get("coding"))}
-        both = sorted(coded & {_as_text(text) for text in _list(data.get("missing"))})
-        if both:
-            yield (), f"both in `coding` and in `missing`: {', '.join(map(repr, both))}"
-        if data.get("scored_mb") is not None and data.get("unit") != "mutations":
-            yield (), "`scored_mb` is for numbers of mutations; state `unit: mutations`"
+    by: Literal["recist_1_1", "irecist"] = "recist_1_1"
+    confirm: bool = False
+    min_sd_days: Annotated[float, Field(ge=0)] = 42
+    confirm_days: Annotated[float, Field(ge=0)] = 28
+    min_icpd_days: Annotated[float, Field(ge=0)] = 28
+    count_unconfirmed_last: bool = True
+    death_confirms_days: Annotated[float, Field(ge=0)] = 56
 
 
-def _misplaced(options: Mapping[str, Any], field: Column) -> list[str]:
-    """Options without a meaning for the column's type."""
-    belongs = {
-        "unit": field.numeric,
-        "scale": field.numeric,
-        "unit_confirmed": field.numeric,
-        "date_format": field.type == "date",
-        "coding": field.numeric or field.type == "boolean" or bool(field.enum),
-    }
-    kind = {"string": "text", "boolean": "yes/no"}.get(field.type, field.type)
-    return [
-        f"`{option}` has no meaning for a {kind} column"
-        for option, fits in belongs.items()
-        if option in options and not fits
-    ]
-
-
-class TableSource(_Strict):
-    """One file and the panels that are cut out of it.
-
-    Attributes
-    ----------
-    file : str
-        Name of the file in the study's ``data`` folder.
-    sheet : str or int
-        Sheet of an Excel workbook: its name, or its number counted from 0.
-    delimiter, encoding : str
-        Of a text file, where they are not found by themselves.
-    decimal, thousands : str
-        Decimal sign, and what groups digits, in numbers that are written as text. Digits may be
-        grouped only if ``thousands`` says so: ``1,234`` and ``1.234`` are never guessed.
-    comment : str
-        Lines that start with this are passed over.
-    missing : list of str
-        Texts that mean missing in all columns.
-    patient_id : str
-        Column of the patient identifier.
-    panels : mapping
-        By panel, canonical column to :class:`ColumnSource`.
-    """
-
-    file: str
-    sheet: Annotated[str | int | None, _one_of("a name or a number", str, int)] = None
-    delimiter: str | None = None
-    decimal: Literal[".", ","] = "."
-    thousands: Literal[",", ".", " ", "'"] | None = None
-    encoding: str | None = None
-    comment: str | None = None
-    missing: Texts = []
-    patient_id: Name
-    panels: dict[str, dict[str, ColumnSource]]
-
-    @classmethod
-    def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[_Place, str]]:
-        """Names that no dictionary has, and one column of the file read as two numbers."""
-        if data.get("thousands") is not None and data["thousands"] == data.get("decimal", "."):
-            yield (), "`thousands` and `decimal` are the same sign"
-        numbers: dict[str, list[str]] = {}
-        for panel, columns in _mapping(data.get("panels")).items():
-            if panel not in PANELS:
-                yield ("panels", str(panel)), f"no such panel; there are {', '.join(PANELS)}"
-                continue
-            fields = load_schema(panel).fields
-            for name, source in _mapping(columns).items():
-                place = ("panels", panel, str(name))
-                if name == "patient_id":
-                    yield place, "stated for the table, not in a panel"
-                elif name not in fields:
-                    near = get_close_matches(str(name), fields, n=3)
-                    known = ", ".join(near or [n for n in fields if n != "patient_id"])
-                    hint = "near names are" if near else "there are"
-                    yield place, f"no such column; {hint} {known}"
-                else:
-                    options = {"column": source} if isinstance(source, str) else _mapping(source)
-                    yield from ((place, text) for text in _misplaced(options, fields[name]))
-                    if fields[name].numeric and "coding" not in options:
-                        numbers.setdefault(str(options.get("column")), []).append(name)
-        for column, names in numbers.items():
-            if column != "None" and len(names) > 1:
-                yield ("panels",), f"{column!r} is read as several numbers: {', '.join(names)}"
-
-
-class CohortSource(_Strict):
-    """One cohort: its files and what it serves for."""
-
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-    role: Literal["train", "test", "external"] = "train"
-    title: str = ""
-    tables: Annotated[list[TableSource], Field(min_length=1)]
-
-    @classmethod
-    def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[_Place, str]]:
-        """Columns that two tables give."""
-        names = [
-            name
-            for table in _list(data.get("tables"))
-            for columns in _mapping(_mapping(table).get("panels")).values()
-            for name in _mapping(columns)
-        ]
-        twice = sorted({str(name) for name in names if names.count(name) > 1})
-        if twice:
-            yield (), f"mapped more than once: {', '.join(twice)}"
-
-
-class Split(_Strict):
+class Split(Strict):
     """How patients are divided into training and test data.
 
     ``by: cohort`` takes each cohort's ``role``. Otherwise the patients of the cohorts with role
@@ -299,7 +77,7 @@ class Split(_Strict):
     seed: int = 0
 
     @classmethod
-    def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[_Place, str]]:
+    def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[Place, str]]:
         """Keys that a split needs, and keys that only another kind of split needs."""
         by = data.get("by", "cohort")
         needs = {"site": "test", "year": "test_from", "random": "test_fraction"}
@@ -311,7 +89,7 @@ class Split(_Strict):
                     yield (key,), f"is for a split by {other}, not by {by}"
 
 
-class Study(_Strict):
+class Study(Strict):
     """A study file, checked.
 
     Examples
@@ -335,8 +113,9 @@ class Study(_Strict):
     split: Split = Split()
     landmark_weeks: Annotated[float, Field(gt=0)] | None = None
     censored_early: Literal["exclude", "weight"] = "exclude"
+    response_criteria: ResponseCriteria = ResponseCriteria()
     features: list[str] | None = None
-    policy: Annotated[str | dict[str, Any] | None, _one_of("a file or a mapping", str, dict)] = None
+    policy: Annotated[str | dict[str, Any] | None, one_of("a file or a mapping", str, dict)] = None
     thresholds: list[Annotated[float, Field(gt=0, lt=1)]] = [0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
     seed: Annotated[int, Field(ge=0)] = 0
     model: dict[str, Any] = {}
@@ -350,7 +129,7 @@ class Study(_Strict):
         return data
 
     @classmethod
-    def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[_Place, str]]:
+    def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[Place, str]]:
         """Rules, regimens and features that do not exist, and cohorts of one name."""
         endpoint = data.get("endpoint")
         if isinstance(endpoint, str) and endpoint not in endpoint_rules():
@@ -359,16 +138,16 @@ class Study(_Strict):
                 f"{endpoint!r} is not known; rules are {', '.join(endpoint_rules())}",
             )
         regimens = field_named("regimen").enum
-        for regimen in _list(data.get("eligible_regimens")):
+        for regimen in list_of(data.get("eligible_regimens")):
             if isinstance(regimen, str) and regimen not in regimens:
                 yield (
                     ("eligible_regimens",),
                     f"{regimen!r} is not known; regimens are {', '.join(regimens)}",
                 )
-        names = [_mapping(cohort).get("name") for cohort in _list(data.get("cohorts"))]
+        names = [mapping_of(cohort).get("name") for cohort in list_of(data.get("cohorts"))]
         for name in sorted({str(n) for n in names if n is not None and names.count(n) > 1}):
             yield ("cohorts",), f"two cohorts have the name {name!r}"
-        for name in _list(data.get("features")):
+        for name in list_of(data.get("features")):
             try:
                 field = field_named(str(name))
             except ValueError as error:

@@ -13,8 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stratify.documents import read_yaml
 from stratify.errors import DataError, FileError
-from stratify.schema import read_yaml
 
 if TYPE_CHECKING:
     import pandas as pd

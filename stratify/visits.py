@@ -1,25 +1,25 @@
-"""Visits of a trial, read: response texts, lesions summed, and everything that looks wrong.
+"""Visits of a trial, read: response texts, and everything that looks wrong.
 
 Visits are as in ``data_schemas/panels/visits.yaml``; :mod:`stratify.recist` assesses them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from stratify.errors import ArgumentError, DataError
+from stratify.errors import ArgumentError
 from stratify.findings import lines_text
-from stratify.schema import load_schema
+from stratify.schema import load_schema, plain_text
 
 __all__ = [
     "read_response",
     "visit_findings",
-    "visits_from_lesions",
 ]
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -54,23 +54,6 @@ PROGRESSIONS = (
     "non_target_progression",
     "relapse_after_complete_response",
 )
-_TEXTS = {
-    "CR": "cr; complete response; complete remission",
-    "PR": "pr; partial response; partial remission",
-    "SD": "sd; stable; stable disease; no change",
-    "NON-CR/NON-PD": "non-cr/non-pd; noncr/nonpd; incomplete response/stable disease",
-    "PD": "pd; progression; progressive; progressed; progressive disease; disease progression",
-    "NE": "ne; not evaluable; not evaluated; inevaluable; unevaluable; nd; not done",
-    "iCR": "icr",
-    "iPR": "ipr",
-    "iSD": "isd",
-    "NON-iCR/NON-iUPD": "non-icr/non-iupd; nonicr/noniupd",
-    "iUPD": "iupd; unconfirmed progressive disease; unconfirmed progression",
-    "iCPD": "icpd; confirmed progressive disease; confirmed progression",
-}
-RESPONSE_TEXTS: Mapping[str, str] = {
-    text.strip().casefold(): code for code, texts in _TEXTS.items() for text in texts.split(";")
-}
 
 
 def read_response(texts: pd.Series) -> tuple[pd.Series, list[dict[str, Any]]]:
@@ -96,22 +79,20 @@ def read_response(texts: pd.Series) -> tuple[pd.Series, list[dict[str, Any]]]:
     >>> read_response(pd.Series(["PR", "better"], name="BOR"))[1][0]["message"]
     'BOR, row 2: not known; expected CR, PR, SD, NON-CR/NON-PD, PD or NE, or the like of iRECIST.'
     """
-    plain = texts.astype("string").str.casefold()
-    plain = plain.str.replace(r"[\s_\u2010-\u2015-]+", " ", regex=True)
-    plain = plain.str.replace(r"\s*/\s*", "/", regex=True).str.strip()
-    known = {text.replace("-", " "): code for text, code in RESPONSE_TEXTS.items()}
+    known = load_schema("visits").fields["recorded_response"].spellings
+    plain = texts.astype("string").map(plain_text, na_action="ignore")
     codes = plain.map(known).astype(object)
     codes = codes.where(codes.notna(), None)
     unknown = (plain.notna() & (plain != "") & codes.isna()).to_numpy(dtype=bool)
-    findings: list[dict[str, Any]] = []
     column = str(texts.name or "response")
+    found = Faults.of(texts.to_frame(), column)
     text = "not known; expected CR, PR, SD, NON-CR/NON-PD, PD or NE, or the like of iRECIST."
-    _tell(findings, "unknown_category", column, unknown, text, table=column)
-    return codes, findings
+    found.tell("unknown_category", column, unknown, text)
+    return codes, found.found
 
 
 def visit_findings(
-    visits: pd.DataFrame, patients: pd.DataFrame | None = None
+    visits: pd.DataFrame, patients: pd.DataFrame | None = None, *, name: str = "visits"
 ) -> list[dict[str, Any]]:
     """Say everything that is wrong or doubtful about a visit table, all at once.
 
@@ -121,12 +102,15 @@ def visit_findings(
         As in the ``visits`` dictionary.
     patients : DataFrame of shape (n_patients, ...), optional
         See :func:`best_response`.
+    name : str
+        Name of the table in messages, such as that of its file.
 
     Returns
     -------
     list of dict
         Each with ``code``, ``column``, ``n`` (rows or patients) and ``message``, which names rows
-        (from 1) and never a value of a patient. Doubts are looked for where there is no fault.
+        (from 1, or the lines of a file if the index is named ``line`` or ``row``) and never a
+        value of a patient. Doubts are looked for where there is no fault.
 
     Raises
     ------
@@ -139,73 +123,95 @@ def visit_findings(
     >>> [found["message"] for found in visit_findings(visits)]
     ['visits, rows 1 and 2: no assessment at or before day 0 (patients: 1, with one by day 7: 0).']
     """
-    faults = visit_faults(visits)
+    faults = visit_faults(visits, name)
     if patients is not None:
         faults += patient_faults(patients)
-    return faults or _doubts(visits, patients)
+    return faults or _doubts(visits, patients, name)
 
 
-def visit_faults(visits: pd.DataFrame) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Faults:
+    """Collector of what is wrong with one table, told by its rows or the lines of its file."""
+
+    name: str
+    lines: pd.Index
+    found: list[dict[str, Any]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, table: pd.DataFrame, name: str) -> Faults:
+        known = table.index.name in ("line", "row")
+        return cls(name, table.index if known else pd.RangeIndex(1, len(table) + 1, name="row"))
+
+    def tell(self, code: str, column: str, wrong: Any, message: str, n: int | None = None) -> None:
+        """Tell of the rows marked in ``wrong``, if there are any."""
+        lines = self.lines[np.asarray(wrong, dtype=bool)]
+        if len(lines):
+            text = f"{self.name}, {lines_text(lines, str(self.lines.name))}: {message}"
+            n = len(lines) if n is None else n
+            self.found.append({"code": code, "column": column, "n": n, "message": text})
+
+
+def visit_faults(visits: pd.DataFrame, name: str = "visits") -> list[dict[str, Any]]:
     """Find what forbids computing."""
     check_table(visits=visits)
     absent = [name for name in ("patient_id", "visit_day") if name not in visits]
     if not {"target_sum", "non_target"} & set(visits):
         absent.append("target_sum or non_target")
     if absent:
-        text = f"visits: no column {' and '.join(absent)}; see the visits dictionary."
+        text = f"{name}: no column {' and '.join(absent)}; see the visits dictionary."
         return [{"code": "missing_column", "column": "", "n": len(absent), "message": text}]
-    found: list[dict[str, Any]] = []
+    found = Faults.of(visits, name)
     fields = load_schema("visits").fields
     ids = visits["patient_id"]
-    _tell(found, "missing_identifier", "patient_id", ids.isna(), "no patient identifier.")
-    for name in ("visit_day", *MEASURES, *YES_NO):
-        if name not in visits:
+    found.tell("missing_identifier", "patient_id", ids.isna(), "no patient identifier.")
+    for column in ("visit_day", *MEASURES, *YES_NO):
+        if column not in visits:
             continue
-        field, numbers = fields[name], numbers_of(visits, name)
+        limits, numbers = fields[column], numbers_of(visits, column)
         unread = np.isnan(numbers)
         if unread.any():
-            unread &= visits[name].notna().to_numpy()
-            _tell(found, "not_numeric", name, unread, f"{name} is not a number.")
-        low, high, unit = field.minimum, field.maximum, f" {field.unit}"
+            unread &= visits[column].notna().to_numpy()
+            found.tell("not_numeric", column, unread, f"{column} is not a number.")
+        low, high, unit = limits.minimum, limits.maximum, f" {limits.unit}"
         if low is None or high is None:
             low, high, unit = 0.0, 1.0, " (no or yes)"
         wrong = (numbers < low) | (numbers > high)
-        if name in YES_NO:
+        if column in YES_NO:
             wrong |= (numbers > low) & (numbers < high)
-        text = f"{name} outside {low:g} to {high:g}{unit}."
-        _tell(found, "outside_limits", name, wrong, text)
+        text = f"{column} outside {low:g} to {high:g}{unit}."
+        found.tell("outside_limits", column, wrong, text)
     if "non_target" in visits:
         unknown = visits["non_target"].notna() & ~visits["non_target"].isin(NON_TARGET)
         text = f"non_target not known; expected {', '.join(NON_TARGET)} (see `read_response`)."
-        _tell(found, "unknown_category", "non_target", unknown, text)
+        found.tell("unknown_category", "non_target", unknown, text)
     missing = visits["visit_day"].isna()
-    _tell(found, "visit_day_missing", "visit_day", missing, "no day of the assessment.")
+    found.tell("visit_day_missing", "visit_day", missing, "no day of the assessment.")
     key = pd.DataFrame({"patient_id": ids, "day": numbers_of(visits, "visit_day")})
     twice = key.notna().all(axis=1) & key.duplicated(keep=False)
     text = "the same patient and day more than once."
-    _tell(found, "duplicate_visit", "visit_day", twice, text)
-    return found
+    found.tell("duplicate_visit", "visit_day", twice, text)
+    return found.found
 
 
-def _doubts(visits: pd.DataFrame, patients: pd.DataFrame | None) -> list[dict[str, Any]]:
+def _doubts(visits: pd.DataFrame, patients: pd.DataFrame | None, name: str) -> list[dict[str, Any]]:
     """Find what can be lived with, in a table without faults."""
-    found: list[dict[str, Any]] = []
+    found = Faults.of(visits, name)
     ids = pd.Series(visits["patient_id"].to_numpy())
     day = pd.Series(numbers_of(visits, "visit_day"))
     total = numbers_of(visits, "target_sum")
     backwards = day.groupby(ids, sort=False).diff() < 0
     text = "an earlier day than in the patient's row before; the rows are sorted."
-    _tell(found, "visit_days_decreasing", "visit_day", backwards, text)
+    found.tell("visit_days_decreasing", "visit_day", backwards, text)
 
     first = day.groupby(ids, sort=False).transform("min")
     late, within = ids[first > 0].nunique(), ids[(first > 0) & (first <= 7)].nunique()
     text = f"no assessment at or before day 0 (patients: {late}, with one by day 7: {within})."
-    _tell(found, "baseline_visit_missing", "visit_day", first > 0, text, late)
+    found.tell("baseline_visit_missing", "visit_day", first > 0, text, late)
 
     baseline = day == day.where(day <= 0).groupby(ids, sort=False).transform("max")
     no_sum = (first <= 0) & ~ids.isin(ids[baseline & (total > 0)]) & (day > 0) & (total > 0)
     text = "a target sum, but none at the patient's baseline."
-    _tell(found, "baseline_sum_missing", "target_sum", no_sum, text, ids[no_sum].nunique())
+    found.tell("baseline_sum_missing", "target_sum", no_sum, text, ids[no_sum].nunique())
 
     low, high = load_schema("visits").fields["target_sum"].typical or (0.0, np.inf)
     measured = baseline & (total > 0)
@@ -214,31 +220,33 @@ def _doubts(visits: pd.DataFrame, patients: pd.DataFrame | None) -> list[dict[st
             f"target_sum should be in mm but looks like cm: the median at baseline is below "
             f"{low / 2:g} mm, where {low:g} to {high:g} mm is usual."
         )
-        _tell(found, "looks_like_another_unit", "target_sum", measured, text)
+        found.tell("looks_like_another_unit", "target_sum", measured, text)
 
     beyond = numbers_of(visits, "target_non_nodal_sum") > total * (1 + ROUNDING)
     text = "target_non_nodal_sum exceeds target_sum, of which it is a part."
-    _tell(found, "target_sum_contradiction", "target_non_nodal_sum", beyond, text)
+    found.tell("target_sum_contradiction", "target_non_nodal_sum", beyond, text)
 
     denied = (numbers_of(visits, "new_lesion") == 0) & (numbers_of(visits, "n_new_lesions") > 0)
     text = "n_new_lesions above 0 where new_lesion is false; the lesions are counted."
-    _tell(found, "new_lesion_contradiction", "new_lesion", denied, text)
+    found.tell("new_lesion_contradiction", "new_lesion", denied, text)
 
     if "recorded_response" in visits:
         recorded, unknown = read_response(visits["recorded_response"])
-        found.extend(unknown)
+        found.found.extend(unknown)
         unfounded = _unfounded_icpd(ids, day, recorded)
         text = f"iCPD without an iUPD at least {MIN_ICPD_DAYS} days before it in the same block."
-        _tell(found, "impossible_confirmation", "recorded_response", unfounded, text)
+        found.tell("impossible_confirmation", "recorded_response", unfounded, text)
     if patients is not None:
-        ends = [numbers_of(patients, name) for name in ("death_day", "last_contact_day")]
+        ends = [numbers_of(patients, day) for day in ("death_day", "last_contact_day")]
         end = pd.Series(np.fmin(*ends), index=patients["patient_id"].to_numpy())
         after = day > ids.map(end)
         text = "an assessment after death or last contact, so that PFS may exceed OS."
-        _tell(found, "pfs_longer_than_os", "visit_day", after, text, ids[after].nunique())
+        found.tell("pfs_longer_than_os", "visit_day", after, text, ids[after].nunique())
         text = "death or last contact before day 0."
-        _tell(found, "outcome_before_first_dose", "death_day", end < 0, text, table="patients")
-    return found
+        others = Faults.of(patients, "patients")
+        others.tell("outcome_before_first_dose", "death_day", end < 0, text)
+        found.found.extend(others.found)
+    return found.found
 
 
 def patient_faults(patients: pd.DataFrame) -> list[dict[str, Any]]:
@@ -247,41 +255,24 @@ def patient_faults(patients: pd.DataFrame) -> list[dict[str, Any]]:
     if "patient_id" not in patients:
         text = "patients: no column patient_id."
         return [{"code": "missing_column", "column": "", "n": 1, "message": text}]
-    found: list[dict[str, Any]] = []
+    found = Faults.of(patients, "patients")
     ids = patients["patient_id"]
     text = "no patient identifier."
-    _tell(found, "missing_identifier", "patient_id", ids.isna(), text, table="patients")
+    found.tell("missing_identifier", "patient_id", ids.isna(), text)
     twice = ids.notna() & ids.duplicated(keep=False)
     text = "a patient more than once."
-    _tell(found, "duplicate_patient", "patient_id", twice, text, table="patients")
+    found.tell("duplicate_patient", "patient_id", twice, text)
     for name in PATIENT_DAYS:
         if name in patients:
             wrong = np.isnan(numbers_of(patients, name)) & patients[name].notna()
-            _tell(found, "not_numeric", name, wrong, f"{name} is not a number.", table="patients")
-    return found
+            found.tell("not_numeric", name, wrong, f"{name} is not a number.")
+    return found.found
 
 
 def check_table(**tables: Any) -> None:
     for name, table in tables.items():
         if not isinstance(table, pd.DataFrame):
             raise TypeError(f"{name} is a {type(table).__name__}; expected a DataFrame.")
-
-
-def _tell(
-    found: list[dict[str, Any]],
-    code: str,
-    column: str,
-    wrong: Any,
-    message: str,
-    n: int | None = None,
-    *,
-    table: str = "visits",
-) -> None:
-    rows = np.flatnonzero(np.asarray(wrong, dtype=bool)) + 1
-    if len(rows):
-        text = f"{table}, {lines_text(rows, 'row')}: {message}"
-        n = len(rows) if n is None else n
-        found.append({"code": code, "column": column, "n": n, "message": text})
 
 
 def _unfounded_icpd(ids: pd.Series, day: pd.Series, recorded: pd.Series) -> Flags:
@@ -305,149 +296,6 @@ def numbers_of(table: pd.DataFrame, name: str) -> Floats:
     if column.dtype.kind not in "biuf":
         column = pd.to_numeric(column, errors="coerce")
     return column.to_numpy(dtype=float, na_value=np.nan)
-
-
-def visits_from_lesions(lesions: pd.DataFrame) -> pd.DataFrame:
-    """Sum a table of lesions into a table of visits.
-
-    Parameters
-    ----------
-    lesions : DataFrame of shape (n_measurements, ...)
-        One row a lesion and assessment: ``patient_id``, ``visit_day``, ``lesion_id``, ``kind``
-        (``target | non_target | new``), and as far as known ``diameter_mm`` (longest),
-        ``nodal`` (then ``short_axis_mm`` goes before ``diameter_mm``), ``status`` (``present |
-        absent | too_small | NE``, for non-target lesions also ``PD``; missing means present if
-        there is a size above 0, absent if it is 0, else NE) and ``worse`` (a non-target lesion
-        grew since the last assessment).
-
-    Returns
-    -------
-    DataFrame of shape (n_visits, 10)
-        As in the ``visits`` dictionary, sorted by patient and day.
-
-    Raises
-    ------
-    DataError
-        If columns are missing, a lesion stands twice at a visit, a kind or status is not known, or
-        a target or non-target lesion is not there at its patient's baseline.
-
-    Notes
-    -----
-    ``absent`` is 0 mm; ``too_small`` without a size is 5 mm (RECIST 1.1, 4.3.2). If a target
-    lesion of the baseline is not measured, ``target_sum`` is empty and ``target_sum_partial``
-    is the sum of the others, which can still show PD. Non-target disease is PD if one lesion
-    is, else NE if one was not evaluated, else CR if all are gone (nodes below 10 mm are gone).
-
-    Examples
-    --------
-    >>> lesions = pd.DataFrame({"patient_id": "a", "visit_day": [0, 0, 56, 56],
-    ...     "lesion_id": [1, 2, 1, 2], "kind": "target", "nodal": [False, True, False, True],
-    ...     "diameter_mm": [40.0, None, 0.0, None], "short_axis_mm": [None, 18.0, None, 9.0]})
-    >>> visits = visits_from_lesions(lesions)
-    >>> visits[["visit_day", "target_sum", "target_non_nodal_sum", "max_nodal_short_axis"]]
-       visit_day  target_sum  target_non_nodal_sum  max_nodal_short_axis
-    0        0.0        58.0                  40.0                  18.0
-    1       56.0         9.0                   0.0                   9.0
-    """
-    table = _lesions(lesions)
-    keys = ["patient_id", "visit_day"]
-    size, status, nodal = table["size"], table["status"], table["nodal"]
-    target, other = table["kind"] == "target", table["kind"] == "non_target"
-    new = (table["kind"] == "new") & ~status.isin(["absent", "NE"])
-    normal = (status == "absent") | (nodal & (size < NORMAL_NODE_MM) & (status != "PD"))
-    counts = {
-        "targets": target,
-        "measured": target & size.notna(),
-        "others": other,
-        "evaluated": other & (status != "NE"),
-        "gone": other & normal,
-        "progressing": other & (status == "PD"),
-        "non_target_worse": other & (table["worse"] > 0),
-        "n_new_lesions": new,
-        "sum": size.where(target),
-        "target_non_nodal_sum": size.where(target & ~nodal),
-        "new_lesion_sum": size.where(new),
-    }
-    by_visit = table[keys].assign(**counts).groupby(keys)
-    visits = by_visit[list(counts)].sum().astype(float)
-    nodes = table[keys].assign(node=size.where(target & nodal)).groupby(keys)["node"].max()
-    visits["max_nodal_short_axis"] = nodes
-    visits = visits.reset_index()
-
-    day, ids = visits["visit_day"], visits["patient_id"]
-    baseline = visits[day == day.where(day <= 0).groupby(ids).transform("max")]
-    at_baseline = baseline.set_index("patient_id")[["targets", "others"]].reindex(ids).fillna(0)
-    whole = (visits["targets"] > 0) & (visits["measured"] >= at_baseline["targets"].to_numpy())
-    visits["target_sum"] = visits["sum"].where(whole)
-    visits["target_sum_partial"] = visits["sum"].where(~whole & (visits["measured"] > 0))
-    visits["target_non_nodal_sum"] = visits["target_non_nodal_sum"].where(whole)
-    visits["max_nodal_short_axis"] = visits["max_nodal_short_axis"].where(whole)
-    expected = np.fmax(visits["others"], at_baseline["others"].to_numpy())
-    visits["non_target"] = np.select(
-        [
-            visits["progressing"] > 0,
-            expected == 0,
-            visits["evaluated"] < expected,
-            visits["gone"] == expected,
-        ],
-        ["PD", "absent", "NE", "CR"],
-        "NON-CR/NON-PD",
-    ).astype(object)
-    visits["non_target_worse"] = visits["non_target_worse"] > 0
-    visits["new_lesion"] = visits["n_new_lesions"] > 0
-    unmeasured = (visits["new_lesion_sum"] == 0) & visits["new_lesion"]
-    visits["new_lesion_sum"] = visits["new_lesion_sum"].mask(unmeasured)
-    return visits[[*keys, *MEASURES, "non_target", *YES_NO]]
-
-
-def _lesions(lesions: pd.DataFrame) -> pd.DataFrame:
-    """Check a lesion table; sizes in mm, status never missing."""
-    needed = ["patient_id", "visit_day", "lesion_id", "kind"]
-    absent = [name for name in needed if name not in lesions]
-    if absent:
-        raise DataError(f"lesions: no column {', '.join(absent)}; expected {', '.join(needed)}.")
-    table = lesions[["patient_id", "lesion_id", "kind"]].reset_index(drop=True)
-    no_number = np.zeros(len(table), dtype=bool)
-    for name in ("visit_day", "nodal", "worse", "diameter_mm", "short_axis_mm"):
-        table[name] = numbers_of(lesions, name)
-        if name in lesions:
-            no_number |= table[name].isna().to_numpy() & lesions[name].notna().to_numpy()
-    table["nodal"] = table["nodal"] > 0
-    size = table["short_axis_mm"].where(table["nodal"]).fillna(table["diameter_mm"])
-    given = lesions["status"].to_numpy(dtype=object) if "status" in lesions else None
-    status = pd.Series(given, index=table.index, dtype=object)
-    inferred = pd.Series(np.select([size > 0, size == 0], ["present", "absent"], "NE"))
-    status = status.where(status.notna(), inferred.astype(object))
-    size_of = size.mask((status == "too_small") & size.isna(), TOO_SMALL_MM)
-    size_of = size_of.mask(status == "absent", 0.0).mask(status == "NE")
-    table = table.assign(status=status, size=size_of)
-
-    key = table[["patient_id", "visit_day", "lesion_id"]]
-    allowed = status.isin(["present", "absent", "too_small", "NE"])
-    allowed |= (status == "PD") & (table["kind"] == "non_target")
-    start, ids = table["visit_day"] <= 0, table["patient_id"]
-    last = table["visit_day"].where(start).groupby(ids).transform("max")
-    lesion = pd.MultiIndex.from_frame(table[["patient_id", "lesion_id", "kind"]])
-    known = lesion.isin(lesion[table["visit_day"] == last]) | start | ~ids.isin(ids[start])
-    faults: dict[str, Any] = {
-        "a missing patient, day or lesion": key.isna().any(axis=1),
-        "a lesion twice at a visit": key.duplicated(),
-        "a day, size, nodal or worse that is not a number": no_number,
-        "an unknown kind": ~table["kind"].isin(["target", "non_target", "new"]),
-        "an unknown status": ~allowed,
-        "a size below 0": size < 0,
-    }
-    if not any(rows.any() for rows in faults.values()):  # it would follow from those
-        late = table["kind"].isin(["target", "non_target"]) & ~known
-        faults["a target or non-target lesion that is not there at baseline"] = late
-    told = [
-        f"{fault} ({lines_text(np.flatnonzero(rows) + 1, 'row')})"
-        for fault, rows in faults.items()
-        if rows.any()
-    ]
-    if told:
-        raise DataError(f"lesions: {'; '.join(told)}.")
-    return table
 
 
 def runs(patient: Codes, breaks: Flags) -> Codes:

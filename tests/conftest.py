@@ -160,6 +160,59 @@ class HospitalStudy:
         ]
         self.document["cohorts"].append({"name": name, "role": role, "tables": sources})
 
+    def add_visits(self) -> None:
+        """Give the first cohort visits in place of best response and PFS.
+
+        Every second patient progresses at day 42, confirmed at day 84; the others respond and are
+        followed to day 210.
+        """
+        mapped = self.source("outcomes")["panels"]["outcomes"]
+        for name in ("best_response", "pfs", "pfs_event"):
+            del mapped[name]
+        self.tables["outcomes"] = self.tables["outcomes"][["Patient", "OS", "Died"]]
+        self.change("outcomes", "OS", "12")
+        rows = []
+        for i, patient in enumerate(self.tables["clinical"]["Patient"]):
+            course = {-7: 60, 42: 80, 84: 95} if i % 2 == 0 else {-7: 60, 42: 40, 84: 35, 210: 36}
+            rows += [(patient, str(day), f"{mm}.0", "false") for day, mm in course.items()]
+        self.tables["visits"] = pd.DataFrame(
+            rows, columns=["Patient", "Day", "Sum", "New"], dtype=object
+        )
+        self.document["cohorts"][0]["tables"].append(
+            {
+                "file": "visits.csv",
+                "patient_id": "Patient",
+                "panels": {
+                    "visits": {
+                        "visit_day": {"column": "Day", "unit": "days"},
+                        "target_sum": {"column": "Sum", "unit": "mm"},
+                        "new_lesion": "New",
+                    }
+                },
+            }
+        )
+
+    def add_lesions(self) -> None:
+        """Like :meth:`add_visits`, with one row for each of two target lesions."""
+        self.add_visits()
+        table = self.tables.pop("visits")
+        halves = [
+            table.assign(Lesion=name, Sum=[f"{float(mm) / 2:.1f}" for mm in table["Sum"]])
+            for name in ("T1", "T2")
+        ]
+        self.tables["lesions"] = pd.concat(halves).assign(Kind="target").drop(columns="New")
+        self.tables["lesions"] = self.tables["lesions"].sort_index(kind="stable", ignore_index=True)
+        source = self.document["cohorts"][0]["tables"][-1]
+        source["file"] = "lesions.csv"
+        source["panels"] = {
+            "lesions": {
+                "visit_day": {"column": "Day", "unit": "days"},
+                "lesion_id": "Lesion",
+                "kind": "Kind",
+                "diameter": {"column": "Sum", "unit": "mm"},
+            }
+        }
+
     def source(self, file: str) -> dict[str, Any]:
         """Entry of a file in the study document."""
         for cohort in self.document["cohorts"]:

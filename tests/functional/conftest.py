@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from stratify import ResistanceClassifier, Study, train
+from stratify.documents import read_yaml
 from stratify.experiment import Results
-from stratify.schema import read_yaml
 from stratify.simulation import write_study
 
 # What tests look for in files that may hold no patient.

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from stratify.findings import Findings
 from stratify.panel import read_panels
 from stratify.schema import PANELS, convert, load_schema
-from stratify.study import TableSource
+from stratify.sources import TableSource
 
 UNITS = [
     (name, unit)

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from stratify.discrimination import auroc
+from stratify.documents import read_yaml
 from stratify.reference import LORIS_INPUTS, References, loris
-from stratify.schema import read_yaml
 
 from .conftest import STUDIES
 

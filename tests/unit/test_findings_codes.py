@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from stratify.features import informative_features
@@ -66,6 +67,56 @@ def _shared_patients(h: Any) -> None:
 def _other_assay(h: Any) -> None:
     h.add_cohort("away", "external", seed=8)
     h.source("away_markers")["panels"]["tmb"]["tmb"]["assay"] = "exome"
+
+
+def _visits(change: Callable[[Any], Any], lesions: bool = False) -> Callable[[Any], None]:
+    """Plant a defect in a study with visits, or lesions, in place of best response and PFS."""
+
+    def plant(h: Any) -> None:
+        if lesions:
+            h.add_lesions()
+        else:
+            h.add_visits()
+        change(h)
+
+    return plant
+
+
+def _mapped(h: Any, **columns: Any) -> None:
+    for name in columns:
+        h.tables["visits"][name] = ""
+    h.source("visits")["panels"]["visits"].update(columns)
+
+
+def _count_new_lesions(h: Any) -> None:
+    _mapped(h, n_new_lesions="n_new_lesions")
+    h.plant("visits", "n_new_lesions", {3: "2"})
+
+
+def _part_of_the_sum(h: Any) -> None:
+    _mapped(h, target_non_nodal_sum={"column": "target_non_nodal_sum", "unit": "mm"})
+    h.plant("visits", "target_non_nodal_sum", {3: "81"})
+
+
+def _recorded_confirmation(h: Any) -> None:
+    _mapped(h, recorded_response="recorded_response")
+    h.plant("visits", "recorded_response", {3: "iUPD", 4: "iCPD", 7: "iCPD"})
+
+
+def _record_responses(h: Any) -> None:
+    h.tables["outcomes"].insert(1, "Response", ["PD", "PR"] * 79 + ["PD", "SD"])
+    h.source("outcomes")["panels"]["outcomes"]["best_response"] = "Response"
+
+
+def _visit_dates(h: Any) -> None:
+    first = h.tables["clinical"].set_index("Patient")["First dose"]
+    days = h.tables["visits"]["Day"].astype(int)
+    start = h.tables["visits"]["Patient"].map(first).astype("datetime64[s]")
+    dates = (start + pd.to_timedelta(days, unit="D")).dt.strftime("%d.%m.%Y")
+    h.tables["visits"]["Day"] = dates.astype(object)
+    form = {"column": "Day", "unit": "date", "date_format": "%d.%m.%Y"}
+    h.source("visits")["panels"]["visits"]["visit_day"] = form
+    h.plant("clinical", "First dose", {3: ""})
 
 
 def _empty_panel(h: Any) -> None:
@@ -636,6 +687,136 @@ CASES = [
         panel="clinical",
         cohort="",
         name="unknown site",
+    ),
+    Case(
+        "first_dose_date_missing",
+        _visits(_visit_dates),
+        "visits.csv, lines 5, 6, 7 and 8: a date of visit_day, but no date of the patient's first "
+        "dose to count from.",
+        n=4,
+        column="visit_day",
+        panel="visits",
+        also=("visit_day_missing",),
+    ),
+    Case(
+        "duplicate_visit",
+        _visits(lambda h: h.plant("visits", "Day", {4: "42"})),
+        "visits.csv, lines 3 and 4: the same patient and day more than once.",
+        n=2,
+        column="visit_day",
+        panel="visits",
+    ),
+    Case(
+        "duplicate_visit",
+        _visits(lambda h: h.plant("lesions", "Lesion", {3: "T1"}), lesions=True),
+        "lesions.csv, lines 2 and 3: the same lesion and day more than once.",
+        n=2,
+        column="lesion_id",
+        panel="lesions",
+        name="of a lesion",
+    ),
+    Case(
+        "visit_day_missing",
+        _visits(lambda h: h.plant("visits", "Day", {3: "", 9: "NA"})),
+        "visits.csv, lines 3 and 9: no day of the assessment.",
+        n=2,
+        column="visit_day",
+        panel="visits",
+    ),
+    Case(
+        "lesion_not_at_baseline",
+        _visits(lambda h: h.plant("lesions", "Lesion", {5: "T3"}), lesions=True),
+        "lesions.csv, line 5: a target or non-target lesion that is not there at baseline.",
+        n=1,
+        column="lesion_id",
+        panel="lesions",
+    ),
+    Case(
+        "baseline_visit_missing",
+        _visits(lambda h: h.plant("visits", "Day", {2: "3", 5: "9"})),
+        "visits.csv, lines 2, 3, 4, 5, 6 and 2 more: no assessment at or before day 0 (patients: "
+        "2, with one by day 7: 1).",
+        n=2,
+        column="visit_day",
+        panel="visits",
+    ),
+    Case(
+        "baseline_sum_missing",
+        _visits(lambda h: h.plant("visits", "Sum", {2: ""})),
+        "visits.csv, lines 3 and 4: a target sum, but none at the patient's baseline.",
+        n=1,
+        column="target_sum",
+        panel="visits",
+    ),
+    Case(
+        "looks_like_another_unit",
+        _visits(lambda h: h.change("visits", "Sum", _scaled(0.1))),
+        "visits.csv, lines 2, 5, 9, 12, 16 and 155 more: target_sum should be in mm but looks like "
+        "cm: the median at baseline is below 15 mm, where 30 to 180 mm is usual.",
+        n=160,
+        column="target_sum",
+        panel="visits",
+        name="sums in cm",
+    ),
+    Case(
+        "target_sum_contradiction",
+        _visits(_part_of_the_sum),
+        "visits.csv, line 3: target_non_nodal_sum exceeds target_sum, of which it is a part.",
+        n=1,
+        column="target_non_nodal_sum",
+        panel="visits",
+    ),
+    Case(
+        "new_lesion_contradiction",
+        _visits(_count_new_lesions),
+        "visits.csv, line 3: n_new_lesions above 0 where new_lesion is false; the lesions are "
+        "counted.",
+        n=1,
+        column="new_lesion",
+        panel="visits",
+    ),
+    Case(
+        "impossible_confirmation",
+        _visits(_recorded_confirmation),
+        "visits.csv, line 7: iCPD without an iUPD at least 28 days before it in the same block.",
+        n=1,
+        column="recorded_response",
+        panel="visits",
+    ),
+    Case(
+        "visit_days_decreasing",
+        _visits(lambda h: h.plant("visits", "Day", {3: "84", 4: "42"})),
+        "visits.csv, line 4: an earlier day than in the patient's row before; the rows are sorted.",
+        n=1,
+        column="visit_day",
+        panel="visits",
+    ),
+    Case(
+        "pfs_longer_than_os",
+        _visits(lambda h: h.plant("outcomes", "OS", {2: "2.7"})),
+        "visits.csv, line 4: an assessment after death or last contact, so that PFS may exceed OS.",
+        n=1,
+        column="visit_day",
+        panel="visits",
+        name="visit after death",
+    ),
+    Case(
+        "outcome_differs_from_visits",
+        _visits(_record_responses),
+        "visits.csv: best_response as derived differs from what is recorded in 1 of 160 patients; "
+        "the derived one is used.",
+        n=1,
+        column="best_response",
+        panel="outcomes",
+    ),
+    Case(
+        "death_not_recorded",
+        _visits(lambda h: h.source("outcomes")["panels"]["outcomes"].pop("os_event")),
+        "visits.csv: PFS is derived from visits alone, since os and os_event are not mapped or "
+        "hold no value; deaths would be events.",
+        n=160,
+        column="os_event",
+        panel="outcomes",
     ),
     Case(
         "empty_split",

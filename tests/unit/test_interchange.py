@@ -13,9 +13,10 @@ import pytest
 
 from stratify import adam
 from stratify.cohort import read_cohort
+from stratify.documents import read_yaml
 from stratify.errors import ArgumentError, DataError, FileError, StratifyError
 from stratify.interchange import fill_ins, from_adam, from_cbioportal, to_adam, to_cbioportal
-from stratify.schema import convert, load_schema, read_yaml
+from stratify.schema import convert, load_schema
 from stratify.simulation import simulate, write_study
 from stratify.study import Study
 

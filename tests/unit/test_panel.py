@@ -14,7 +14,7 @@ import pytest
 from stratify.findings import Findings
 from stratify.panel import read_panels
 from stratify.schema import PANELS, field_named, load_schema
-from stratify.study import TableSource
+from stratify.sources import TableSource
 from stratify.tabular import read_numbered, write_table
 
 NAN = math.nan

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from stratify import schema as schema_module
+from stratify.documents import read_yaml
 from stratify.errors import ArgumentError, BundleError
 from stratify.schema import (
     PANELS,
@@ -22,7 +23,6 @@ from stratify.schema import (
     field_named,
     load_schema,
     panel_versions,
-    read_yaml,
     schemas_folder,
 )
 

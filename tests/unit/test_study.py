@@ -9,8 +9,9 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from stratify.documents import read_yaml
 from stratify.errors import DataError, FileError
-from stratify.schema import endpoint_rules, read_yaml
+from stratify.schema import endpoint_rules
 from stratify.study import Study
 
 GOOD = """
@@ -281,7 +282,7 @@ FAULTS = [
         "unknown panel",
         lambda d: d["cohorts"][0]["tables"][0]["panels"].update(imaging={"suv": "SUV"}),
         f"{TABLE}.panels.imaging: no such panel; there are clinical, pdl1, tmb, infiltration, "
-        "ctdna, outcomes",
+        "ctdna, outcomes, visits, lesions",
     ),
     (
         "unknown column",

@@ -1,0 +1,78 @@
+"""YAML as study files and data dictionaries write it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+__all__ = ["read_yaml"]
+
+
+class _StudyLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """YAML 1.2 scalars: Yes, No, Y, 007, 1:20 and dates stay text, as codings write them."""
+
+
+# tag -> (what is such a scalar, its first characters); the others are as in YAML 1.1
+_SCALARS: Mapping[str, tuple[str, str] | None] = {
+    "bool": (r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
+    "int": (r"^[-+]?(?:0|[1-9][0-9]*)$", "-+0123456789"),
+    "float": (
+        r"^[-+]?(?:(?:0|[1-9][0-9]*)\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$",
+        "-+.0123456789",
+    ),
+    "timestamp": None,
+}
+_StudyLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] not in _SCALARS]
+    for first, resolvers in _StudyLoader.yaml_implicit_resolvers.items()
+}
+for _tag, _scalar in _SCALARS.items():
+    if _scalar is not None:
+        _StudyLoader.add_implicit_resolver(
+            f"tag:yaml.org,2002:{_tag}", re.compile(_scalar[0]), list(_scalar[1])
+        )
+
+
+def read_yaml(text: str) -> Any:
+    """Parse YAML safely: only ``true`` and ``false`` are booleans, and no key may stand twice.
+
+    Raises
+    ------
+    yaml.YAMLError
+        If the text is not YAML, or a mapping has a key twice (YAML would keep the last).
+
+    Examples
+    --------
+    >>> read_yaml("coding: {Y: true, No: false, 007: 1.5}")
+    {'coding': {'Y': True, 'No': False, '007': 1.5}}
+    """
+    loader = _StudyLoader(text)
+    try:
+        node = loader.get_single_node()
+        if doubled := _doubled_keys(node):
+            raise yaml.MarkedYAMLError(problem="; ".join(doubled))
+        return None if node is None else loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _doubled_keys(root: Any) -> list[str]:
+    doubled, seen, waiting = [], set(), [root]
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:  # anchors are shared
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            waiting.extend(node.value)
+        elif isinstance(node, yaml.MappingNode):
+            keys = set()
+            for key, value in node.value:
+                if isinstance(key, yaml.ScalarNode) and key.value in keys:
+                    doubled.append((key.start_mark.line + 1, key.value))
+                keys.add(key.value if isinstance(key, yaml.ScalarNode) else None)
+                waiting.append(value)
+    return [f"in line {line} the key {key!r} stands a second time" for line, key in sorted(doubled)]
