@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,7 +26,7 @@ from stratify.plausibility import (
     check_shared,
     check_usable,
 )
-from stratify.schema import LONG_PANELS, convert, endpoint_rules, field_named, load_schema
+from stratify.schema import LONG_PANELS, convert, field_named, load_schema
 from stratify.sources import CohortSource
 from stratify.study import Split, Study
 from stratify.tabular import read_numbered, sha256_of
@@ -172,7 +173,7 @@ def read_cohort(study: Study, *, outcomes: bool = True, eligible_only: bool = Tr
         findings=findings,
         assays=assays,
         files=files,
-        endpoint=study.endpoint if outcomes else None,
+        endpoint=study.rule["name"] if outcomes else None,
         mixed_regimens=study.mixed_regimens,
     )
 
@@ -339,7 +340,8 @@ def _at_risk(
 
 
 def _labelled(table: pd.DataFrame, study: Study, findings: Findings) -> pd.DataFrame:
-    rule = endpoint_rules()[study.endpoint]
+    rule = study.rule
+    _check_regimens(table, rule, findings)
     needed = list(rule["needs"])
     if not needed and not set(rule["uses"]) & set(table.columns):
         needed = list(rule["uses"])[:1]
@@ -353,25 +355,44 @@ def _labelled(table: pd.DataFrame, study: Study, findings: Findings) -> pd.DataF
             if name not in table or rows[name].isna().all():
                 findings.add(
                     "missing_column",
-                    f"the endpoint {study.endpoint} needs {name}, which is not mapped or holds no "
+                    f"the endpoint {rule['name']} needs {name}, which is not mapped or holds no "
                     "value.",
                     cohort=str(cohort),
                     panel="outcomes",
                     column=name,
                     n=1,
                 )
-    labels = label_outcomes(table, study.endpoint)
+    labels = label_outcomes(table, rule)
     for cohort, rows in labels.groupby(table["cohort"], sort=True):
         lost = int(rows["label"].isna().sum())
         if lost:
             findings.add(
                 "endpoint_not_evaluable",
-                f"{lost} of {len(rows)} patients have no label by {study.endpoint}.",
+                f"{lost} of {len(rows)} patients have no label by {rule['name']}.",
                 cohort=str(cohort),
                 panel="outcomes",
                 n=lost,
             )
     return pd.concat([table, labels], axis=1)
+
+
+def _check_regimens(table: pd.DataFrame, rule: Mapping[str, Any], findings: Findings) -> None:
+    """Tell of patients whose regimen the rule is not made for."""
+    made_for = rule.get("regimens")
+    if made_for is None or "regimen" not in table:
+        return
+    for cohort, rows in table.groupby("cohort", sort=True):
+        others = int((~rows["regimen"].isin(made_for)).sum())
+        if others:
+            findings.add(
+                "endpoint_of_another_regimen",
+                f"{rule['name']} is made for {', '.join(made_for)}; {others} of {len(rows)} "
+                "patients had another regimen.",
+                cohort=str(cohort),
+                panel="clinical",
+                column="regimen",
+                n=others,
+            )
 
 
 def _evaluable_steps(rows: pd.DataFrame, steps: list[tuple[str, str, int]]) -> None:

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stratify.errors import ArgumentError
-from stratify.schema import endpoint_reasons, endpoint_rules
+from stratify.schema import endpoint_reasons, endpoint_rule
 
 __all__ = ["label_outcomes", "rule_name"]
 
@@ -22,7 +21,7 @@ _Flags = np.ndarray[Any, np.dtype[np.bool_]]
 _Reasons = np.ndarray[Any, np.dtype[np.str_]]
 
 
-def rule_name(endpoint: str) -> str:
+def rule_name(endpoint: str | Mapping[str, Any]) -> str:
     """Rule id with version, as it travels with labels, models and scores.
 
     Examples
@@ -30,27 +29,28 @@ def rule_name(endpoint: str) -> str:
     >>> rule_name("proxy_pfs6")
     'proxy_pfs6@1.0.0'
     """
-    rules = endpoint_rules()
-    if endpoint not in rules:
-        raise ArgumentError(f"endpoint {endpoint!r} is not known; there are {', '.join(rules)}.")
-    return f"{endpoint}@{rules[endpoint]['version']}"
+    rule = endpoint_rule(endpoint)
+    return f"{rule['name']}@{rule['version']}"
 
 
-def label_outcomes(outcomes: pd.DataFrame, endpoint: str) -> pd.DataFrame:
+def label_outcomes(outcomes: pd.DataFrame, endpoint: str | Mapping[str, Any]) -> pd.DataFrame:
     """Label each patient by a rule.
 
     Parameters
     ----------
     outcomes : DataFrame of shape (n_patients, ...)
-        Any columns of the ``outcomes`` dictionary, in its units; absent ones are missing.
-    endpoint : str
+        Any columns of the ``outcomes`` dictionary, in its units, and for ``sitc_by_regimen``
+        ``regimen``; absent ones are missing.
+    endpoint : str or mapping
         Rule id: ``proxy_pfs6``, ``sitc_mono_2020``, ``sitc_chemo_2023`` (both also with
-        ``_strict``) or ``objective_response``.
+        ``_strict``), ``sitc_by_regimen`` or ``objective_response``; or a rule of your own, see
+        :func:`stratify.schema.endpoint_rule`.
 
     Returns
     -------
     DataFrame of shape (n_patients, 4)
-        ``state``, ``reason``, ``label`` (1, 0 or NaN) and ``endpoint_rule``, on the same index.
+        ``state``, ``reason``, ``label`` (1, 0 or NaN) and ``endpoint_rule`` (by regimen: the one
+        applied to the patient), on the same index.
 
     Raises
     ------
@@ -73,19 +73,28 @@ def label_outcomes(outcomes: pd.DataFrame, endpoint: str) -> pd.DataFrame:
     ['event_before_6_months', 'early_relapse_after_response', 'censored_before_6_months',
      'six_months_without_event']
     """
-    name = rule_name(endpoint)
-    rule = endpoint_rules()[endpoint]
-    by_progression = rule["basis"] == "progression"
-    reason = _by_progression(outcomes, rule) if by_progression else _by_response(outcomes)
+    rule = endpoint_rule(endpoint)
+    names = np.full(len(outcomes), rule_name(rule), dtype=object)
+    if rule["basis"] == "regimen":
+        reason = np.full(len(outcomes), "regimen_without_rule", dtype=object)
+        regimen = _levels(outcomes, "regimen")
+        for each in map(endpoint_rule, rule["rules"]):
+            mine = np.isin(regimen, each["regimens"])
+            reason[mine] = _by_progression(outcomes[mine], each)
+            names[mine] = rule_name(each)
+    elif rule["basis"] == "progression":
+        reason = _by_progression(outcomes, rule).astype(object)
+    else:
+        reason = _by_response(outcomes).astype(object)
     states = {code: entry["state"] for code, entry in endpoint_reasons().items()}
     state = pd.Series(reason, index=outcomes.index, dtype=object).map(states)
     labels = {rule["positive"]: 1.0, **dict.fromkeys(rule["negatives"], 0.0)}
     return pd.DataFrame(
         {
             "state": state,
-            "reason": reason.astype(object),
+            "reason": pd.Series(reason, index=outcomes.index, dtype=object),
             "label": state.map(labels).astype(float),
-            "endpoint_rule": name,
+            "endpoint_rule": pd.Series(names, index=outcomes.index, dtype=object),
         },
         index=outcomes.index,
     )

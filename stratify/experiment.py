@@ -25,9 +25,9 @@ from stratify.features import informative_features
 from stratify.figures import png
 from stratify.model_card import card_facts, card_figures, card_tables
 from stratify.report import write_report
-from stratify.schema import endpoint_rules, field_named, panel_versions
+from stratify.schema import field_named, panel_versions
 from stratify.scoring import ResistanceModel, load
-from stratify.study import Study
+from stratify.study import ResponseCriteria, Study
 from stratify.tabular import make_folder, write_table, written_whole
 from stratify.treatment import EVIDENCE_CLASS, Policy
 from stratify.validation import (
@@ -243,8 +243,12 @@ def evaluate(
     alone = out.suffix == ".html"
     make_folder(out.parent if alone else out)
     model = load(bundle)
-    study = Study.load(study_path, endpoint=model.card["endpoint"])
-    study = study.model_copy(update={"landmark_weeks": model.card["landmark_weeks"]})
+    stated = model.card.get("endpoint_stated", model.card["endpoint"])  # not in older bundles
+    study = Study.load(study_path, endpoint=stated)
+    criteria = ResponseCriteria.model_validate(model.card.get("response_criteria", {}))
+    study = study.model_copy(
+        update={"landmark_weeks": model.card["landmark_weeks"], "response_criteria": criteria}
+    )
     if any(source.role != "train" for source in study.cohorts):
         kept = [source for source in study.cohorts if source.role != "train"]
         study = study.model_copy(update={"cohorts": kept})
@@ -324,10 +328,10 @@ def _early_censoring(cohort: Cohort, study: Study) -> EarlyCensoring | None:
     """Training patients to be stood for by weights, if the study says so."""
     if study.censored_early == "exclude":
         return None
-    rule = endpoint_rules()[study.endpoint]
-    if rule["basis"] != "progression":
+    rule = study.rule
+    if "months" not in rule:
         raise DataError(
-            f"censored_early: weight needs an endpoint by progression; {study.endpoint} has no "
+            f"censored_early: weight needs an endpoint by progression; {rule['name']} has no "
             "horizon. Remove the key or change the endpoint."
         )
     table = cohort.of_split("train").table
@@ -350,9 +354,11 @@ def _card(
     return {
         "study": study.name,
         "title": study.title,
-        "endpoint": study.endpoint,
-        "endpoint_rule": rule_name(study.endpoint),
-        "target": endpoint_rules()[study.endpoint]["target"],
+        "endpoint": study.rule["name"],
+        "endpoint_stated": study.endpoint_stated,
+        "endpoint_rule": rule_name(study.rule),
+        "response_criteria": study.response_criteria.model_dump(mode="json"),
+        "target": study.rule["target"],
         "eligible_regimens": list(study.eligible_regimens),
         "mixed_regimens": study.mixed_regimens,
         "landmark_weeks": study.landmark_weeks,

@@ -1,7 +1,8 @@
 """Follow-up of a cohort: visits or lesions as read -> the outcomes that endpoint rules ask for.
 
 What was measured goes before what was recorded: where a patient has visits, best response and PFS
-are derived from them, and a recorded outcome that differs is told. Where guidelines are silent:
+are derived from them, and a recorded outcome that differs is told. Patients without visits keep
+what is recorded, else their death is the event. Where guidelines are silent:
 
 - a progression is confirmed by a later scan, at least the days of confirmation on, that shows it
   again (iRECIST: by iCPD), and unconfirmed by one that does not; without such a scan by death
@@ -22,7 +23,7 @@ from stratify.lesions import lesion_findings, visits_from_lesions
 from stratify.recist import assess_recist, best_response
 from stratify.schema import convert
 from stratify.study import ResponseCriteria
-from stratify.visits import Floats, first_in, numbers_of, visit_findings
+from stratify.visits import Flags, Floats, first_in, numbers_of, visit_findings
 
 __all__ = ["assess_visits", "follow_up", "outcomes_from_visits"]
 
@@ -240,15 +241,21 @@ def follow_up(
             n=len(patients),
         )
     derived = outcomes_from_visits(assess_visits(visits, criteria), patients, criteria)
-    return _beside(patients, derived, file, cohort, findings)
+    seen = patients["patient_id"].isin(visits["patient_id"]).to_numpy()
+    return _beside(patients, derived, seen, file, cohort, findings)
 
 
 def _beside(
-    patients: pd.DataFrame, derived: pd.DataFrame, file: str, cohort: str, findings: Findings
+    patients: pd.DataFrame,
+    derived: pd.DataFrame,
+    seen: Flags,
+    file: str,
+    cohort: str,
+    findings: Findings,
 ) -> pd.DataFrame:
-    """Take derived outcomes where there are any, recorded ones for the other patients."""
+    """Take derived outcomes of patients with visits, recorded ones of the others."""
     together = patients.copy()
-    have = derived["pfs"].notna().to_numpy()
+    have = seen | np.isnan(numbers_of(patients, "pfs"))
     for name in DERIVED:
         values = derived[name].to_numpy()
         if name not in patients:

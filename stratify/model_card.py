@@ -16,7 +16,7 @@ from stratify.attribution import importance
 from stratify.cohort import Cohort
 from stratify.features import model_matrix
 from stratify.response_figures import label_flow
-from stratify.schema import endpoint_rules, field_named
+from stratify.schema import endpoint_rule, field_named
 from stratify.scoring import ResistanceModel
 from stratify.study import Study
 from stratify.validation import Assessment
@@ -147,7 +147,7 @@ def card_facts(
 ) -> dict[str, Any]:
     """Facts that the report prints beside the tables."""
     card = model.card
-    rule = endpoint_rules()[card["endpoint"]]
+    rule = endpoint_rule(card.get("endpoint_stated", card["endpoint"]))
     matrix = model_matrix(cohort.table, list(card["features"]))
     directions = dict(zip(model.classifier.features_, model.classifier.monotone_, strict=True))
     words = {1: "more, higher risk", -1: "more, lower risk", 0: "free"}

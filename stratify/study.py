@@ -14,23 +14,76 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    BeforeValidator,
     Field,
     ValidationError,
     model_validator,
 )
 
 from stratify.errors import DataError
-from stratify.schema import endpoint_rules, field_named
-from stratify.sources import CohortSource, Place, Strict, Texts, list_of, mapping_of, one_of
+from stratify.schema import endpoint_rule, endpoint_rules, field_named
+from stratify.sources import (
+    CohortSource,
+    Place,
+    Strict,
+    Texts,
+    as_text,
+    list_of,
+    mapping_of,
+    one_of,
+)
 from stratify.tabular import read_mapping
 
 __all__ = [
+    "EndpointRule",
     "ResponseCriteria",
     "Split",
     "Study",
 ]
 
 MONOTHERAPY = frozenset({"anti_pd1_pdl1", "single_agent_ici"})
+
+
+class EndpointRule(Strict):
+    """A rule of the study's own, for a combination without a verified one.
+
+    It differs from the rule ``based_on`` in the settings that are stated; their meaning stands at
+    the head of ``data_schemas/endpoints.yaml``. Six months stay six months.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    based_on: str
+    version: Annotated[str, BeforeValidator(as_text), Field(min_length=1)]
+    title: Annotated[str, Field(min_length=1)]
+    source: Annotated[str, Field(min_length=1)]
+    regimens: Annotated[list[str], Field(min_length=1)] | None = None
+    inclusive: bool | None = None
+    response_spares: bool | None = None
+    best_response_pd: bool | None = None
+    confirmation: bool | None = None
+    exposure_weeks: Annotated[float, Field(ge=0)] | None = None
+    strict: bool | None = None
+    secondary_months: Annotated[float, Field(gt=0)] | None = None
+
+    @classmethod
+    def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[Place, str]]:
+        """Names that are taken or claim too much, and rules that cannot be built on."""
+        rules, name = endpoint_rules(), str(data.get("name"))
+        fitting = [rule for rule, entry in rules.items() if entry["basis"] == "progression"]
+        if data.get("based_on") is not None and data["based_on"] not in fitting:
+            yield ("based_on",), f"a rule by progression is expected: {', '.join(fitting)}"
+        if name in rules or name.lower().startswith("sitc"):
+            yield ("name",), "names of published rules, and those that begin with sitc, are taken"
+        for regimen in unknown_regimens(data.get("regimens")):
+            yield ("regimens",), regimen
+
+
+def unknown_regimens(names: object) -> Iterator[str]:
+    """Faults of a list of regimens."""
+    regimens = field_named("regimen").enum
+    for name in list_of(names):
+        if isinstance(name, str) and name not in regimens:
+            yield f"{name!r} is not known; regimens are {', '.join(regimens)}"
 
 
 class ResponseCriteria(Strict):
@@ -108,7 +161,9 @@ class Study(Strict):
     description: str = ""
     data: str = "."
     cohorts: Annotated[list[CohortSource], Field(min_length=1)]
-    endpoint: str = "proxy_pfs6"
+    endpoint: Annotated[str | EndpointRule, one_of("a rule id or a mapping", str, dict)] = (
+        "proxy_pfs6"
+    )
     eligible_regimens: Annotated[list[str], Field(min_length=1)] = ["anti_pd1_pdl1"]
     split: Split = Split()
     landmark_weeks: Annotated[float, Field(gt=0)] | None = None
@@ -137,13 +192,8 @@ class Study(Strict):
                 ("endpoint",),
                 f"{endpoint!r} is not known; rules are {', '.join(endpoint_rules())}",
             )
-        regimens = field_named("regimen").enum
-        for regimen in list_of(data.get("eligible_regimens")):
-            if isinstance(regimen, str) and regimen not in regimens:
-                yield (
-                    ("eligible_regimens",),
-                    f"{regimen!r} is not known; regimens are {', '.join(regimens)}",
-                )
+        for regimen in unknown_regimens(data.get("eligible_regimens")):
+            yield ("eligible_regimens",), regimen
         names = [mapping_of(cohort).get("name") for cohort in list_of(data.get("cohorts"))]
         for name in sorted({str(n) for n in names if n is not None and names.count(n) > 1}):
             yield ("cohorts",), f"two cohorts have the name {name!r}"
@@ -157,19 +207,31 @@ class Study(Strict):
                 yield ("features",), f"{name} has the role {field.role} and is never a feature"
 
     @property
+    def endpoint_stated(self) -> str | dict[str, Any]:
+        """Rule id, or the definition of the study's own rule, as data."""
+        if isinstance(self.endpoint, str):
+            return self.endpoint
+        return self.endpoint.model_dump(exclude_unset=True)
+
+    @property
+    def rule(self) -> dict[str, Any]:
+        """Endpoint rule with all its settings."""
+        return endpoint_rule(self.endpoint_stated)
+
+    @property
     def mixed_regimens(self) -> bool:
         """Whether other regimens than anti-PD-(L)1 monotherapy are eligible."""
         return not MONOTHERAPY.issuperset(self.eligible_regimens)
 
     @classmethod
-    def load(cls, path: str | Path, *, endpoint: str | None = None) -> Study:
+    def load(cls, path: str | Path, *, endpoint: str | dict[str, Any] | None = None) -> Study:
         """Read a study file.
 
         Parameters
         ----------
         path : path
             The YAML file.
-        endpoint : str, optional
+        endpoint : str or mapping, optional
             Takes the place of the file's endpoint rule.
 
         Raises
@@ -210,6 +272,7 @@ class Study(Strict):
     def resolved(self) -> dict[str, Any]:
         """Return the study with defaults filled in (but those of columns), as data for YAML."""
         document = self.model_dump(mode="json")
+        document["endpoint"] = self.endpoint_stated
         document["data"] = str(self.folder)
         if isinstance(self.policy, str) and self.source:
             document["policy"] = str((self.source.parent / self.policy).resolve())

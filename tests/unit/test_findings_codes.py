@@ -819,6 +819,22 @@ CASES = [
         panel="outcomes",
     ),
     Case(
+        "endpoint_of_another_regimen",
+        lambda h: h.document.update(
+            endpoint={
+                "name": "chemotherapy_draft",
+                "based_on": "sitc_chemo_2023",
+                "version": 1,
+                "title": "Draft",
+                "source": "protocol",
+            }
+        ),
+        "chemotherapy_draft is made for ici_chemotherapy; 160 of 160 patients had another regimen.",
+        n=160,
+        column="regimen",
+        panel="clinical",
+    ),
+    Case(
         "empty_split",
         lambda h: h.document.update(split={"by": "year", "test_from": 2030}),
         "by the split by year, 0 of 160 training patients become test patients.",
