@@ -223,6 +223,36 @@ def validate(
 
 
 @app.command()
+def labels(
+    study: StudyFile,
+    out: OutFolder = Path("labels"),
+    endpoint: Annotated[
+        str | None, typer.Option(help="Endpoint rule in place of the study file's.")
+    ] = None,
+    all_regimens: Annotated[
+        bool, typer.Option("--all-regimens", help="Label patients of every regimen.")
+    ] = False,
+) -> None:
+    """Label patients by the endpoint rule and say why, without training.
+
+    Example: `stratify labels pipelines/studies/inspire.yaml --out labels/inspire`
+    """
+    from stratify import experiment
+    from stratify.endpoint import rule_name
+    from stratify.study import Study
+
+    if endpoint is not None:
+        rule_name(endpoint)
+    cohort = experiment.label(
+        Study.load(study, endpoint=endpoint), out, eligible_only=not all_regimens
+    )
+    _report_findings(cohort.findings.table())
+    counts = cohort.table.groupby(["cohort", "state", "reason"]).size().rename("n").reset_index()
+    _show(counts, "Labels and their reasons")
+    typer.echo(f"Labels in {out / 'labels.csv'}, report in {out / 'labels.html'}.")
+
+
+@app.command()
 def train(
     study: StudyFile,
     out: OutFolder = Path("results"),

@@ -64,6 +64,9 @@ class Cohort:
         Rule id, None where outcomes were not read.
     mixed_regimens : bool
         Whether the study takes other regimens than anti-PD-(L)1 monotherapy.
+    responses : DataFrame or None
+        Response at each visit by :func:`stratify.followup.assess_visits`, with ``cohort``; None
+        where no cohort has visits or lesions.
     """
 
     table: pd.DataFrame
@@ -73,6 +76,7 @@ class Cohort:
     files: Mapping[str, str]
     endpoint: str | None
     mixed_regimens: bool
+    responses: pd.DataFrame | None = None
 
     def __len__(self) -> int:
         return len(self.table)
@@ -123,9 +127,11 @@ def read_cohort(study: Study, *, outcomes: bool = True, eligible_only: bool = Tr
     assays: dict[str, dict[str, str]] = {}
     files: dict[str, str] = {}
     unreadable = []
+    responses: list[pd.DataFrame] = []
+    left_out = () if outcomes else OUTCOMES
     for source in study.cohorts:
         try:
-            joined = _read_source(study, source, findings, files, () if outcomes else OUTCOMES)
+            joined = _read_source(study, source, findings, files, left_out, responses)
         except FileError as error:
             unreadable.append(str(error))
             continue
@@ -175,6 +181,7 @@ def read_cohort(study: Study, *, outcomes: bool = True, eligible_only: bool = Tr
         files=files,
         endpoint=study.rule["name"] if outcomes else None,
         mixed_regimens=study.mixed_regimens,
+        responses=pd.concat(responses, ignore_index=True) if responses else None,
     )
 
 
@@ -184,6 +191,7 @@ def _read_source(
     findings: Findings,
     files: dict[str, str],
     left_out: Collection[str],
+    responses: list[pd.DataFrame],
 ) -> pd.DataFrame | None:
     joined: pd.DataFrame | None = None
     visits: dict[str, tuple[str, pd.DataFrame]] = {}
@@ -226,7 +234,10 @@ def _read_source(
         if joined is not None:
             kept = frame[frame["patient_id"].isin(joined["patient_id"])]
             criteria = study.response_criteria
-            joined = follow_up(joined, kept, panel, criteria, file, source.name, findings)
+            joined, seen = follow_up(joined, kept, panel, criteria, file, source.name, findings)
+            if seen is not None:
+                seen.insert(1, "cohort", source.name)
+                responses.append(seen)
     return joined
 
 

@@ -19,13 +19,15 @@ import pandas as pd
 from stratify.attribution import attributions
 from stratify.classifier import ResistanceClassifier
 from stratify.cohort import Cohort, data_sha256, read_cohort, require_usable
+from stratify.diagnostics import check_training
 from stratify.endpoint import rule_name
 from stratify.errors import ArgumentError, CohortError, DataError
 from stratify.features import informative_features
 from stratify.figures import png
+from stratify.label_report import write_label_report
 from stratify.model_card import card_facts, card_figures, card_tables
 from stratify.report import write_report
-from stratify.schema import field_named, panel_versions
+from stratify.schema import field_named, load_schema, panel_versions
 from stratify.scoring import ResistanceModel, load
 from stratify.study import ResponseCriteria, Study
 from stratify.tabular import make_folder, write_table, written_whole
@@ -42,7 +44,7 @@ from stratify.validation import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Results", "evaluate", "score", "train"]
+__all__ = ["Results", "evaluate", "label", "score", "train"]
 
 Progress = Callable[[str], None]
 
@@ -173,6 +175,7 @@ def train(
             f"The study {study.name} has no training patients; give a cohort `role: train`."
         )
     features = informative_features(home, study.features, landmark_weeks=study.landmark_weeks)
+    check_training(home, features)
     template = classifier or _classifier(study)
 
     progress("fitting the model")
@@ -305,6 +308,45 @@ def score(bundle: str | Path, study_path: str | Path, out: str | Path) -> pd.Dat
     return scores
 
 
+def label(study: Study, out: str | Path, *, eligible_only: bool = True) -> Cohort:
+    """Label the patients of a study, without a model, and say why.
+
+    Parameters
+    ----------
+    study : Study
+    out : path
+        Folder for ``labels.csv``, ``outcomes.csv`` (outcomes behind the labels, derived ones
+        included), ``responses.csv`` (response at each visit, where there are visits or lesions),
+        ``findings.csv``, ``attrition.csv`` and ``labels.html``. All but the last two tables hold
+        patients.
+    eligible_only : bool
+        Label only patients of an eligible regimen.
+
+    Returns
+    -------
+    Cohort
+
+    Raises
+    ------
+    DataError, CohortError, FileError
+        If the data have errors or files cannot be read or written; nothing is written then.
+    """
+    cohort = read_cohort(study, eligible_only=eligible_only)
+    codes = {"single_class_outcome"}  # labels of one class are labels
+    if {row["code"] for row in cohort.findings.rows if row["severity"] == "error"} - codes:
+        require_usable(cohort, f"The study {study.name}")
+    out = make_folder(Path(out))
+    columns = [name for name in load_schema("outcomes").fields if name in cohort.table]
+    write_table(cohort.labels, out / "labels.csv")
+    write_table(cohort.table[["patient_id", "cohort", *columns[1:]]], out / "outcomes.csv")
+    if cohort.responses is not None:
+        write_table(cohort.responses, out / "responses.csv")
+    write_table(cohort.findings.table(), out / "findings.csv")
+    write_table(cohort.attrition, out / "attrition.csv")
+    write_label_report(out / "labels.html", cohort, study)
+    return cohort
+
+
 # ---------------------------------------------------------------------------------- steps
 
 
@@ -410,6 +452,7 @@ def _assess_training(
             split="cv",
             thresholds=study.thresholds,
             groups=groups,
+            apparent=apparent,
         ),
     ]
 

@@ -184,7 +184,7 @@ def follow_up(
     file: str,
     cohort: str,
     findings: Findings,
-) -> pd.DataFrame:
+) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     """Put outcomes derived from visits or lesions beside those of the other files.
 
     Parameters
@@ -202,8 +202,10 @@ def follow_up(
 
     Returns
     -------
-    DataFrame
-        ``patients`` with the derived outcomes; unchanged if the visits cannot be assessed.
+    patients : DataFrame
+        With the derived outcomes; unchanged if the visits cannot be assessed.
+    assessed : DataFrame or None
+        From :func:`assess_visits`.
     """
     told = Findings()
 
@@ -229,7 +231,7 @@ def follow_up(
         tell(visit_findings(visits, last, name=name), "visits")
     findings.extend(told)
     if told.has_errors:
-        return patients
+        return patients, None
     if np.isnan(numbers_of(patients, "os_event")).all():
         findings.add(
             "death_not_recorded",
@@ -240,9 +242,10 @@ def follow_up(
             column="os_event",
             n=len(patients),
         )
-    derived = outcomes_from_visits(assess_visits(visits, criteria), patients, criteria)
+    assessed = assess_visits(visits, criteria)
+    derived = outcomes_from_visits(assessed, patients, criteria)
     seen = patients["patient_id"].isin(visits["patient_id"]).to_numpy()
-    return _beside(patients, derived, seen, file, cohort, findings)
+    return _beside(patients, derived, seen, file, cohort, findings), assessed
 
 
 def _beside(

@@ -70,6 +70,7 @@ TEXT: dict[str, Any] = {
     },
     "states": {
         "primary": "primary resistance",
+        "secondary": "secondary resistance",
         "none": "no primary resistance",
         "non_response": "non-response",
         "response": "response",
@@ -112,6 +113,8 @@ TEXT: dict[str, Any] = {
     "alt": "Plot. {}",
     "columns": {
         "advice": "Advice",
+        "arm": "Arm",
+        "best_response": "Best response",
         "code": "Code",
         "cohort": "Cohort",
         "column": "Column",
@@ -239,7 +242,7 @@ def _cell(column: str, row: Row) -> str:
     return _plain(value).replace("_", " ") if column in _CODES else _plain(value)
 
 
-def _table(caption: str, rows: Iterable[Row], columns: Sequence[str]) -> _Table:
+def page_table(caption: str, rows: Iterable[Row], columns: Sequence[str]) -> _Table:
     heads = [TEXT["columns"][column] for column in columns]
     cells = [[_cell(column, row) for column in columns] for row in rows]
     return _Table(caption, heads, [column in _NUMBERS for column in columns], cells)
@@ -300,7 +303,12 @@ def _performance(table: pd.DataFrame) -> dict[str, list[_Table]]:
             continue
         tables["headline"] += _pivot(whole, ["model"], _HEADLINE)
         tables["thresholds"] += _pivot(whole, ["model", "threshold"], _DECISIONS)
-        own = [row for row in single if row["subgroup"] != "all"]
+        own = [
+            row
+            for row in single
+            if row["subgroup"].startswith("measured=")
+            or (row["subgroup"] != "all" and row["model"] == "stratify")
+        ]
         tables["subgroups"] += _pivot(own, ["subgroup", "model", "n", "n_events"], _HEADLINE)
     unseen = [row for row in rows if row["split"] != "train" and row["subgroup"] == "all"]
     pairs = [row for row in unseen if row["reference"]]
@@ -308,10 +316,10 @@ def _performance(table: pd.DataFrame) -> dict[str, list[_Table]]:
     others = [row for row in unseen if not row["reference"] and row["metric"] not in known]
     columns = ["cohort", "split", "model", "reference", "metric", "value", "n", "n_events"]
     if pairs:
-        tables["differences"] = [_table(TEXT["minus"], pairs, columns)]
+        tables["differences"] = [page_table(TEXT["minus"], pairs, columns)]
     if others:
         columns.remove("reference")
-        tables["others"] = [_table(TEXT["others"], others, columns)]
+        tables["others"] = [page_table(TEXT["others"], others, columns)]
     return tables
 
 
@@ -321,10 +329,10 @@ def _survival(km: pd.DataFrame) -> _Table:
     caption = TEXT["survival"]
     if pd.notna(p):
         caption += f". {TEXT['log_rank']} " + ("< 0.001" if p < 0.001 else f"= {p:.3f}")
-    return _table(caption, rows, ["group", "n", "n_events", "median", "hazard_ratio"])
+    return page_table(caption, rows, ["group", "n", "n_events", "median", "hazard_ratio"])
 
 
-def _picture(name: str, figure: Figure, caption: str, drawn: bytes | None) -> dict[str, str]:
+def page_picture(name: str, figure: Figure, caption: str, drawn: bytes | None) -> dict[str, str]:
     title = " ".join(figure.get_suptitle().replace(r"\$", "$").split()) or name.replace("_", " ")
     alt = TEXT["alt"].format(title)
     return {
@@ -405,34 +413,25 @@ def write_report(
         ...
     stratify.errors.ArgumentError: `facts` lacks study, title, description, ...: add them.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     _check(facts, tables)
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     rows = {name: table.to_dict("records") for name, table in tables.items()}
     pictures = [
-        _picture(name, *figure, (drawn or {}).get(name)) for name, figure in figures.items()
+        page_picture(name, *figure, (drawn or {}).get(name)) for name, figure in figures.items()
     ]
-    html = environment.get_template("model_card.html.j2").render(
+    html = rendered(
+        "model_card.html.j2",
         text=TEXT,
         facts=facts,
         level=f"{100 * facts['interval_level']:g}\u00a0%",
-        features=_table(TEXT["features"], facts["features"], _FEATURE[1:]),
-        attrition=_table(TEXT["attrition"], rows["attrition"], _TABLES["attrition"]),
-        labels=_table(TEXT["labels"], rows["labels"], _TABLES["labels"]),
+        features=page_table(TEXT["features"], facts["features"], _FEATURE[1:]),
+        attrition=page_table(TEXT["attrition"], rows["attrition"], _TABLES["attrition"]),
+        labels=page_table(TEXT["labels"], rows["labels"], _TABLES["labels"]),
         performance=_performance(tables["performance"]),
         km=_survival(tables["km"]) if "km" in tables else None,
-        importance=_table(TEXT["importance"], rows["importance"], _TABLES["importance"][1:]),
+        importance=page_table(TEXT["importance"], rows["importance"], _TABLES["importance"][1:]),
         plots=[each for each in pictures if not each["name"].startswith("beeswarm")],
         beeswarms=[each for each in pictures if each["name"].startswith("beeswarm")],
-        recommendations=_table(
+        recommendations=page_table(
             TEXT["recommendations"],
             rows["recommendations"],
             _TABLES["recommendations"],
@@ -442,17 +441,32 @@ def write_report(
             for row in rows["recommendations"]
             if row["recommendation"] == "refer"
         ],
-        findings=_table(
+        findings=page_table(
             TEXT["findings"],
             [{**row, "count": row["n"]} for row in rows["findings"]],
             ["count" if name == "n" else name for name in _TABLES["findings"]],
         ),
         provenance=[_pairs(TEXT[name], facts[name]) for name in ("settings", "versions", "hashes")],
     )
-    _write(Path(path), html)
+    write_page(Path(path), html)
 
 
-def _write(path: Path, text: str) -> None:
+def rendered(template: str, **words: Any) -> str:
+    """Fill in a template of the package; texts are escaped."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(template).render(**words)
+
+
+def write_page(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
     try:
         temporary.write_text(text, encoding="utf-8", newline="\n")

@@ -26,6 +26,13 @@ _STATES = {
     "response": (COLOURS[2], ""),
     "not_evaluable": (GREY, "xx"),
 }
+_RESPONSES = {
+    "CR": (COLOURS[0], ""),
+    "PR": (COLOURS[2], ".."),
+    "SD": (COLOURS[3], ""),
+    "PD": (COLOURS[1], "///"),
+    "NE": (GREY, "xx"),
+}
 # Patients of a swimmer or waterfall plot; more cannot be told apart on one page.
 MOST_PATIENTS = 120
 
@@ -77,8 +84,9 @@ def swimmer(outcomes: pd.DataFrame, *, title: str) -> Figure:
     Parameters
     ----------
     outcomes : DataFrame
-        Columns pfs (months), pfs_event (1 event, 0 censored) and state; at most 120 patients are
-        drawn, evenly over the order of pfs, and the title says how many.
+        Columns pfs (months), pfs_event (1 event, 0 censored) and state, and if known
+        duration_of_response (months, to the end of pfs); at most 120 patients are drawn, evenly
+        over the order of pfs, and the title says how many.
     title : str
 
     Examples
@@ -109,6 +117,19 @@ def swimmer(outcomes: pd.DataFrame, *, title: str) -> Figure:
             markersize=4,
             label=name,
         )
+    if "duration_of_response" in rows:
+        first = (rows["pfs"] - rows["duration_of_response"]).to_numpy(dtype=float)
+        mine = ~np.isnan(first)
+        ax.plot(
+            first[mine],
+            np.flatnonzero(mine),
+            linestyle="none",
+            marker="^",
+            markerfacecolor="white",
+            markeredgecolor="black",
+            markersize=4,
+            label="first response",
+        )
     ax.axvline(6, color="black", linestyle=":", linewidth=1)
     ax.set(xlabel="Months since the first dose", ylabel="Patients", yticks=[])
     ax.set_xlim(left=0)
@@ -137,15 +158,15 @@ def waterfall(best: pd.DataFrame, *, title: str) -> Figure:
     rows = best.dropna(subset=["best_change"]).sort_values("best_change", ascending=False)
     rows, title = _fewer(rows, title)
     figure, (ax,) = new_figure(title, 4.2)
-    responses = [r for r in ("CR", "PR", "SD", "PD", "NE") if (rows["best_response"] == r).any()]
-    hatches = {"CR": "", "PR": "..", "SD": "", "PD": "///", "NE": "xx"}
-    for k, response in enumerate(responses):
+    responses = [r for r in _RESPONSES if (rows["best_response"] == r).any()]
+    for response in responses:
+        colour, hatch = _RESPONSES[response]
         mine = (rows["best_response"] == response).to_numpy()
         ax.bar(
             np.flatnonzero(mine),
             np.clip(100 * rows["best_change"].to_numpy()[mine], -100, 100),
-            color=COLOURS[k % len(COLOURS)],
-            hatch=hatches[response],
+            color=colour,
+            hatch=hatch,
             edgecolor="white",
             label=response,
         )
