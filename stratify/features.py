@@ -113,8 +113,8 @@ def informative_features(
     names = requested or [
         name
         for panel in PANELS
-        for name, field in load_schema(panel).fields.items()
-        if field.role == "feature" and field.known_by(landmark_weeks) and name in cohort.table
+        for name, field in load_schema(panel).fields.among(cohort.table.columns).items()
+        if field.role == "feature" and field.known_by(landmark_weeks)
     ]
     kept = []
     for name in names:

@@ -8,7 +8,7 @@ silence, and the input is not modified.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -81,10 +81,16 @@ def read_panels(
         datetime64. Rows without identifier are left out, and second rows of a patient but in
         panels with several rows a patient; the index of those still names the lines.
     """
+    names = [str(column) for column in raw.columns]
     mapped = {table.patient_id}
     for columns in table.panels.values():
         mapped.update(c.column for c in columns.values() if c.column is not None)
-    names = [str(column) for column in raw.columns]
+    sources = {
+        panel: _spread(columns, [name for name in sorted(names) if name not in mapped])
+        for panel, columns in table.panels.items()
+    }
+    for columns in sources.values():
+        mapped.update(c.column for c in columns.values() if c.column is not None)
     if table.patient_id not in names:
         # few names are told: in a file without header they are a patient's values
         findings.add(
@@ -116,7 +122,7 @@ def read_panels(
         field = load_schema("clinical").fields["first_dose_date"]
         starts = _column(raw, dosed, table, field, cohort, unheard)
     panels = {}
-    for panel, columns in table.panels.items():
+    for panel, columns in sources.items():
         if panel in left_out:
             continue
         schema = load_schema(panel)
@@ -142,6 +148,22 @@ def read_panels(
             )
         panels[panel] = frame[keep] if long else frame[keep].reset_index(drop=True)
     return panels
+
+
+def _spread(columns: Mapping[str, ColumnSource], others: Sequence[str]) -> dict[str, ColumnSource]:
+    """Put a source for each other column of the file in place of one whose column is ``*``."""
+    spread: dict[str, ColumnSource] = {}
+    for name, source in columns.items():
+        if source.column != "*":
+            spread[name] = source
+            continue
+        for column in others:
+            plain = re.sub(r"[^a-z0-9]+", "_", column.lower()).strip("_")
+            new = name.replace("*", plain)
+            while new in spread:
+                new += "_"
+            spread[new] = source.model_copy(update={"column": column})
+    return spread
 
 
 def _near(name: str, names: Sequence[str]) -> str:

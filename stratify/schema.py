@@ -8,8 +8,8 @@ reference, loinc``), reviewed by clinicians and read by everything else.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -197,6 +197,35 @@ class Field:
         return self.direction.get("any", 0)
 
 
+class Fields(dict[str, Field]):
+    """Fields by name; ``signature_*`` stands for every name that begins so."""
+
+    def __missing__(self, name: str) -> Field:
+        for pattern, entry in self.items():
+            start = pattern.removesuffix("*")
+            if start != pattern and name.startswith(start) and name != start:
+                title = f"{entry.title}: {name.removeprefix(start).replace('_', ' ')}"
+                return replace(entry, name=name, title=title)
+        raise KeyError(name)
+
+    def among(self, names: Iterable[str]) -> dict[str, Field]:
+        """Fields of the columns named, in the order of the dictionary, then by name."""
+        place = {name: i for i, name in enumerate(self)}
+        known = sorted(
+            (name for name in set(names) if name in self),
+            key=lambda name: (place.get(name, len(place)), name),
+        )
+        return {name: self[name] for name in known}
+
+    def __contains__(self, name: object) -> bool:
+        if super().__contains__(name):
+            return True
+        try:
+            return isinstance(name, str) and self[name] is not None
+        except KeyError:
+            return False
+
+
 @dataclass(frozen=True)
 class Schema:
     """One dictionary: the fields of a panel or of a result table.
@@ -211,7 +240,7 @@ class Schema:
     name: str
     version: str
     title: str
-    fields: Mapping[str, Field]
+    fields: Fields
     rules: tuple[Mapping[str, Any], ...] = ()
     codes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
@@ -309,7 +338,7 @@ def load_schema(name: str) -> Schema:
                 name=document["name"],
                 version=document["version"],
                 title=document["title"],
-                fields={entry["name"]: _field(entry, name) for entry in document["fields"]},
+                fields=Fields({entry["name"]: _field(entry, name) for entry in document["fields"]}),
                 rules=tuple(document.get("rules", ())),
                 codes=document.get("codes", {}),
             )
@@ -318,13 +347,15 @@ def load_schema(name: str) -> Schema:
 
 
 @cache
-def _fields() -> dict[str, Field]:
-    return {
-        name: entry
-        for panel in PANELS
-        for name, entry in load_schema(panel).fields.items()
-        if name != "patient_id"
-    }
+def _fields() -> Fields:
+    return Fields(
+        {
+            name: entry
+            for panel in PANELS
+            for name, entry in load_schema(panel).fields.items()
+            if name != "patient_id"
+        }
+    )
 
 
 def field_named(name: str) -> Field:
@@ -339,6 +370,8 @@ def field_named(name: str) -> Field:
     --------
     >>> field_named("pdl1_tps").panel
     'pdl1'
+    >>> field_named("signature_tgf_beta").title
+    'Expression signature: tgf beta'
     """
     fields = _fields()
     if name not in fields:
@@ -358,7 +391,8 @@ def known_field(name: str) -> Field | None:
     >>> known_field("shoe_size") is None
     True
     """
-    return _fields().get(name)
+    fields = _fields()
+    return fields[name] if name in fields else None
 
 
 def panel_versions() -> dict[str, str]:

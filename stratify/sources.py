@@ -127,7 +127,8 @@ class ColumnSource(Strict):
     Attributes
     ----------
     column : str
-        Name in the file. Alternatively ``value``: one value for all patients.
+        Name in the file; ``*`` for ``signature_*``: every column that is not mapped otherwise.
+        Alternatively ``value``: one value for all patients.
     unit, scale : str
         Unit of the numbers, or for a time ``date`` (days are counted from the patient's
         ``first_dose_date``) or ``study_day`` (as in CDISC: day 1 is the first dose, and there is
@@ -254,6 +255,8 @@ class TableSource(Strict):
                     yield place, f"no such column; {hint} {known}"
                 else:
                     options = {"column": source} if isinstance(source, str) else mapping_of(source)
+                    if name.endswith("*") != (options.get("column") == "*"):
+                        yield place, '`column: "*"` and a name that ends in * go together'
                     yield from ((place, text) for text in _misplaced(options, fields[name]))
                     if fields[name].numeric and "coding" not in options:
                         numbers.setdefault(str(options.get("column")), []).append(name)

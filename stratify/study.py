@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     BeforeValidator,
     Field,
+    PlainValidator,
     ValidationError,
     model_validator,
 )
@@ -142,6 +143,15 @@ class Split(Strict):
                     yield (key,), f"is for a split by {other}, not by {by}"
 
 
+def _id_or_rule(value: object) -> object:
+    """Faults of a rule are told alone, not beside those of a text."""
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, (dict, EndpointRule)):
+        raise ValueError("a rule id or a mapping is expected")
+    return EndpointRule.model_validate(value)
+
+
 class Study(Strict):
     """A study file, checked.
 
@@ -161,9 +171,7 @@ class Study(Strict):
     description: str = ""
     data: str = "."
     cohorts: Annotated[list[CohortSource], Field(min_length=1)]
-    endpoint: Annotated[str | EndpointRule, one_of("a rule id or a mapping", str, dict)] = (
-        "proxy_pfs6"
-    )
+    endpoint: Annotated[str | EndpointRule, PlainValidator(_id_or_rule)] = "proxy_pfs6"
     eligible_regimens: Annotated[list[str], Field(min_length=1)] = ["anti_pd1_pdl1"]
     split: Split = Split()
     landmark_weeks: Annotated[float, Field(gt=0)] | None = None
@@ -271,7 +279,7 @@ class Study(Strict):
 
     def resolved(self) -> dict[str, Any]:
         """Return the study with defaults filled in (but those of columns), as data for YAML."""
-        document = self.model_dump(mode="json")
+        document = self.model_dump(mode="json", exclude={"endpoint"})
         document["endpoint"] = self.endpoint_stated
         document["data"] = str(self.folder)
         if isinstance(self.policy, str) and self.source:

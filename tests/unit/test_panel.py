@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from stratify.features import informative_features
 from stratify.findings import Findings
 from stratify.panel import read_panels
 from stratify.schema import PANELS, field_named, load_schema
@@ -562,3 +563,28 @@ def test_reading_its_own_output_changes_nothing(hospital, tmp_path, panel, endin
     assert len(first) == 160
     pd.testing.assert_frame_equal(again, first)
     assert findings.table()["severity"].isin(["error", "warning"]).sum() == 0
+
+
+def test_every_other_column_can_be_a_signature(hospital):
+    table = hospital.tables["markers"]
+    table["TGF-beta (Pan)"] = [f"{i / 10}" for i in range(len(table))]
+    table["EMT.1"] = [f"{i % 7}" for i in range(len(table))]
+    hospital.source("markers")["panels"]["infiltration"]["signature_*"] = "*"
+    cohort = hospital.read()
+    assert cohort.findings.rows == []
+    assert [name for name in cohort.table if name.startswith("signature_")] == [
+        "signature_emt_1",
+        "signature_tgf_beta_pan",
+    ]
+    assert cohort.table["signature_tgf_beta_pan"].max() == 15.9
+    features = informative_features(cohort, None)
+    assert features.index("immune_phenotype") < features.index("signature_emt_1")
+    assert features.index("signature_tgf_beta_pan") < features.index("ctdna_detected")
+
+
+def test_a_signature_can_be_mapped_by_name_and_is_checked_like_any_number(hospital):
+    hospital.tables["markers"]["EMT"] = "high"
+    hospital.source("markers")["panels"]["infiltration"]["signature_emt"] = "EMT"
+    assert [(row["code"], row["column"]) for row in hospital.findings("error")] == [
+        ("not_numeric", "signature_emt")
+    ]

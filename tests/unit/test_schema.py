@@ -142,7 +142,7 @@ def test_an_endpoint_rule_names_its_states_and_reasons(rule):
     entry = endpoint_rules()[rule]
     states = {entry["positive"], *entry["negatives"]}
     assert states <= set(load_schema("labels").fields["state"].enum)
-    assert entry["basis"] in ("progression", "best_response")
+    assert entry["basis"] in ("progression", "best_response", "regimen")
     assert set(entry["needs"]) | set(entry["uses"]) <= set(load_schema("outcomes").fields)
 
 

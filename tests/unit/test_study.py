@@ -219,6 +219,13 @@ def _table(d, **options):
     d["cohorts"][0]["tables"][0].update(options)
 
 
+OWN_RULE = {
+    "name": "ici_ici_draft",
+    "based_on": "sitc_mono_2020",
+    "version": 1,
+    "title": "Draft",
+    "source": "protocol",
+}
 FAULTS = [
     ("no name", lambda d: d.pop("name"), "name: required, but not stated"),
     (
@@ -277,6 +284,37 @@ FAULTS = [
         "no tables",
         lambda d: d["cohorts"][0].update(tables=[]),
         "cohorts.0.tables: List should have at least 1 item after validation, not 0",
+    ),
+    (
+        "a star for a column with a name",
+        lambda d: _clinical(d, age={"column": "*", "unit": "years"}),
+        f'{CLINICAL}.age: `column: "*"` and a name that ends in * go together',
+    ),
+    (
+        "an own rule that is taken",
+        lambda d: d.update(endpoint=OWN_RULE | {"name": "SITC_combo"}),
+        "endpoint.name: names of published rules, and those that begin with sitc, are taken",
+    ),
+    (
+        "an own rule based on response",
+        lambda d: d.update(endpoint=OWN_RULE | {"based_on": "objective_response"}),
+        "endpoint.based_on: a rule by progression is expected: proxy_pfs6, sitc_mono_2020, "
+        "sitc_mono_2020_strict, sitc_chemo_2023, sitc_chemo_2023_strict",
+    ),
+    (
+        "an own rule with another horizon",
+        lambda d: d.update(endpoint=OWN_RULE | {"months": 3}),
+        "endpoint.months: unknown key",
+    ),
+    (
+        "an own rule for an unknown regimen",
+        lambda d: d.update(endpoint=OWN_RULE | {"regimens": ["pembrolizumab"]}),
+        f"endpoint.regimens: 'pembrolizumab' is not known; regimens are {REGIMENS}",
+    ),
+    (
+        "an own rule without source",
+        lambda d: d.update(endpoint={k: v for k, v in OWN_RULE.items() if k != "source"}),
+        "endpoint.source: required, but not stated",
     ),
     (
         "unknown panel",
@@ -414,7 +452,8 @@ def test_a_fault_is_told_where_it_stands(tmp_path, plant, fault):
 def test_all_faults_are_told_at_once(tmp_path):
     document = read_yaml(GOOD)
     for title, plant, _ in FAULTS:
-        if title != "no tables":  # then the others would have no place
+        # without tables, or with another endpoint, the others would have no place
+        if title != "no tables" and not title.startswith("an own rule"):
             plant(document)
     said = faults(written(tmp_path, yaml.safe_dump(document)))
 
@@ -439,3 +478,20 @@ def test_all_faults_are_told_at_once(tmp_path):
 def test_a_study_made_in_python_is_checked_too():
     with pytest.raises(ValidationError, match="rules are proxy_pfs6, sitc_mono_2020"):
         Study.model_validate(read_yaml(GOOD) | {"endpoint": "pfs6"})
+
+
+def test_a_rule_of_ones_own_is_read_and_written_back(tmp_path):
+    document = read_yaml(GOOD) | {"endpoint": OWN_RULE | {"secondary_months": None}}
+    study = Study.load(_file(tmp_path, document))
+    assert study.rule["name"] == "ici_ici_draft"
+    assert study.rule["version"] == "1"
+    assert study.rule["secondary_months"] is None
+    assert study.rule["confirmation"] is True
+    again = Study.load(_file(tmp_path, study.resolved()))
+    assert again.rule == study.rule
+
+
+def _file(folder, document):
+    path = folder / "own.yaml"
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    return path
