@@ -36,6 +36,7 @@ __all__ = [
     "delta_brier",
     "mean_observed",
     "mean_predicted",
+    "recalibration_line",
 ]
 
 _CLIP = 1e-6
@@ -160,25 +161,48 @@ def calibration_slope(y: ArrayLike, p: ArrayLike, level: float = 0.95) -> Estima
     >>> round(calibration_slope([0, 1, 0, 1, 1], [0.2, 0.3, 0.5, 0.6, 0.9]).value, 3)
     1.244
     """
+    truth, risk = _checked(("y", y, "binary"), ("p", p, "probability"))
+    _z(level)
+    coefficients, covariance = recalibration_line(truth, _logit(risk))
+    return _wald(float(coefficients[1]), float(covariance[1, 1] ** 0.5), level)
+
+
+def recalibration_line(y: Floats, logit: Floats) -> tuple[Floats, Floats]:
+    """Intercept and slope of the logistic model of y on the log-odds predicted.
+
+    Returns
+    -------
+    coefficients : ndarray of shape (2,)
+        NaN where no maximum of the likelihood exists, as told in :func:`calibration_slope`.
+    covariance : ndarray of shape (2, 2)
+
+    References
+    ----------
+    Cox DR. Biometrika 1958;45:562-565. Albert A, Anderson JA. Biometrika 1984;71:1-10.
+
+    Examples
+    --------
+    >>> y, logit = np.array([0.0, 0, 1, 0, 1, 1]), np.array([-1, 0, -0.5, 0.5, 0.3, 1])
+    >>> recalibration_line(y, logit)[0].round(2).tolist()
+    [-0.06, 1.09]
+    """
     from statsmodels.genmod.families import Binomial
     from statsmodels.genmod.generalized_linear_model import GLM
 
-    truth, risk = _checked(("y", y, "binary"), ("p", p, "probability"))
-    _z(level)
-    logit = _logit(risk)
-    events, others = logit[truth == 1], logit[truth == 0]
+    undefined = np.full(2, np.nan), np.full((2, 2), np.nan)
+    events, others = logit[y == 1], logit[y == 0]
     if not (events.size and others.size):
-        return _UNDEFINED
+        return undefined
     if events.min() >= others.max() or events.max() <= others.min():
-        return _UNDEFINED
-    design = np.column_stack([np.ones(truth.size), logit])
+        return undefined
+    design = np.column_stack([np.ones(y.size), logit])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        fit = GLM(truth, design, family=Binomial()).fit(maxiter=100)
+        fit = GLM(y, design, family=Binomial()).fit(maxiter=100)
     # Reweighted least squares can call a divergence converged: only a zero score is a maximum.
-    if not np.abs(design.T @ (truth - fit.fittedvalues)).max() < 1e-6 * truth.size:
-        return _UNDEFINED
-    return _wald(float(fit.params[1]), float(fit.bse[1]), level)
+    if not np.abs(design.T @ (y - fit.fittedvalues)).max() < 1e-6 * y.size:
+        return undefined
+    return np.asarray(fit.params), np.asarray(fit.cov_params())
 
 
 def mean_predicted(p: ArrayLike, level: float = 0.95) -> Estimate:

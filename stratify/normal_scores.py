@@ -1,0 +1,104 @@
+"""Normal scores: each number by its rank among the training patients, on the scale of a deviate.
+
+Skewed markers, yes/no columns and counts can then stand beside each other. Only quantiles are
+kept, no training patient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+__all__ = ["NormalScores"]
+
+Floats = npt.NDArray[np.float64]
+
+# The outer two per cent are left out: in a small cohort they would be single patients.
+_SHARES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
+_DEVIATES = [NormalDist().inv_cdf(share) for share in _SHARES]
+_FARTHEST = 4.0  # a value beyond the training range has a flag of its own
+
+
+@dataclass(frozen=True)
+class NormalScores:
+    """Normal scores of some columns.
+
+    Attributes
+    ----------
+    knots : dict of str to (list of float, list of float)
+        By column: distinct quantiles of the training patients, to three digits, and the mean
+        normal score of each; empty where fewer than two differ.
+
+    References
+    ----------
+    van der Waerden BL. Indagationes Math 1952;14:453-458.
+
+    Examples
+    --------
+    >>> tmb = pd.DataFrame({"tmb": np.exp(np.linspace(-2, 2, 500))})
+    >>> scores = NormalScores.fit(tmb, ["tmb"])
+    >>> scores(pd.DataFrame({"tmb": [1.0, 7.0, None]})).round(1).tolist()
+    [[0.0], [2.1], [nan]]
+    """
+
+    knots: dict[str, tuple[list[float], list[float]]]
+
+    @classmethod
+    def fit(cls, matrix: pd.DataFrame, names: Iterable[str]) -> NormalScores:
+        """Learn the quantiles of the named columns.
+
+        Parameters
+        ----------
+        matrix : DataFrame of shape (n_patients, ...)
+        names : iterable of str
+            Columns of numbers; scores are in the order of the alphabet.
+        """
+        return cls(
+            {name: _knots(matrix[name].dropna().to_numpy(dtype=float)) for name in sorted(names)}
+        )
+
+    def __call__(self, matrix: pd.DataFrame) -> Floats:
+        """Scores of patients, along straight lines between the quantiles and beyond them.
+
+        Parameters
+        ----------
+        matrix : DataFrame of shape (n_patients, ...)
+
+        Returns
+        -------
+        ndarray of shape (n_patients, n_columns)
+            From -4 to 4, 0 the training median; NaN where a value is missing.
+        """
+        scores = np.full((len(matrix), len(self.knots)), np.nan)
+        for j, (name, (at, score)) in enumerate(self.knots.items()):
+            if not at:
+                continue
+            values = matrix[name].to_numpy(dtype=float)
+            low = (score[1] - score[0]) / (at[1] - at[0])
+            high = (score[-1] - score[-2]) / (at[-1] - at[-2])
+            scores[:, j] = np.interp(values, at, score)
+            scores[:, j] += np.minimum(values - at[0], 0) * low
+            scores[:, j] += np.maximum(values - at[-1], 0) * high
+        return scores.clip(-_FARTHEST, _FARTHEST)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> NormalScores:
+        """Inverse of :func:`dataclasses.asdict`."""
+        return cls({name: (pair[0], pair[1]) for name, pair in document["knots"].items()})
+
+
+def _knots(values: Floats) -> tuple[list[float], list[float]]:
+    if not values.size:
+        return [], []
+    rounded = [float(f"{quantile:.3g}") for quantile in np.quantile(values, _SHARES)]
+    at, tied = np.unique(rounded, return_inverse=True)
+    if len(at) < 2:
+        return [], []
+    scores = np.bincount(tied, _DEVIATES) / np.bincount(tied)
+    return at.tolist(), scores.round(4).tolist()

@@ -1,0 +1,198 @@
+"""What a bundle knows of its doubt, in the scores and on simulated cohorts with known truth."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import logit
+from sklearn.base import clone
+
+from stratify.classifier import ResistanceClassifier
+from stratify.endpoint import label_outcomes
+from stratify.features import features_matrix
+from stratify.schema import PANELS, field_named
+from stratify.scoring import ResistanceModel, load
+from stratify.simulation import simulate
+from stratify.uncertainty import Uncertainty
+
+FEATURES = [
+    *("age", "albumin", "bmi", "cancer_type", "ecog", "ever_smoker", "hemoglobin", "ldh_ratio"),
+    *("liver_metastases", "neutrophils", "nlr", "platelets", "prior_systemic_therapy", "sex"),
+    *("sum_of_diameters", "pdl1_cps", "pdl1_tps", "msi_high", "tmb", "hla_loh", "cd8_density"),
+    *("gep", "immune_phenotype", "til_score", "ctdna_detected", "ctdna_max_vaf"),
+    *("ctdna_mean_vaf", "ctdna_mtm_per_ml"),
+]
+
+
+def half(scores: pd.DataFrame) -> np.ndarray:
+    """Half-width of the interval in log-odds."""
+    return (logit(scores["risk_high"]) - logit(scores["risk_low"])).to_numpy() / 2
+
+
+# ------------------------------------------------------------------- the interval
+
+
+def test_the_interval_adds_what_the_members_miss(model, uncertainty, patients):
+    scores = model.score_cohort(patients)
+    matrix = features_matrix(patients, model.classifier.features_)
+    risk, low, high = model.classifier.predict_interval(matrix)
+    assert scores["risk"].tolist() == risk.tolist()
+    members = (logit(high) - logit(low)) / 2
+    mean, variance = uncertainty.posterior.margin(matrix)
+    missed = variance + (mean - logit(risk)) ** 2
+    np.testing.assert_allclose(half(scores), np.sqrt(members**2 + 1.2815516**2 * missed), rtol=1e-6)
+    centre = (logit(scores["risk_high"]) + logit(scores["risk_low"])) / 2
+    np.testing.assert_allclose(centre, logit(risk), atol=1e-9)
+
+
+def test_a_panel_that_is_not_measured_widens_the_interval(model, patients):
+    whole = patients[
+        patients[["pdl1_tps", "tmb", "cd8_density", "ctdna_max_vaf"]].notna().all(axis=1)
+    ]
+    columns = ["ctdna_detected", "ctdna_max_vaf", "cd8_density", "immune_phenotype"]
+    before = half(model.score_cohort(whole))
+    after = half(model.score_cohort(whole.drop(columns=columns)))
+    assert np.median(after / before) > 1.05
+
+
+def test_a_higher_level_gives_a_wider_interval(model, patients):
+    wider = clone(model.classifier)
+    wider.__dict__.update(model.classifier.__dict__)
+    wider.interval_level = 0.95
+    scores = replace(model, classifier=wider, version="").score_cohort(patients)
+    assert (half(scores) > half(model.score_cohort(patients))).all()
+
+
+# ------------------------------------------------------------------- the bundle
+
+
+@pytest.fixture
+def older(model: ResistanceModel) -> ResistanceModel:
+    return replace(model, uncertainty=None, version="")
+
+
+def test_a_bundle_without_it_gives_the_members_interval_no_pair_and_no_flag(
+    older, patients, tmp_path
+):
+    older.save(tmp_path / "bundle")
+    assert not (tmp_path / "bundle" / "uncertainty.json").exists()
+    scores = load(tmp_path / "bundle").score_cohort(patients)
+    matrix = features_matrix(patients, older.classifier.features_)
+    risk, low, high = older.classifier.predict_interval(matrix)
+    for name, values in (("risk", risk), ("risk_low", low), ("risk_high", high)):
+        assert scores[name].tolist() == values.tolist()
+    assert scores[["venn_abers_low", "venn_abers_high"]].isna().all(axis=None)
+    assert set(scores["flags"]) == {"research_use_only"}
+
+
+def test_no_out_of_fold_risks_no_pair(small, patients, references, model):
+    matrix, label = features_matrix(patients, ["albumin", "tmb"]), patients["label"].to_numpy(float)
+    fitted = clone(small).set_params(calibration_folds=0).fit(matrix, label)
+    found = Uncertainty.fit(fitted, matrix, label)
+    assert found.venn_abers is None
+    scored = ResistanceModel(fitted, references, model.card, None, found).score_cohort(patients)
+    assert scored[["venn_abers_low", "venn_abers_high"]].isna().all(axis=None)
+    assert (scored["risk_low"] < scored["risk"]).all()
+
+
+def test_patients_of_weight_0_play_no_part(small, patients):
+    matrix, label = features_matrix(patients, ["albumin", "tmb"]), patients["label"].to_numpy(float)
+    weight = np.where(np.arange(240) < 60, 0.0, 1.0)
+    fitted = clone(small).fit(matrix, label, sample_weight=weight)
+    found = Uncertainty.fit(fitted, matrix, label, weight)
+    assert sum(found.venn_abers.n) == 180
+    rest = clone(small).fit(matrix[60:], label[60:])
+    assert found == Uncertainty.fit(rest, matrix[60:], label[60:])
+
+
+def test_it_holds_no_value_of_a_single_patient(uncertainty, patients):
+    """Quantiles have three digits; what patients share with them by chance is left aside."""
+    text = json.dumps(uncertainty.to_json())
+    assert not any(name in text for name in patients["patient_id"])
+    kept = {v for at, _ in uncertainty.applicability.numbers.knots.values() for v in at}
+    for name in ("cd8_density", "tmb", "ctdna_max_vaf"):
+        values = patients[name].dropna()
+        assert values.max() not in kept
+        assert values.min() not in kept or (values == values.min()).sum() > 4
+
+
+# ------------------------------------------------------------------- flags
+
+
+def scored_flags(model: ResistanceModel, table: pd.DataFrame, row: int) -> list[str]:
+    return model.score_cohort(table).loc[row, "flags"].split(";")
+
+
+def test_values_usual_alone_but_not_together_are_flagged_and_referred(model, patients):
+    table = patients.copy()
+    row = table["ctdna_max_vaf"].notna() & (table["ctdna_detected"] == 1)
+    at = table.index[row & table["pdl1_tps"].notna()][0]
+    names = ["ctdna_max_vaf", "tmb", "pdl1_tps", "albumin", "cd8_density"]
+    for name, share in zip(names, [0.98, 0.98, 0.98, 0.02, 0.98], strict=True):
+        table.loc[at, name] = patients[name].quantile(share)
+    table.loc[at, "pdl1_cps"] = 0.0
+    assert scored_flags(model, table, at) == ["research_use_only", "far_from_training"]
+    scores = model.score_cohort(table)
+    assert scores.loc[at, "recommendation"] == "refer"
+    assert scores.loc[at, "reason"] == (
+        "The model may not apply to the patient: far_from_training (policy example 2)."
+    )
+
+
+def test_panels_never_seen_together_are_flagged(model, uncertainty, patients):
+    known = replace(uncertainty.applicability, panels=["ctdna", "infiltration"])
+    narrow = replace(model, uncertainty=replace(uncertainty, applicability=known), version="")
+    missing = model.score_cohort(patients)["panels_missing"].str.split(";").map(set)
+    both = missing.map(lambda m: not m & {"ctdna", "infiltration"})
+    found = narrow.score_cohort(patients)["flags"].str.contains("unseen_panel_pattern")
+    assert found.tolist() == both.tolist()
+    assert 0 < found.sum() < len(found)
+
+
+# ------------------------------------------------------------------- known truth
+
+
+def truth_covered(n: int, seed: int, missingness: float) -> tuple[float, float]:
+    """Share of new patients whose true risk lies in the interval: of the model, of the members."""
+
+    def drawn(size: int, seed: int) -> pd.DataFrame:
+        cohort = simulate(size, seed=seed, missingness=missingness)
+        table = cohort.panels["clinical"]
+        for name in PANELS[1:]:
+            table = table.merge(cohort.panels[name], on="patient_id", how="left")
+        fields = [field_named(name) for name in table.columns.drop("patient_id")]
+        table = table.astype({f.name: f.dtype for f in fields if f.type != "date"})
+        table = pd.concat([table, label_outcomes(table, "proxy_pfs6")], axis=1)
+        return table.merge(cohort.truth[["patient_id", "risk_mono"]], on="patient_id")
+
+    home, new = drawn(n, seed), drawn(500, seed + 10_000)
+    home = home[home["label"].notna()]
+    matrix, label = features_matrix(home, FEATURES), home["label"].to_numpy(float)
+    classifier = ResistanceClassifier(random_state=seed).fit(matrix, label)
+    card = {"study": "x", "endpoint_rule": "x", "mixed_regimens": False, "assays": {}}
+    card |= {"risk_group_cuts": [0.3, 0.6]}
+    model = ResistanceModel(
+        classifier, None, card, None, Uncertainty.fit(classifier, matrix, label), version="x"
+    )
+    scores = model.score_cohort(new.assign(cohort="new"))
+    _, low, high = classifier.predict_interval(features_matrix(new, FEATURES))
+    truth = new["risk_mono"].to_numpy()
+    return (
+        float(((scores["risk_low"] <= truth) & (truth <= scores["risk_high"])).mean()),
+        float(((low <= truth) & (truth <= high)).mean()),
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("missingness", [0.0, 1.0], ids=["complete panels", "usual gaps"])
+def test_eighty_percent_intervals_hold_the_true_risk_of_75_to_85_percent(missingness):
+    covered = np.array(
+        [truth_covered(n, 31 * seed + n, missingness) for n in (250, 600) for seed in range(5)]
+    )
+    ours, members = covered.mean(axis=0)
+    assert 0.75 <= ours <= 0.85
+    assert members < 0.5  # why the spread of the members is not enough
