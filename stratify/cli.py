@@ -20,7 +20,7 @@ from stratify.errors import ArgumentError, DataError, StratifyError, TrackingErr
 if TYPE_CHECKING:
     import pandas as pd
 
-    from stratify.experiment import Results
+    from stratify.results import Results
 
 app = typer.Typer(
     name="stratify",
@@ -301,6 +301,61 @@ def evaluate(
     _show(_headline(results), f"Model {results.model.version}, research use only")
     typer.echo(f"Results in {out}, report in {out / 'report.html'}.")
     _track(results, out, store, track)
+
+
+class Change(StrEnum):
+    """What `recalibrate` may change."""
+
+    CLOSED_TEST = "closed_test"
+    INTERCEPT = "intercept"
+    INTERCEPT_SLOPE = "intercept_slope"
+
+
+@app.command()
+def recalibrate(
+    bundle: BundleFolder,
+    study: StudyFile,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the new bundle.")],
+    what: Annotated[
+        Change, typer.Option(help="What may change; by closed_test the patients decide.")
+    ] = Change.CLOSED_TEST,
+) -> None:
+    """Fit a bundle's risks to a small local cohort; the bundle itself stays as it is.
+
+    Example: `stratify recalibrate results/chowell/bundle local.yaml --out results/local`
+    """
+    from stratify import experiment
+    from stratify.model_card import recalibration_statement
+
+    model, performance = experiment.recalibrate(bundle, study, out, what=what, progress=_progress())
+    _show(_before_and_after(performance), "Performance before and after, 95 % intervals")
+    typer.echo("Apparent: on the patients that fitted the line; cross-fitted: on others.")
+    typer.echo(recalibration_statement(model.card))
+    typer.echo(f"Model {model.version} in {out}, research use only.")
+
+
+def _before_and_after(performance: pd.DataFrame) -> pd.DataFrame:
+    """Metrics in rows; before, after (apparent) and after (cross-fitted) in columns."""
+    import pandas as pd
+
+    from stratify.figures import METRICS, estimate
+
+    rows = performance[(performance["reference"] == "") & performance["threshold"].isna()]
+    keys = {
+        "before": ("train", "before"),
+        "after, apparent": ("train", "after"),
+        "after, cross-fitted": ("cv", "after"),
+    }
+    shown = {
+        name: rows[(rows["split"] == split) & (rows["model"] == model)].set_index("metric")
+        for name, (split, model) in keys.items()
+    }
+    metrics = [m for m in METRICS if m in shown["before"].index]
+    table = {"metric": [METRICS[m][0] for m in metrics]}
+    for name, found in shown.items():
+        limits = found.loc[metrics, ["value", "low", "high"]].itertuples()
+        table[name] = [estimate(v, low, high, METRICS[m][1]) for m, v, low, high in limits]
+    return pd.DataFrame(table)
 
 
 @app.command()

@@ -18,12 +18,12 @@ from stratify.endpoint import label_outcomes
 from stratify.errors import CohortError, FileError
 from stratify.findings import Findings
 from stratify.followup import follow_up
+from stratify.overlap import check_shared
 from stratify.panel import read_panels
 from stratify.plausibility import (
     check_assays,
     check_dates,
     check_features_time,
-    check_shared,
     check_usable,
 )
 from stratify.schema import LONG_PANELS, convert, field_named, load_schema
@@ -100,7 +100,9 @@ class Cohort:
         return self.table[[*load_schema("labels").fields, "split"]]
 
 
-def read_cohort(study: Study, *, outcomes: bool = True, eligible_only: bool = True) -> Cohort:
+def read_cohort(
+    study: Study, *, outcomes: bool = True, labels: bool = True, eligible_only: bool = True
+) -> Cohort:
     """Read all cohorts of a study.
 
     Parameters
@@ -109,6 +111,8 @@ def read_cohort(study: Study, *, outcomes: bool = True, eligible_only: bool = Tr
         The checked study file.
     outcomes : bool
         Read outcomes and label patients; False for scoring new patients.
+    labels : bool
+        False to read outcomes without labelling, where only survival is known.
     eligible_only : bool
         Keep only patients of an eligible regimen.
 
@@ -129,6 +133,7 @@ def read_cohort(study: Study, *, outcomes: bool = True, eligible_only: bool = Tr
     unreadable = []
     responses: list[pd.DataFrame] = []
     left_out = () if outcomes else OUTCOMES
+    labels = labels and outcomes
     for source in study.cohorts:
         try:
             joined = _read_source(study, source, findings, files, left_out, responses)
@@ -155,7 +160,7 @@ def read_cohort(study: Study, *, outcomes: bool = True, eligible_only: bool = Tr
     if unreadable:
         raise FileError("\n".join(unreadable))
     table = _stacked(tables)
-    if outcomes:
+    if labels:
         table = _labelled(table, study, findings)
         for name, steps in attrition:
             _evaluable_steps(table[table["cohort"] == name], steps)
@@ -169,7 +174,7 @@ def read_cohort(study: Study, *, outcomes: bool = True, eligible_only: bool = Tr
             n=len(table),
         )
     check_features_time(study.features, findings, study.landmark_weeks)
-    if outcomes:
+    if labels:
         check_shared(table, findings)
         if not findings.has_errors:
             check_usable(table, findings)
@@ -179,7 +184,7 @@ def read_cohort(study: Study, *, outcomes: bool = True, eligible_only: bool = Tr
         findings=findings,
         assays=assays,
         files=files,
-        endpoint=study.rule["name"] if outcomes else None,
+        endpoint=study.rule["name"] if labels else None,
         mixed_regimens=study.mixed_regimens,
         responses=pd.concat(responses, ignore_index=True) if responses else None,
     )

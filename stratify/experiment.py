@@ -1,4 +1,4 @@
-"""One experiment from a study file to a folder of results: train, evaluate, score.
+"""One experiment from a study file to a folder of results: train, evaluate, recalibrate, score.
 
 The order of the work and what is written where stand here; each step is done elsewhere. Result
 files are written whole or not at all, and only after everything has been computed.
@@ -6,32 +6,31 @@ files are written whole or not at all, and only after everything has been comput
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from importlib import metadata
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from stratify.attribution import attributions
+from stratify import recalibration
 from stratify.classifier import ResistanceClassifier
 from stratify.cohort import Cohort, data_sha256, read_cohort, require_usable
 from stratify.diagnostics import check_training
-from stratify.endpoint import rule_name
 from stratify.errors import ArgumentError, CohortError, DataError
-from stratify.features import informative_features
+from stratify.features import informative_features, model_matrix
+from stratify.figures import calibration as calibration_figure
 from stratify.figures import png
 from stratify.label_report import write_label_report
-from stratify.model_card import card_facts, card_figures, card_tables
-from stratify.report import write_report
-from stratify.schema import field_named, load_schema, panel_versions
+from stratify.model_card import bundle_card
+from stratify.results import Results, results_of
+from stratify.schema import field_named, load_schema
 from stratify.scoring import ResistanceModel, load
 from stratify.study import ResponseCriteria, Study
+from stratify.survival import censoring_weights
 from stratify.tabular import make_folder, write_table, written_whole
-from stratify.treatment import EVIDENCE_CLASS, Policy
+from stratify.treatment import Policy
+from stratify.uncertainty import Uncertainty
 from stratify.validation import (
     Assessment,
     EarlyCensoring,
@@ -42,91 +41,11 @@ from stratify.validation import (
 )
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    pass
 
-__all__ = ["Results", "evaluate", "label", "score", "train"]
+__all__ = ["Results", "evaluate", "label", "recalibrate", "score", "train"]
 
 Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Results:
-    """Everything a training or an evaluation found.
-
-    Attributes
-    ----------
-    model : ResistanceModel
-    study : Study
-    kind : {"model card", "evaluation report"}
-    performance, attrition, findings, scores, attributions, labels : DataFrame
-        As in the data dictionaries of the results.
-    assessments : list of Assessment
-    figures : dict of str to (Figure, caption)
-    facts : dict
-        What the report prints beside the tables.
-    hashes : dict of str to str
-        SHA-256 of data, split and files.
-    """
-
-    model: ResistanceModel
-    study: Study
-    kind: str
-    performance: pd.DataFrame
-    attrition: pd.DataFrame
-    findings: pd.DataFrame
-    scores: pd.DataFrame
-    attributions: pd.DataFrame
-    labels: pd.DataFrame
-    assessments: list[Assessment]
-    figures: dict[str, tuple[Figure, str]]
-    facts: dict[str, Any]
-    hashes: dict[str, str]
-
-    def write(self, out: Path) -> None:
-        """Write the result files of the output contract into a folder.
-
-        Raises
-        ------
-        FileError
-            If the folder cannot be written.
-        """
-        import yaml
-
-        if self.kind == "model card":
-            self.model.save(out / "bundle")
-        write_table(self.findings, out / "findings.csv")
-        write_table(self.attrition, out / "attrition.csv")
-        write_table(self.performance, out / "performance.csv")
-        write_table(self.scores, out / "scores.csv")
-        write_table(self.labels, out / "labels.csv")
-        write_table(self.attributions, out / "attributions.parquet")
-        with written_whole(out / "study.yaml") as temporary:
-            temporary.write_text(
-                yaml.safe_dump(self.study.resolved(), sort_keys=False, allow_unicode=True),
-                encoding="utf-8",
-            )
-        self.write_report(out / "report.html")
-
-    @cached_property
-    def pictures(self) -> dict[str, bytes]:
-        """PNG of each figure; drawn once, for the report and for tracking."""
-        return {name: png(figure) for name, (figure, _) in self.figures.items()}
-
-    def write_report(self, path: Path) -> None:
-        """Write the report alone."""
-        write_report(path, self.facts, self.report_tables(), self.figures, drawn=self.pictures)
-
-    def report_tables(self) -> dict[str, pd.DataFrame]:
-        """Tables of the report: aggregates only, no patient in them."""
-        return card_tables(
-            self.findings,
-            self.attrition,
-            self.performance,
-            self.scores,
-            self.labels,
-            self.attributions,
-            self.assessments,
-        )
 
 
 def train(
@@ -187,8 +106,11 @@ def train(
         "split": data_sha256(cohort.table[["patient_id", "cohort", "split"]]),
         **{f"file {name}": digest for name, digest in sorted(cohort.files.items())},
     }
-    card = _card(study, cohort, home, features, cuts, hashes)
-    model = ResistanceModel(fitted, references, card, policy)
+    card = bundle_card(study, cohort, home, features, cuts, hashes)
+    weight = None if censoring is None else _label_weights(home.table, censoring)
+    label = home.table["label"].to_numpy(dtype=float)
+    doubt = Uncertainty.fit(fitted, model_matrix(home.table, features), label, weight)
+    model = ResistanceModel(fitted, references, card, policy, doubt)
 
     held_out = cross_validate(
         template,
@@ -206,7 +128,7 @@ def train(
 
     progress("scoring and explaining")
     scores = _flag_trained_on(model.score_cohort(cohort), home.table)
-    results = _results(model, study, "model card", cohort, scores, assessments, hashes)
+    results = results_of(model, study, "model card", cohort, scores, assessments, hashes)
     progress("writing the results")
     results.write(out)
     return results
@@ -246,35 +168,74 @@ def evaluate(
     alone = out.suffix == ".html"
     make_folder(out.parent if alone else out)
     model = load(bundle)
-    stated = model.card.get("endpoint_stated", model.card["endpoint"])  # not in older bundles
-    study = Study.load(study_path, endpoint=stated)
-    criteria = ResponseCriteria.model_validate(model.card.get("response_criteria", {}))
-    study = study.model_copy(
-        update={"landmark_weeks": model.card["landmark_weeks"], "response_criteria": criteria}
-    )
-    if any(source.role != "train" for source in study.cohorts):
-        kept = [source for source in study.cohorts if source.role != "train"]
-        study = study.model_copy(update={"cohorts": kept})
-    study = study.model_copy(
-        update={"cohorts": [s.model_copy(update={"role": "external"}) for s in study.cohorts]}
-    )
-    progress("reading the cohorts")
-    cohort = read_cohort(study)
-    _check_against_training(model, cohort)
-    require_usable(cohort, f"The study {study.name}")
+    study, cohort = _external(model, study_path, progress)
     progress("judging on patients the model never saw")
     assessments = _assess_cohorts(model, cohort.evaluable, "external", study)
     progress("scoring and explaining")
     scores = model.score_cohort(cohort)
     hashes = {"data": data_sha256(cohort.table)}
     hashes |= {f"file {name}": digest for name, digest in sorted(cohort.files.items())}
-    results = _results(model, study, "evaluation report", cohort, scores, assessments, hashes)
+    results = results_of(model, study, "evaluation report", cohort, scores, assessments, hashes)
     progress("writing the results")
     if alone:
         results.write_report(out)
     else:
         results.write(out)
     return results
+
+
+def recalibrate(
+    bundle: str | Path,
+    study_path: str | Path,
+    out: str | Path,
+    *,
+    what: str = "closed_test",
+    progress: Progress = lambda _: None,
+) -> tuple[ResistanceModel, pd.DataFrame]:
+    """Fit a bundle's risks to a local cohort; the bundle's endpoint rule labels it.
+
+    Parameters
+    ----------
+    bundle : path
+        Folder of the bundle; it stays as it is.
+    study_path : path
+        Study file of the local cohort; cohorts of role ``train`` are left out if there are others.
+    out : path
+        Folder for the new bundle. ``<out>_performance.csv`` and ``<out>_calibration.png`` beside
+        it tell of before and after.
+    what : {"closed_test", "intercept", "intercept_slope"}
+        What may change; see :func:`stratify.recalibration.recalibrate`.
+    progress : callable
+        Told of each step.
+
+    Returns
+    -------
+    model : ResistanceModel
+    performance : DataFrame
+        As from :func:`stratify.recalibration.before_and_after`.
+
+    Raises
+    ------
+    ArgumentError, BundleError, DataError, CohortError, FileError
+    """
+    out = Path(out)
+    make_folder(out.parent)
+    model = load(bundle)
+    _, cohort = _external(model, study_path, progress)
+    progress("recalibrating")
+    local = recalibration.recalibrate(model, cohort, what=what)
+    performance, curves = recalibration.before_and_after(model, cohort, what=what)
+    record = local.card["recalibration"]
+    drawn = calibration_figure(
+        curves,
+        title=f"Calibration, {record['cohorts']} (n = {record['n']}, after: cross-fitted)",
+    )
+    progress("writing the results")
+    local.save(out)
+    write_table(performance, out.with_name(f"{out.name}_performance.csv"))
+    with written_whole(out.with_name(f"{out.name}_calibration.png")) as temporary:
+        temporary.write_bytes(png(drawn))
+    return local, performance
 
 
 def score(bundle: str | Path, study_path: str | Path, out: str | Path) -> pd.DataFrame:
@@ -350,6 +311,29 @@ def label(study: Study, out: str | Path, *, eligible_only: bool = True) -> Cohor
 # ---------------------------------------------------------------------------------- steps
 
 
+def _external(
+    model: ResistanceModel, study_path: str | Path, progress: Progress
+) -> tuple[Study, Cohort]:
+    """External cohorts of a study, labelled by the model's rule."""
+    stated = model.card.get("endpoint_stated", model.card["endpoint"])  # not in older bundles
+    study = Study.load(study_path, endpoint=stated)
+    criteria = ResponseCriteria.model_validate(model.card.get("response_criteria", {}))
+    study = study.model_copy(
+        update={"landmark_weeks": model.card["landmark_weeks"], "response_criteria": criteria}
+    )
+    if any(source.role != "train" for source in study.cohorts):
+        kept = [source for source in study.cohorts if source.role != "train"]
+        study = study.model_copy(update={"cohorts": kept})
+    study = study.model_copy(
+        update={"cohorts": [s.model_copy(update={"role": "external"}) for s in study.cohorts]}
+    )
+    progress("reading the cohorts")
+    cohort = read_cohort(study)
+    _check_against_training(model, cohort)
+    require_usable(cohort, f"The study {study.name}")
+    return study, cohort
+
+
 def _policy(study: Study) -> Policy | None:
     if study.policy is None:
         return None
@@ -381,58 +365,10 @@ def _early_censoring(cohort: Cohort, study: Study) -> EarlyCensoring | None:
     return EarlyCensoring(early, float(rule["months"]))
 
 
-def _card(
-    study: Study,
-    cohort: Cohort,
-    home: Cohort,
-    features: list[str],
-    cuts: list[float],
-    hashes: Mapping[str, str],
-) -> dict[str, Any]:
-    trained = sorted(set(home.table["cohort"]))
-    training_files = {
-        table.file for source in study.cohorts if source.name in trained for table in source.tables
-    }
-    return {
-        "study": study.name,
-        "title": study.title,
-        "endpoint": study.rule["name"],
-        "endpoint_stated": study.endpoint_stated,
-        "endpoint_rule": rule_name(study.rule),
-        "response_criteria": study.response_criteria.model_dump(mode="json"),
-        "target": study.rule["target"],
-        "eligible_regimens": list(study.eligible_regimens),
-        "mixed_regimens": study.mixed_regimens,
-        "landmark_weeks": study.landmark_weeks,
-        "censored_early": study.censored_early,
-        "features": features,
-        "training_cohorts": trained,
-        "n": len(home),
-        "n_events": int(home.table["label"].sum()),
-        "risk_group_cuts": cuts,
-        "assays": {
-            name: sorted({assay for c, assay in by_cohort.items() if c in trained})
-            for name, by_cohort in sorted(cohort.assays.items())
-        },
-        "hashes": dict(hashes),
-        "training_files": {
-            name: digest for name, digest in cohort.files.items() if name in training_files
-        },
-        "schema_versions": panel_versions(),
-        "package_versions": _versions(),
-        "evidence_class": EVIDENCE_CLASS,
-    }
-
-
-def _versions() -> dict[str, str]:
-    names = ("stratify-immuno", "lightgbm", "numpy", "pandas", "scikit-learn", "shap", "mlflow")
-    found = {}
-    for name in names:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+def _label_weights(table: pd.DataFrame, censoring: EarlyCensoring) -> np.ndarray:
+    """Weight of each patient with a label, as in training."""
+    both = pd.concat([table, censoring.table], ignore_index=True)
+    return censoring_weights(both["pfs"], both["pfs_event"], censoring.horizon)[: len(table)]
 
 
 def _assess_training(
@@ -480,6 +416,7 @@ def _assess_cohorts(
 def _check_against_training(model: ResistanceModel, cohort: Cohort) -> None:
     """Files the model was trained on, and other assays, are told as findings."""
     trained = set(model.card["training_files"].values())
+    trained |= set(model.card.get("recalibration", {}).get("files", {}).values())
     same = sorted(name for name, digest in cohort.files.items() if digest in trained)
     if same:
         cohort.findings.add(
@@ -508,36 +445,3 @@ def _flag_trained_on(scores: pd.DataFrame, home: pd.DataFrame) -> pd.DataFrame:
     )
     flags = scores["flags"].where(~known, scores["flags"] + ";trained_on")
     return scores.assign(flags=flags)
-
-
-def _results(
-    model: ResistanceModel,
-    study: Study,
-    kind: str,
-    cohort: Cohort,
-    scores: pd.DataFrame,
-    assessments: list[Assessment],
-    hashes: dict[str, str],
-) -> Results:
-    judged = cohort.evaluable
-    shown = judged.of_split("test", "external")
-    explained = attributions(model.classifier, cohort.table)
-    plotted = explained
-    if len(shown):
-        plotted = explained[explained["cohort"].isin(set(shown.table["cohort"]))]
-    performance = pd.concat([a.performance for a in assessments], ignore_index=True)
-    return Results(
-        model=model,
-        study=study,
-        kind=kind,
-        performance=performance,
-        attrition=cohort.attrition,
-        findings=cohort.findings.table(),
-        scores=scores,
-        attributions=explained,
-        labels=cohort.labels,
-        assessments=assessments,
-        figures=card_figures(assessments, plotted, performance, cohort.labels),
-        facts=card_facts(model, study, kind, cohort, hashes),
-        hashes=hashes,
-    )

@@ -36,6 +36,7 @@ METRICS: dict[str, tuple[str, int, float | None]] = {  # title, decimals, value 
     "brier_skill": ("Brier skill", 2, 0.0), "calibration_slope": ("Calibration slope", 2, 1.0),
     "calibration_intercept": ("Calibration intercept", 2, 0.0),
     "mean_predicted": ("Mean predicted", 2, None), "mean_observed": ("Mean observed", 2, None),
+    "observed_expected": ("O:E ratio", 2, 1.0),
     "sensitivity": ("Sensitivity", 2, None), "specificity": ("Specificity", 2, None),
     "ppv": ("PPV", 2, None), "npv": ("NPV", 2, None), "share_flagged": ("Share flagged", 2, None),
     "net_benefit": ("Net benefit", 3, 0.0), "delta_auroc": ("Difference in AUROC", 3, 0.0),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -14,17 +15,28 @@ import pandas as pd
 from stratify import figures
 from stratify.attribution import importance
 from stratify.cohort import Cohort
+from stratify.endpoint import rule_name
 from stratify.features import model_matrix
 from stratify.response_figures import label_flow
-from stratify.schema import endpoint_rule, field_named
+from stratify.schema import endpoint_rule, field_named, panel_versions
 from stratify.scoring import ResistanceModel
+from stratify.selective_figures import error_by_share
 from stratify.study import Study
+from stratify.treatment import EVIDENCE_CLASS
 from stratify.validation import Assessment
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["LIMITS", "card_facts", "card_figures", "card_tables"]
+__all__ = [
+    "LIMITS",
+    "bundle_card",
+    "card_facts",
+    "card_figures",
+    "card_tables",
+    "recalibration_statement",
+    "selective_figures",
+]
 
 INTERVAL_LEVEL = 0.95
 LIMITS = (
@@ -142,6 +154,85 @@ def card_figures(
     return found
 
 
+def selective_figures(
+    curves: Mapping[str, pd.DataFrame], threshold: float
+) -> dict[str, tuple[Figure, str]]:
+    """Figures with captions of how often the model errs by the share of patients decided on.
+
+    Parameters
+    ----------
+    curves : mapping of str to DataFrame
+        By cohort, as from :func:`stratify.selective.selective_curve`.
+    threshold : float
+        Risk from which a patient was called resistant.
+    """
+    return {
+        f"selective_{name}": (
+            error_by_share(
+                curve, title=f"Deciding on the surest first, {name} (n = {curve['n'].max()})"
+            ),
+            f"Wrong decisions at a risk of {threshold:g}, with 95 % intervals; the surest are "
+            "those whose risk lies farthest from it in widths of its interval.",
+        )
+        for name, curve in curves.items()
+    }
+
+
+def bundle_card(
+    study: Study,
+    cohort: Cohort,
+    home: Cohort,
+    features: list[str],
+    cuts: list[float],
+    hashes: Mapping[str, str],
+) -> dict[str, Any]:
+    """Gather what a bundle says of itself: study, rule, patients, files and versions."""
+    trained = sorted(set(home.table["cohort"]))
+    training_files = {
+        table.file for source in study.cohorts if source.name in trained for table in source.tables
+    }
+    return {
+        "study": study.name,
+        "title": study.title,
+        "endpoint": study.rule["name"],
+        "endpoint_stated": study.endpoint_stated,
+        "endpoint_rule": rule_name(study.rule),
+        "response_criteria": study.response_criteria.model_dump(mode="json"),
+        "target": study.rule["target"],
+        "eligible_regimens": list(study.eligible_regimens),
+        "mixed_regimens": study.mixed_regimens,
+        "landmark_weeks": study.landmark_weeks,
+        "censored_early": study.censored_early,
+        "features": features,
+        "training_cohorts": trained,
+        "n": len(home),
+        "n_events": int(home.table["label"].sum()),
+        "risk_group_cuts": cuts,
+        "assays": {
+            name: sorted({assay for c, assay in by_cohort.items() if c in trained})
+            for name, by_cohort in sorted(cohort.assays.items())
+        },
+        "hashes": dict(hashes),
+        "training_files": {
+            name: digest for name, digest in cohort.files.items() if name in training_files
+        },
+        "schema_versions": panel_versions(),
+        "package_versions": _versions(),
+        "evidence_class": EVIDENCE_CLASS,
+    }
+
+
+def _versions() -> dict[str, str]:
+    names = ("stratify-immuno", "lightgbm", "numpy", "pandas", "scikit-learn", "shap", "mlflow")
+    found = {}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
 def card_facts(
     model: ResistanceModel, study: Study, kind: str, cohort: Cohort, hashes: Mapping[str, str]
 ) -> dict[str, Any]:
@@ -167,6 +258,7 @@ def card_facts(
             f"Trained on {', '.join(card['training_cohorts'])}: {card['n']} patients, "
             f"{card['n_events']} with label 1; regimens: {regimens}"
             + (" (mixed regimens)." if card["mixed_regimens"] else ".")
+            + (f" {recalibration_statement(card)}" if "recalibration" in card else "")
         ),
         "recommendation_statement": _recommendation_statement(model),
         "limits": list(LIMITS),
@@ -187,6 +279,21 @@ def card_facts(
         ],
         "interval_level": INTERVAL_LEVEL,
     }
+
+
+def recalibration_statement(card: Mapping[str, Any]) -> str:
+    """Sentence on the local cohort and the line fitted to it."""
+    record = card["recalibration"]
+    words = {
+        "none": "no change was shown to be needed",
+        "intercept": "intercept {0}",
+        "intercept_slope": "intercept {0}, slope {1}",
+    }
+    lines = [figures.estimate(*record[name]) for name in ("intercept", "slope")]
+    return (
+        f"Recalibrated on {record['cohorts']}, {record['n']} patients, {record['n_events']} with "
+        f"label 1: {words[record['changed']].format(*lines)}; from {record['from_version']}."
+    )
 
 
 def _recommendation_statement(model: ResistanceModel) -> str:

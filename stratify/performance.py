@@ -42,6 +42,7 @@ __all__ = [
     "classification_at",
     "decision_curve",
     "net_benefit",
+    "observed_expected",
     "performance_table",
 ]
 
@@ -177,6 +178,33 @@ def _no_reserved(argument: str, names: Mapping[str, object]) -> None:
             raise ArgumentError(message)
 
 
+def observed_expected(y: ArrayLike, p: ArrayLike, level: float = 0.95) -> Estimate:
+    """Ratio of observed to expected events, O:E; 1 is right, above 1 risks are too low.
+
+    Interval on the log scale, the expected number taken as known; none without an observed event.
+    NaN where no event is expected.
+
+    References
+    ----------
+    Debray TPA et al. BMJ 2017;356:i6460 (appendix: variance of the log of O:E).
+
+    Examples
+    --------
+    >>> observed_expected([0, 1, 1, 1], [0.5, 0.5, 0.5, 0.5]).value
+    1.5
+    """
+    truth, risk = _checked(("y", y, "binary"), ("p", p, "probability"))
+    observed, expected = float(truth.sum()), float(risk.sum())
+    z = _z(level)
+    if not expected:
+        return _UNDEFINED
+    ratio = observed / expected
+    if not observed:
+        return Estimate(ratio, np.nan, np.nan)
+    half = z * np.sqrt((1 - observed / truth.size) / observed)
+    return Estimate(ratio, float(ratio * np.exp(-half)), float(ratio * np.exp(half)))
+
+
 def performance_table(
     y: ArrayLike,
     predictions: Mapping[str, Prediction],
@@ -188,6 +216,7 @@ def performance_table(
     time: ArrayLike | None = None,
     event: ArrayLike | None = None,
     level: float = 0.95,
+    resampled: bool = True,
     delta_for: str | None = None,
     reference_names: Sequence[str] | None = None,
 ) -> pd.DataFrame:
@@ -205,6 +234,8 @@ def performance_table(
         Risks, at least 0 and below 1, at which probabilities are turned into decisions.
     level : float, default 0.95
         Coverage of the intervals.
+    resampled : bool, default True
+        Also the metrics whose interval takes a bootstrap: average_precision and brier_skill.
     delta_for : str, optional
         Model whose paired differences are computed: delta_auroc and, between probabilities,
         delta_brier are this model minus reference. Default ``stratify`` where it is among the
@@ -266,7 +297,8 @@ def performance_table(
 
     for name, risk in risks.items():
         add(name, "auroc", _or_nan(auroc, truth, risk, level))
-        add(name, "average_precision", _or_nan(average_precision, truth, risk, level))
+        if resampled:
+            add(name, "average_precision", _or_nan(average_precision, truth, risk, level))
         if time is not None:
             times, died = arrays[-2:]
             found = _or_nan(c_index, times, died, risk, level)
@@ -277,11 +309,13 @@ def performance_table(
         if not predictions[name].probability:
             continue
         add(name, "brier", brier(truth, risk, level))
-        add(name, "brier_skill", _or_nan(brier_skill, truth, risk, level))
+        if resampled:
+            add(name, "brier_skill", _or_nan(brier_skill, truth, risk, level))
         add(name, "calibration_intercept", calibration_intercept(truth, risk, level))
         add(name, "calibration_slope", calibration_slope(truth, risk, level))
         add(name, "mean_predicted", mean_predicted(risk, level))
         add(name, "mean_observed", mean_observed(truth, level))
+        add(name, "observed_expected", observed_expected(truth, risk, level))
         for mark in marks:
             for metric, found in classification_at(truth, risk, mark, level).items():
                 add(name, metric, found, mark)

@@ -1,4 +1,4 @@
-"""Plausibility of columns and cohorts: another unit, filled-in values, contradictions, overlap.
+"""Plausibility of columns and cohorts: another unit, filled-in values, contradictions.
 
 Every check reads its limits from the dictionary and says what it found without naming a value.
 """
@@ -26,7 +26,6 @@ __all__ = [
     "check_filled_in",
     "check_possible",
     "check_rules",
-    "check_shared",
     "check_usable",
     "check_usual",
     "fits_another_unit",
@@ -40,10 +39,6 @@ IMPUTED_SHARE = 0.3
 FEW = 0.05
 # Below so many patients in the smaller class, figures say little (definitions and README).
 FEW_EVENTS = 50
-# Patients are compared across cohorts in columns known for at least this share of both.
-MOSTLY_KNOWN = 0.8
-# Such columns tell patients apart, and alone if they make so few pairs equal by chance.
-MANY_VALUES, FEW_CHANCE_PAIRS = 20, 0.001
 _Flags = np.ndarray[Any, np.dtype[np.bool_]]
 SCALES: Mapping[str, Callable[[Any], Any]] = {
     "ln": np.exp,
@@ -380,38 +375,6 @@ def check_assays(assays: Mapping[str, Mapping[str, str]], findings: Findings) ->
                 column=name,
                 n=len(set(by_cohort.values())),
             )
-
-
-def check_shared(table: pd.DataFrame, findings: Findings) -> None:
-    """Count patients on two sides of a split, found by quasi-identifiers."""
-    if table.empty:
-        return
-    train = table[table["split"] == "train"]
-    quasi = [c for c in table.columns if c != "label" and table[c].dtype == np.float64]
-    for cohort, other in table[table["split"] != "train"].groupby("cohort", sort=True):
-        for home, rows in train.groupby("cohort", sort=True):
-            telling = [
-                c
-                for c in quasi
-                if rows[c].nunique() > MANY_VALUES
-                and min(rows[c].notna().mean(), other[c].notna().mean()) >= MOSTLY_KNOWN
-            ]
-            if not telling:
-                continue
-            left = rows[telling].dropna().round(6).drop_duplicates()
-            right = other[telling].dropna().round(6)
-            pairs = len(left) * len(right)
-            if pairs > FEW_CHANCE_PAIRS * float(np.prod([left[c].nunique() for c in telling])):
-                continue
-            n = len(right.merge(left, on=telling))
-            if n:
-                findings.add(
-                    "patients_shared",
-                    f"{n} patients have the same {', '.join(telling)} as a training patient of "
-                    f"{home}.",
-                    cohort=str(cohort),
-                    n=n,
-                )
 
 
 def check_usable(table: pd.DataFrame, findings: Findings) -> None:

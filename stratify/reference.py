@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from stratify.forest import RandomForest
 from stratify.linear import LinearScore
 from stratify.schema import field_named
 
@@ -42,6 +43,19 @@ LORIS_CANCER_TYPE = {
     "sclc": -0.0033,
 }
 LORIS_INPUTS = ("tmb", "prior_systemic_therapy", "albumin", "nlr", "age", "cancer_type")
+# Chowell 2022, 10.1038/s41587-021-01070-8, without the drug class: the regimen is no feature.
+RF16_INPUTS = (
+    *("cancer_type", "albumin", "hed", "tmb", "fraction_genome_altered", "bmi", "nlr"),
+    *("platelets", "hemoglobin", "stage_iv", "age", "prior_systemic_therapy", "hla_loh"),
+    *("msi_high", "sex"),
+)
+# What their grid search (trees, depth, leaf, split; five folds, accuracy) chose for RF16.
+RF16_SETTINGS = {"n_trees": 1000, "max_depth": 8, "min_samples_leaf": 20}
+# Their coding of levels.
+RF16_CODES = {
+    "cancer_type": {"melanoma": 0.0, "nsclc": 1.0, "other": 2.0},
+    "sex": {"female": 0.0, "male": 1.0},
+}
 
 
 def loris(table: pd.DataFrame) -> Floats:
@@ -159,8 +173,20 @@ REFERENCES = {
         ),
         Reference("tmb", "TMB, lower is worse", ("tmb",), "score", "Samstein 2019"),
         Reference("tmb10", "TMB below 10 mut/Mb", ("tmb",), "rule", "FDA, KEYNOTE-158"),
+        Reference("btmb", "Blood TMB, lower is worse", ("btmb",), "score", "Gandara 2018"),
         Reference("pdl1", "PD-L1 TPS, lower is worse", ("pdl1_tps",), "score", "KEYNOTE-024"),
         Reference("pdl1_50", "PD-L1 TPS below 50 %", ("pdl1_tps",), "rule", "KEYNOTE-024"),
+        Reference(
+            "pdl1_tc3_ic3",
+            "PD-L1 below TC3 and IC3",
+            ("pdl1_tc3_ic3",),
+            "rule",
+            "Gandara 2018",
+        ),
+        Reference(
+            "gep", "T-cell-inflamed GEP, lower is worse", ("gep",), "score", "Cristescu 2018"
+        ),
+        Reference("cyt", "Cytolytic activity, lower is worse", ("cyt",), "score", "Rooney 2015"),
         Reference("logistic", "Logistic regression, same features", (), "probability", "refitted"),
         Reference(
             "logistic_loris",
@@ -169,8 +195,17 @@ REFERENCES = {
             "probability",
             "refitted on the training patients with the inputs of Chang 2024",
         ),
+        Reference(
+            "rf16",
+            "RF16, random forest",
+            (),
+            "probability",
+            "refitted on the training patients with inputs and settings of Chowell 2022, "
+            "10.1038/s41587-021-01070-8",
+        ),
     )
 }
+_CUTS = {"tmb10": 10.0, "pdl1_50": 50.0, "pdl1_tc3_ic3": 1.0}
 
 
 @dataclass(frozen=True)
@@ -222,6 +257,18 @@ class LogisticModel:
         return np.asarray(1 / (1 + np.exp(-margin)))
 
 
+def _rf16_matrix(table: pd.DataFrame, features: Sequence[str]) -> Floats:
+    columns = []
+    for name in features:
+        if name in RF16_CODES and name in table:
+            codes = RF16_CODES[name]
+            coded = table[name].map(lambda level, codes=codes: codes.get(level, codes.get("other")))
+            columns.append(coded.where(table[name].notna()).to_numpy(dtype=float))
+        else:
+            columns.append(_numbers(table, name))
+    return np.column_stack(columns)
+
+
 def _encoded(
     table: pd.DataFrame, names: Sequence[str], levels: Mapping[str, Sequence[str]]
 ) -> Floats:
@@ -245,11 +292,14 @@ class References:
         Training medians that stand in for missing inputs of LORIS when it must be compared on
         patients with missing values.
     logistic, logistic_loris : LogisticModel or None
+    rf16 : RandomForest or None
+        None where fewer than 8 of its inputs are features.
     """
 
     medians: dict[str, float]
     logistic: LogisticModel
     logistic_loris: LogisticModel | None
+    rf16: RandomForest | None
 
     @classmethod
     def fit(
@@ -267,17 +317,23 @@ class References:
             if name in table and table[name].notna().any()
         }
         inputs = [name for name in LORIS_INPUTS if name in features]
+        sixteen = [name for name in RF16_INPUTS if name in features]
+        rf16 = None
+        if len(sixteen) >= 8:
+            matrix = _rf16_matrix(table, sixteen)
+            rf16 = RandomForest.fit(matrix, sixteen, label, weight, **RF16_SETTINGS)
         return cls(
             medians,
             LogisticModel.fit(table, features, label, weight),
             LogisticModel.fit(table, inputs, label, weight) if len(inputs) >= 4 else None,
+            rf16,
         )
 
     def complete(self, table: pd.DataFrame) -> dict[str, npt.NDArray[np.bool_]]:
         """Patients for whom every input of a reference is measured, by reference."""
         masks = {}
         for name, reference in REFERENCES.items():
-            if name == "logistic_loris" and self.logistic_loris is None:
+            if name in ("logistic_loris", "rf16") and getattr(self, name) is None:
                 continue
             mask = np.ones(len(table), dtype=bool)
             for column in reference.needs:
@@ -318,6 +374,9 @@ class References:
         if name == "logistic_loris":
             assert self.logistic_loris is not None
             return self.logistic_loris.risk(table)
+        if name == "rf16":
+            assert self.rf16 is not None
+            return self.rf16.risk(_rf16_matrix(table, self.rf16.features))
         if name in ("loris", "loris_nsclc"):
             known = {column: _numbers(table, column) for column in self.medians}
             filled = table.assign(
@@ -329,13 +388,8 @@ class References:
             if "cancer_type" not in filled:
                 filled["cancer_type"] = np.nan
             return 1 - (loris(filled) if name == "loris" else loris_nsclc(filled))
-        if name == "tmb":
-            return -_numbers(table, "tmb")
-        if name == "tmb10":
-            return _below(_numbers(table, "tmb"), 10)
-        if name == "pdl1":
-            return -_numbers(table, "pdl1_tps")
-        return _below(_numbers(table, "pdl1_tps"), 50)
+        values = _numbers(table, REFERENCES[name].needs[0])
+        return -values if REFERENCES[name].kind == "score" else _below(values, _CUTS[name])
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for the bundle."""
@@ -344,11 +398,12 @@ class References:
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> References:
         """Inverse of :meth:`to_json`."""
-        second = document["logistic_loris"]
+        second, forest = document["logistic_loris"], document.get("rf16")
         return cls(
             dict(document["medians"]),
             _logistic(document["logistic"]),
             None if second is None else _logistic(second),
+            None if forest is None else RandomForest(**forest),
         )
 
 

@@ -79,6 +79,7 @@ TEXT: dict[str, Any] = {
     "splits": {
         "test": "held-out test patients",
         "external": "external patients",
+        "left_out": "patients left out of training",
         "cv": "cross-validation",
         "train": "training patients (apparent)",
     },
@@ -177,7 +178,7 @@ _CODES = {"reason", "recommendation", "direction", "panel", "group"}  # codes wi
 _HEADLINE = ("auroc", "brier", "brier_skill", "calibration_slope", "calibration_intercept",
              "mean_predicted", "mean_observed")  # fmt: skip
 _DECISIONS = ("sensitivity", "specificity", "ppv", "npv", "share_flagged", "net_benefit")
-_SPLITS = ("test", "external", "cv", "train")
+_SPLITS = ("test", "external", "left_out", "cv", "train")
 _PERFORMANCE = ("headline", "differences", "thresholds", "subgroups", "others", "apparent")
 
 Row = Mapping[Any, Any]
@@ -236,7 +237,7 @@ def _cell(column: str, row: Row) -> str:
     if column == "metric":
         return _metric(value)
     if column == "subgroup":
-        return str(value).replace("=", ": ")
+        return str(value).replace("=", ": ").replace("_", " ")
     if column in _CODED:
         return str(TEXT[_CODED[column]].get(value) or value)
     return _plain(value).replace("_", " ") if column in _CODES else _plain(value)

@@ -392,7 +392,7 @@ def known_field(name: str) -> Field | None:
     True
     """
     fields = _fields()
-    return fields[name] if name in fields else None
+    return fields[name] if name in fields else None  # noqa: SIM401, `get` knows no pattern
 
 
 def panel_versions() -> dict[str, str]:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import secrets
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -26,14 +26,19 @@ from stratify.cohort import Cohort
 from stratify.ensemble import AnchoredEnsemble
 from stratify.errors import BundleError, FileError
 from stratify.features import model_matrix, panels_missing
+from stratify.forest import without_extremes
 from stratify.linear import LinearScore
+from stratify.recalibration import Recalibration
 from stratify.reference import References
 from stratify.schema import load_schema, panel_versions
 from stratify.study import MONOTHERAPY
 from stratify.tabular import sha256_of
 from stratify.treatment import Policy, triage
+from stratify.uncertainty import Uncertainty
 
 __all__ = ["ResistanceModel", "load"]
+
+Floats = npt.NDArray[np.float64]
 
 FORMAT = "stratify-bundle"
 FORMAT_VERSION = "1.0"
@@ -54,6 +59,9 @@ class ResistanceModel:
         What the model is: study, endpoint rule, training cohorts, n, events, hashes, assays,
         regimens, limits of the risk groups, versions.
     policy : Policy or None
+    uncertainty : Uncertainty or None
+        None in bundles of an earlier version: the interval is the spread of the members alone,
+        and there is neither a Venn-Abers pair nor a flag of applicability.
     version : str
         ``study-<first 8 digits of the bundle's hash>``.
     """
@@ -62,6 +70,7 @@ class ResistanceModel:
     references: References
     card: Mapping[str, Any]
     policy: Policy | None = None
+    uncertainty: Uncertainty | None = None
     version: str = ""
 
     def __post_init__(self) -> None:
@@ -71,7 +80,7 @@ class ResistanceModel:
     # ------------------------------------------------------------------ scores
 
     def score_cohort(self, cohort: Cohort | pd.DataFrame) -> pd.DataFrame:
-        """Risk, interval, group, recommendation and flags of each patient.
+        """Risk, interval, Venn-Abers pair, group, recommendation and flags of each patient.
 
         Parameters
         ----------
@@ -81,30 +90,68 @@ class ResistanceModel:
 
         Returns
         -------
-        DataFrame of shape (n_patients, 13)
+        DataFrame of shape (n_patients, 15)
             As in the ``scores`` dictionary, patients in the order given.
         """
         assays = cohort.assays if isinstance(cohort, Cohort) else {}
         table = cohort.table if isinstance(cohort, Cohort) else cohort
         matrix = model_matrix(table, self.classifier.features_)
-        risk, low, high = self.classifier.predict_interval(matrix)
+        risk, low, high = self._risk_and_interval(matrix)
         risks = pd.DataFrame({"risk": risk, "risk_low": low, "risk_high": high}, index=table.index)
+        flags = self._flags(table, matrix, assays)
+        mixed = self.card["mixed_regimens"]
         scores = pd.concat(
             [
                 table[["patient_id", "cohort"]],
                 risks,
-                triage(risks, table, self.policy, mixed_regimens=self.card["mixed_regimens"]),
+                triage(risks, table, self.policy, mixed_regimens=mixed, flags=flags),
             ],
             axis=1,
         )
         scores["risk_group"] = self.risk_groups(risk)
         scores["panels_missing"] = panels_missing(matrix)
-        scores["flags"] = self._flags(table, matrix, assays)
+        scores["flags"] = flags
         scores["model_version"] = self.version
         scores["endpoint_rule"] = self.card["endpoint_rule"]
+        scores["venn_abers_low"], scores["venn_abers_high"] = self._venn_abers(risk)
         return scores[list(load_schema("scores").fields)]
 
-    def risk_groups(self, risk: npt.NDArray[np.float64]) -> npt.NDArray[np.object_]:
+    def _risk_and_interval(self, matrix: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
+        """Risk, and an interval of the members' spread and whatever else is known of the doubt."""
+        from scipy.special import expit, logit
+
+        risk, low, high = self.classifier.predict_interval(matrix)
+        line = self._recalibration
+        if self.uncertainty is None and line is None:
+            return risk, low, high
+        margin = logit(risk)
+        original, slope = (
+            (margin, 1.0) if line is None else (line.original(margin), line.slope.value)
+        )
+        variance = np.zeros(len(risk)) if line is None else line.variance(original)
+        if self.uncertainty is not None:
+            variance += slope**2 * self.uncertainty.variance(matrix, original)
+        quantile = NormalDist().inv_cdf(0.5 + self.classifier.interval_level / 2)
+        spread = (logit(high) - logit(low)) / 2
+        half = np.sqrt(spread**2 + quantile**2 * variance)
+        return risk, expit(margin - half), expit(margin + half)
+
+    def _venn_abers(self, risk: Floats) -> tuple[Floats, Floats]:
+        """Both risks of the pair, NaN for a bundle without it."""
+        line = self._recalibration
+        if self.uncertainty is None or self.uncertainty.venn_abers is None:
+            return np.full(len(risk), np.nan), np.full(len(risk), np.nan)
+        if line is None:
+            return self.uncertainty.venn_abers.pair(risk)
+        low, high = self.uncertainty.venn_abers.pair(line.original_risk(risk))
+        return line.risk(low), line.risk(high)
+
+    @property
+    def _recalibration(self) -> Recalibration | None:
+        record = self.card.get("recalibration")
+        return None if record is None else Recalibration.from_json(record)
+
+    def risk_groups(self, risk: Floats) -> npt.NDArray[np.object_]:
         """Tertile of the training patients' out-of-fold risks in which each risk lies."""
         cuts = self.card["risk_group_cuts"]
         return np.array(["low", "intermediate", "high"], dtype=object)[
@@ -143,6 +190,10 @@ class ResistanceModel:
             "no_panel_measured": matrix.isna().all(axis=1).to_numpy(),
             "assay_differs": other_assay,
         }
+        if self.uncertainty is not None:
+            known = self.uncertainty.applicability
+            marks["far_from_training"] = known.far(matrix)
+            marks["unseen_panel_pattern"] = known.unseen_panels(matrix)
         names = np.array(list(marks), dtype=object)
         rows = np.column_stack(list(marks.values()))
         return pd.Series([";".join(names[row]) for row in rows], index=table.index, dtype=object)
@@ -187,7 +238,7 @@ class ResistanceModel:
         classifier = self.classifier
         ensemble = classifier.ensemble_
         texts = {
-            f"members/{k:03d}.txt": _without_extremes(member.model_to_string())
+            f"members/{k:03d}.txt": without_extremes(member.model_to_string())
             for k, member in enumerate(ensemble.members)
         }
         texts["classifier.json"] = _json(
@@ -205,6 +256,8 @@ class ResistanceModel:
         texts["card.json"] = _json(dict(self.card))
         if self.policy is not None:
             texts["policy.json"] = _json(self.policy.model_dump())
+        if self.uncertainty is not None:
+            texts["uncertainty.json"] = _json(self.uncertainty.to_json())
         return texts
 
 
@@ -254,11 +307,13 @@ def load(path: str | Path) -> ResistanceModel:
     classifier.feature_names_in_ = np.array(fitted["features_"], dtype=object)
     classifier.n_features_in_ = len(fitted["features_"])
     policy = json.loads(texts["policy.json"]) if "policy.json" in texts else None
+    doubt = json.loads(texts["uncertainty.json"]) if "uncertainty.json" in texts else None
     return ResistanceModel(
         classifier=classifier,
         references=References.from_json(json.loads(texts["references.json"])),
         card=card,
         policy=None if policy is None else Policy.model_validate(policy),
+        uncertainty=None if doubt is None else Uncertainty.from_json(doubt),
         version=_version(card, manifest["sha256"]),
     )
 
@@ -331,13 +386,3 @@ def _version(card: Mapping[str, Any], sums: Mapping[str, str]) -> str:
 
 def _json(document: Mapping[str, Any]) -> str:
     return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-
-
-def _without_extremes(text: str) -> str:
-    """LightGBM's model text without each feature's smallest and greatest training value."""
-    return re.sub(
-        r"^feature_infos=.*$",
-        lambda line: "feature_infos=" + " ".join(["none"] * len(line.group().split(" "))),
-        text,
-        flags=re.MULTILINE,
-    )

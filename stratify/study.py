@@ -256,7 +256,7 @@ class Study(Strict):
         try:
             study = cls.model_validate(document)
         except ValidationError as error:
-            raise DataError(f"{path}: {_all_faults(error)}") from None
+            raise DataError(f"{path}: {all_faults(error, 'study file')}") from None
         return study.model_copy(update={"source": path.resolve()})
 
     @property
@@ -290,10 +290,11 @@ class Study(Strict):
         return document
 
 
-def _all_faults(error: ValidationError) -> str:
+def all_faults(error: ValidationError, what: str) -> str:
+    """List the faults of a YAML file by their places."""
     faults = []
     for item in error.errors(include_url=False, include_input=False):
-        where = ".".join(str(part) for part in item["loc"]) or "study"
+        where = ".".join(str(part) for part in item["loc"]) or what.partition(" ")[0]
         faults.append(f"{where}: {item['msg']}")
     count = f"{len(faults)} faults" if len(faults) > 1 else "1 fault"
-    return f"{count} in the study file:\n  " + "\n  ".join(faults)
+    return f"{count} in the {what}:\n  " + "\n  ".join(faults)

@@ -14,7 +14,13 @@ from numpy.typing import ArrayLike
 from stratify.discrimination import _UNDEFINED, Counts, Estimate, Floats, _checked, _z
 from stratify.errors import ArgumentError
 
-__all__ = ["censoring_weights", "hazard_ratio", "log_rank", "survival_by_group"]
+__all__ = [
+    "censoring_weights",
+    "hazard_ratio",
+    "hazard_ratio_per_sd",
+    "log_rank",
+    "survival_by_group",
+]
 
 
 def hazard_ratio(
@@ -42,6 +48,29 @@ def hazard_ratio(
     _z(level)
     _two_groups("group_indicator", len(np.unique(indicator)))
     return _cox(times, events, indicator, level)
+
+
+def hazard_ratio_per_sd(
+    time: ArrayLike, event: ArrayLike, score: ArrayLike, level: float = 0.95
+) -> Estimate:
+    """Cox hazard ratio of one standard deviation of a score, ties after Efron.
+
+    NaN where the likelihood has no maximum. Raises ``ArgumentError`` when all scores are equal.
+
+    Examples
+    --------
+    >>> ratio = hazard_ratio_per_sd([1, 2, 3, 4, 5], [1, 1, 1, 1, 1], [5, 4, 3, 1, 2])
+    >>> ratio.value > 1
+    True
+    """
+    times, events, scores = _checked(
+        ("time", time, "time"), ("event", event, "binary"), ("score", score, "number")
+    )
+    _z(level)
+    spread = float(scores.std())
+    if spread == 0:
+        raise ArgumentError("`score` has one value for all; scores that differ are expected.")
+    return _cox(times, events, (scores - scores.mean()) / spread, level)
 
 
 def _cox(times: Floats, events: Floats, indicator: Floats, level: float) -> Estimate:

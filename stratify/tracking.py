@@ -29,7 +29,7 @@ from stratify.schema import field_named, load_schema
 from stratify.scoring import load
 
 if TYPE_CHECKING:
-    from stratify.experiment import Results
+    from stratify.results import Results
 
 __all__ = ["default_store", "log_results", "scoring_model", "serve_ui"]
 

@@ -8,7 +8,7 @@ default. Without a policy every patient is referred.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -34,6 +34,15 @@ MIXED = (
     "recommendation."
 )
 Share = Annotated[float, Field(gt=0, lt=1)]
+Caution = Literal[
+    "not_monotherapy",
+    "unseen_category",
+    "outside_training_range",
+    "no_panel_measured",
+    "assay_differs",
+    "far_from_training",
+    "unseen_panel_pattern",
+]
 
 
 class Policy(BaseModel):
@@ -49,6 +58,10 @@ class Policy(BaseModel):
         A risk whose whole interval lies at or above speaks for combination.
     required_markers : list of str
         Features without which the decision is referred.
+    refer_flags : list of str
+        Flags of the scores with which it is referred; by default those of a patient to whom the
+        model may not apply: unlike the training patients, of a category or with panels together
+        that training never saw.
 
     Examples
     --------
@@ -66,6 +79,7 @@ class Policy(BaseModel):
     monotherapy_below: Share
     combination_from: Share
     required_markers: list[str] = []
+    refer_flags: list[Caution] = ["unseen_category", "far_from_training", "unseen_panel_pattern"]
 
     # Checks of single fields, so that one fault does not hide another.
     @field_validator("combination_from")
@@ -122,7 +136,12 @@ class Policy(BaseModel):
 
 
 def triage(
-    risk: pd.DataFrame, markers: pd.DataFrame, policy: Policy | None, *, mixed_regimens: bool
+    risk: pd.DataFrame,
+    markers: pd.DataFrame,
+    policy: Policy | None,
+    *,
+    mixed_regimens: bool,
+    flags: pd.Series | None = None,
 ) -> pd.DataFrame:
     """Recommendation and reason for each patient.
 
@@ -136,6 +155,8 @@ def triage(
         Without one, everybody is referred.
     mixed_regimens : bool
         Whether the model was trained on other regimens too; then there is no recommendation.
+    flags : Series of shape (n_patients,), optional
+        Flags of each patient, separated by semicolons; those of the policy's `refer_flags` refer.
 
     Returns
     -------
@@ -145,8 +166,9 @@ def triage(
 
     Notes
     -----
-    A missing required marker refers. An interval that crosses a threshold refers. With the same
-    interval width on the log-odds scale, a higher risk never moves combination to monotherapy.
+    A missing required marker refers, then a flag that the policy names, then an interval that
+    crosses a threshold. With the same interval width on the log-odds scale, a higher risk never
+    moves combination to monotherapy.
 
     Examples
     --------
@@ -174,10 +196,15 @@ def triage(
     point = risk["risk"].to_numpy()
     rule = f"policy {policy.name} {policy.version}"
     lacking = missing != ""
+    cautions = np.full(len(index), "", dtype=object)
+    if flags is not None:
+        named = [[f for f in told.split(";") if f in policy.refer_flags] for told in flags]
+        cautions[:] = [", ".join(each) for each in named]
+    cautious = (cautions != "") & ~lacking
     mono, combination = high < below, low >= above
     between = (point >= below) & (point < above)
     recommendation = np.select(
-        [lacking, mono, combination], ["refer", "monotherapy", "combination"], "refer"
+        [lacking | cautious, mono, combination], ["refer", "monotherapy", "combination"], "refer"
     )
     reason = np.select(
         [mono, combination, between],
@@ -188,6 +215,9 @@ def triage(
         ],
         f"The interval of the risk crosses a threshold ({below:g} or {above:g}; {rule}).",
     ).astype(object)
+    reason[cautious] = [
+        f"The model may not apply to the patient: {c} ({rule})." for c in cautions[cautious]
+    ]
     reason[lacking] = [f"Required markers are missing: {m} ({rule})." for m in missing[lacking]]
     return _decisions(index, recommendation.astype(object), reason)
 

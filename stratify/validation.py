@@ -12,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from stratify.calibration import calibration_curve
+from stratify.calibration import calibration_curve, delta_brier
 from stratify.classifier import ResistanceClassifier
-from stratify.discrimination import roc_curve_table
+from stratify.discrimination import delta_auroc, roc_curve_table
 from stratify.features import model_matrix
 from stratify.performance import PERFORMANCE_COLUMNS, Prediction, decision_curve, performance_table
 from stratify.reference import REFERENCES, References
+from stratify.subgroups import large_enough, subgroups
 from stratify.survival import censoring_weights, survival_by_group
 
 __all__ = [
@@ -31,9 +32,6 @@ __all__ = [
 ]
 
 Floats = npt.NDArray[np.float64]
-# Subgroups smaller than this, or with fewer in one class, are not reported.
-SMALLEST_SUBGROUP = 20
-SMALLEST_CLASS = 5
 OUTCOMES = ("pfs", "os")
 
 
@@ -217,6 +215,7 @@ def assess(
     split: str,
     thresholds: list[float],
     groups: npt.NDArray[np.object_] | None = None,
+    apparent: Risks | None = None,
 ) -> Assessment:
     """Judge risks against labels and survival.
 
@@ -232,17 +231,24 @@ def assess(
         Stated thresholds of the risk.
     groups : ndarray of shape (n_patients,), optional
         Risk group of each patient, for survival.
+    apparent : Risks, optional
+        Of the same patients by models that learned from them: adds the optimism, by which they
+        look better than `risks`.
 
     Returns
     -------
     Assessment
         Row group ``all`` holds every patient and the references that cover them; LORIS takes
         training medians for missing inputs there. Row groups ``measured=...`` hold the patients
-        with complete inputs of a reference that does not cover all.
+        with complete inputs of a reference that does not cover all. Those of
+        :func:`~stratify.subgroups.subgroups` follow, with the references of ``all`` and the
+        metrics that need no bootstrap.
     """
     label = table["label"].to_numpy(dtype=float)
     rows = []
-    for subgroup, mask, names in _row_groups(risks, label):
+    row_groups = _row_groups(risks, label)
+    everyone = row_groups[0][2]
+    for subgroup, mask, names in row_groups:
         times = _times(table[mask], "pfs")
         rows.append(
             performance_table(
@@ -256,16 +262,28 @@ def assess(
                 event=times.get("event"),
             )
         )
+    for subgroup, mask in subgroups(table, label):
+        rows.append(
+            performance_table(
+                label[mask],
+                {name: _prediction(name, risks.by_model[name][mask]) for name in everyone},
+                cohort=cohort,
+                split=split,
+                subgroup=subgroup,
+                resampled=False,
+            )
+        )
     survival = {}
     if groups is not None:
         survival = _survival(table, groups)
     if survival:  # no empty table among the others, it would turn their numbers into objects
         rows.append(_survival_rows(survival, cohort, split))
-    everyone = next(names for subgroup, _, names in _row_groups(risks, label))
     probabilities = {
         name: risks.by_model[name] for name in everyone if _kind(name) == "probability"
     }
     both = 0 < label.sum() < len(label)
+    if apparent is not None and both:
+        rows.append(_optimism(label, apparent, probabilities, cohort, split))
     grid = np.round(np.arange(0.05, 0.96, 0.01), 2)
     return Assessment(
         cohort=cohort,
@@ -317,7 +335,7 @@ def _row_groups(risks: Risks, label: Floats) -> list[tuple[str, npt.NDArray[np.b
     told: dict[tuple[str, ...], str] = {}
     for name, mask in risks.complete.items():
         inputs = REFERENCES[name].needs
-        if mask.all() or inputs in told or not _large_enough(label[mask]):
+        if mask.all() or inputs in told or not large_enough(label[mask]):
             continue
         told[inputs] = inputs[0] if len(inputs) == 1 else name
         names = [n for n in risks.by_model if n == "stratify" or risks.complete[n][mask].all()]
@@ -325,10 +343,18 @@ def _row_groups(risks: Risks, label: Floats) -> list[tuple[str, npt.NDArray[np.b
     return groups
 
 
-def _large_enough(label: Floats) -> bool:
-    return len(label) >= SMALLEST_SUBGROUP and SMALLEST_CLASS <= label.sum() <= (
-        len(label) - SMALLEST_CLASS
-    )
+def _optimism(
+    label: Floats, apparent: Risks, held_out: Mapping[str, Floats], cohort: str, split: str
+) -> pd.DataFrame:
+    """Apparent minus held-out performance on the same patients; above 0 in AUROC is optimistic."""
+    rows: list[dict[str, object]] = []
+    for name, risk in held_out.items():
+        for metric, delta in (("auroc", delta_auroc), ("brier", delta_brier)):
+            found = delta(label, apparent.by_model[name], risk)._asdict()
+            rows.append({"model": name, "metric": f"optimism_{metric}", **found})
+    table = pd.DataFrame(rows, columns=list(PERFORMANCE_COLUMNS))
+    counts = {"n": len(label), "n_events": int(label.sum())}
+    return table.assign(cohort=cohort, split=split, reference="", subgroup="all", **counts)
 
 
 def _times(table: pd.DataFrame, outcome: str) -> dict[str, Floats]:

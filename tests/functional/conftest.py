@@ -14,7 +14,7 @@ import yaml
 
 from stratify import ResistanceClassifier, Study, train
 from stratify.documents import read_yaml
-from stratify.experiment import Results
+from stratify.results import Results
 from stratify.simulation import write_study
 
 # What tests look for in files that may hold no patient.
@@ -56,7 +56,7 @@ class Trained:
 
 NUMBERS = {
     *("n", "n_remaining", "label", "threshold", "value", "low", "high", "n_events"),
-    *("risk", "risk_low", "risk_high"),
+    *("risk", "risk_low", "risk_high", "venn_abers_low", "venn_abers_high"),
 }
 
 

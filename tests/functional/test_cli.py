@@ -94,7 +94,7 @@ def test_a_study_is_trained_on_and_others_are_scored_and_judged(rewritten, tmp_p
 
     assert (trained.code, trained.error) == (
         0,
-        "Findings: too_few_events (1). See findings.csv.\n",
+        "Findings: too_few_events (1), sample_size_small (1). See findings.csv.\n",
     )
     bundle = tmp_path / "results" / "demo" / "bundle"
     assert {p.name for p in bundle.parent.iterdir()} == {

@@ -16,7 +16,7 @@ from stratify import Study, evaluate, read_cohort, score
 from stratify.cohort import data_sha256
 from stratify.reference import REFERENCES
 from stratify.schema import endpoint_reasons, endpoint_rules, load_schema
-from stratify.validation import SMALLEST_SUBGROUP
+from stratify.subgroups import SMALLEST_CLASS, SMALLEST_SUBGROUP
 
 # As users were promised, in this order: their scripts read these names.
 FILES = {
@@ -29,7 +29,8 @@ COLUMNS = {
     "performance.csv": "cohort, split, model, reference, subgroup, metric, threshold, value, low, "
     "high, n, n_events",
     "scores.csv": "patient_id, cohort, risk, risk_low, risk_high, risk_group, recommendation, "
-    "reason, evidence_class, panels_missing, flags, model_version, endpoint_rule",
+    "reason, evidence_class, panels_missing, flags, model_version, endpoint_rule, venn_abers_low, "
+    "venn_abers_high",
     "labels.csv": "patient_id, cohort, state, reason, label, endpoint_rule, split",
     "attributions.parquet": "patient_id, cohort, feature, panel, unit, value, level, shap, "
     "base_value",
@@ -43,6 +44,7 @@ SHARES = {
 DECISIONS = {"sensitivity", "specificity", "ppv", "npv", "share_flagged", "net_benefit"}
 PLAIN = {
     *("brier_skill", "calibration_intercept", "calibration_slope", "delta_auroc", "delta_brier"),
+    *("observed_expected", "optimism_auroc", "optimism_brier"),
     *(
         f"{name}_{time}"
         for name in ("median", "hazard_ratio", "log_rank_p")
@@ -132,7 +134,8 @@ def test_splits_models_and_metrics_are_the_known_ones(trained, evaluated):
         ("simulated_train", "cv"),
         ("simulated_external", "external"),
     ]
-    assert set(table["model"]) == {"stratify", "flag_all", *REFERENCES}
+    measured = set(REFERENCES) - {"btmb", "pdl1_tc3_ic3", "cyt"}  # the others are not simulated
+    assert set(table["model"]) == {"stratify", "flag_all", *measured}
     assert set(table["metric"]) == SHARES | DECISIONS | PLAIN
     assert set(evaluated.table("performance.csv")["split"]) == {"external"}
 
@@ -159,7 +162,7 @@ def test_shares_lie_from_0_to_1_and_differences_from_minus_1_to_1(written):
     table = written.table("performance.csv")
     long = table.melt(["metric"], ["value", "low", "high"], value_name="limit").dropna()
     shares = long["metric"].isin(SHARES) | long["metric"].str.startswith("log_rank_p")
-    differences = long["metric"].isin(["delta_auroc", "delta_brier"])
+    differences = long["metric"].str.startswith(("delta_", "optimism_"))
 
     assert long.loc[shares, "limit"].between(0, 1).all()
     assert long.loc[differences, "limit"].between(-1, 1).all()
@@ -181,13 +184,19 @@ def test_models_of_a_row_group_are_judged_on_the_same_patients(written):
 def test_subgroups_are_all_or_name_and_value_and_large_enough(trained):
     table = trained.table("performance.csv")
 
-    assert set(table["subgroup"]) == {
+    patients = "sex=|age=|site=|cancer_type=|race=|line=|panels_missing="
+    of_patients = table[table["subgroup"].str.match(patients)]
+    assert set(table["subgroup"]) - set(of_patients["subgroup"]) == {
         "all",
-        *(f"measured={name}" for name in ("loris", "loris_nsclc", "tmb", "pdl1_tps")),
+        *(f"measured={name}" for name in ("loris", "loris_nsclc", "tmb", "pdl1_tps", "gep")),
         *(f"risk_group={name}" for name in ("low", "intermediate", "high")),
     }
+    assert {"sex=female", "age=below_65", "line=first"} <= set(of_patients["subgroup"])
     measured = table[table["subgroup"].str.startswith("measured=")]
     assert (measured["n"] >= SMALLEST_SUBGROUP).all()
+    assert (of_patients["n"] >= SMALLEST_SUBGROUP).all()
+    others = of_patients["n"] - of_patients["n_events"]
+    assert np.minimum(of_patients["n_events"], others).min() >= SMALLEST_CLASS
 
 
 def test_every_reference_has_its_paired_difference(written):
@@ -265,7 +274,10 @@ def test_every_state_has_its_label_and_a_reason_of_the_rule(written):
 def test_findings_are_known_codes_errors_first_with_their_advice(written):
     findings, codes = written.table("findings.csv"), load_schema("findings").codes
 
-    assert set(findings["code"]) == {"too_few_events", "endpoint_not_evaluable"}
+    expected = {"too_few_events", "endpoint_not_evaluable"}
+    if "train" in set(written.table("performance.csv")["split"]):
+        expected.add("sample_size_small")  # told of training patients alone
+    assert set(findings["code"]) == expected
     for column in ("severity", "advice"):
         known = {code: entry[column] for code, entry in codes.items()}
         assert (findings[column] == findings["code"].map(known)).all()
@@ -289,6 +301,7 @@ def test_scores_hold_each_patient_once_with_an_interval_and_flags(trained):
     known = {
         *("research_use_only", "mixed_regimens", "not_monotherapy", "unseen_category"),
         *("outside_training_range", "no_panel_measured", "assay_differs", "trained_on"),
+        *("far_from_training", "unseen_panel_pattern"),
     }
     assert {flag for row in flags for flag in row} <= known
     assert all(row[0] == "research_use_only" for row in flags)

@@ -70,10 +70,14 @@ CASES = [
 ]
 
 
-def decide(low, risk, high, policy, *, mixed_regimens=False, **markers) -> dict[str, object]:
+def decide(
+    low, risk, high, policy, *, mixed_regimens=False, flags="", **markers
+) -> dict[str, object]:
     risks = pd.DataFrame({"risk": [risk], "risk_low": [low], "risk_high": [high]})
     table = pd.DataFrame({name: [value] for name, value in markers.items()}, index=risks.index)
-    return triage(risks, table, policy, mixed_regimens=mixed_regimens).iloc[0].to_dict()
+    told = pd.Series([flags], index=risks.index)
+    found = triage(risks, table, policy, mixed_regimens=mixed_regimens, flags=told)
+    return found.iloc[0].to_dict()
 
 
 @pytest.mark.parametrize(("low", "risk", "high", "tps", "tmb", "recommendation", "reason"), CASES)
@@ -104,6 +108,44 @@ def test_a_column_that_the_table_does_not_have_is_a_missing_marker():
 def test_markers_that_the_policy_does_not_require_are_not_asked_for():
     free = POLICY.model_copy(update={"required_markers": []})
     assert decide(0.1, 0.2, 0.3, free, pdl1_tps=NO)["recommendation"] == MONO
+
+
+FAR = "The model may not apply to the patient: far_from_training (policy board 3)."
+BOTH = FAR.replace("far", "unseen_category, far")
+ASSAY = ["assay_differs"]
+
+#   low    risk   high   TPS  flags                             refer_flags  recommendation  reason
+FLAGGED = [
+    (0.10, 0.20, 0.30, YES, "research_use_only", None, MONO, BELOW),
+    (0.10, 0.20, 0.30, YES, "research_use_only;far_from_training", None, REFER, FAR),
+    (0.75, 0.80, 0.90, YES, "far_from_training", None, REFER, FAR),
+    (0.30, 0.50, 0.60, YES, "far_from_training", None, REFER, FAR),
+    (0.10, 0.20, 0.30, YES, "unseen_category;far_from_training", None, REFER, BOTH),
+    # flags that the policy does not name
+    (0.10, 0.20, 0.30, YES, "outside_training_range;assay_differs", None, MONO, BELOW),
+    (0.10, 0.20, 0.30, YES, "far_from_training", [], MONO, BELOW),
+    (
+        0.10,
+        0.20,
+        0.30,
+        YES,
+        "assay_differs",
+        ASSAY,
+        REFER,
+        FAR.replace("far_from_training", "assay_differs"),
+    ),
+    # a missing marker comes first
+    (0.10, 0.20, 0.30, NO, "far_from_training", None, REFER, NO_TPS),
+]
+
+
+@pytest.mark.parametrize(
+    ("low", "risk", "high", "tps", "flags", "named", "recommendation", "reason"), FLAGGED
+)
+def test_flags_of_the_policy_refer(low, risk, high, tps, flags, named, recommendation, reason):
+    policy = POLICY if named is None else POLICY.model_copy(update={"refer_flags": named})
+    found = decide(low, risk, high, policy, flags=flags, pdl1_tps=tps, tmb=YES)
+    assert (found["recommendation"], found["reason"]) == (recommendation, reason)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from stratify.schema import PANELS, field_named, panel_versions
 from stratify.scoring import ResistanceModel
 from stratify.simulation import simulate
 from stratify.treatment import Policy
+from stratify.uncertainty import Uncertainty
 
 FEATURES = [
     *("age", "albumin", "cancer_type", "ecog", "nlr", "prior_systemic_therapy", "sex"),
@@ -51,6 +52,13 @@ def patients() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="session")
+def strangers() -> pd.DataFrame:
+    """Patients with a label of another cohort, as `patients`."""
+    table = joined(400, seed=77).assign(cohort="local")
+    return table[table["label"].notna()].reset_index(drop=True)
+
+
+@pytest.fixture(scope="session")
 def small() -> ResistanceClassifier:
     """Unfitted, and fast to fit; clone it."""
     return ResistanceClassifier(
@@ -69,8 +77,17 @@ def references(patients: pd.DataFrame) -> References:
 
 
 @pytest.fixture(scope="session")
+def uncertainty(patients: pd.DataFrame, classifier: ResistanceClassifier) -> Uncertainty:
+    matrix = features_matrix(patients, FEATURES)
+    return Uncertainty.fit(classifier, matrix, patients["label"].to_numpy(float))
+
+
+@pytest.fixture(scope="session")
 def model(
-    patients: pd.DataFrame, classifier: ResistanceClassifier, references: References
+    patients: pd.DataFrame,
+    classifier: ResistanceClassifier,
+    references: References,
+    uncertainty: Uncertainty,
 ) -> ResistanceModel:
     card = {
         "study": "example",
@@ -80,4 +97,4 @@ def model(
         "assays": {"tmb": ["panel X"], "pdl1_tps": ["22C3"]},
         "schema_versions": panel_versions(),
     }
-    return ResistanceModel(classifier, references, card, POLICY)
+    return ResistanceModel(classifier, references, card, POLICY, uncertainty)

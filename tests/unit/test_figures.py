@@ -355,6 +355,7 @@ def test_estimate_uses_to_where_a_limit_is_negative():
             ArgumentError,
             "`metric` is 'auc'; expected one of auroc, average_precision, c_index, brier, "
             "brier_skill, calibration_slope, calibration_intercept, mean_predicted, mean_observed, "
+            "observed_expected, "
             "sensitivity, specificity, ppv, npv, share_flagged, net_benefit, delta_auroc, "
             "delta_brier.",
         ),

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from stratify.diagnostics import check_training
 from stratify.features import informative_features
 from stratify.schema import load_schema
 
@@ -62,6 +63,15 @@ def _shared_patients(h: Any) -> None:
         home, away = h.tables[file], h.tables[f"away_{file}"]
         columns = [c for c in away.columns if c != "Patient"]
         away.loc[3:8, columns] = home.loc[40:45, columns].to_numpy()
+
+
+def _patients_of_another_export(h: Any) -> None:
+    """Twelve patients with other markers and blood samples, their age in whole years."""
+    h.add_cohort("away", "external", seed=8)
+    for file, columns in (("clinical", ["Age", "Sex", "Tumour"]), ("outcomes", ["PFS", "OS"])):
+        home, away = h.tables[file], h.tables[f"away_{file}"]
+        away.loc[3:14, columns] = home.loc[40:51, columns].to_numpy()
+    h.change("away_clinical", "Age", lambda cell: f"{float(cell):.0f}")
 
 
 def _other_assay(h: Any) -> None:
@@ -613,6 +623,14 @@ CASES = [
         cohort="away",
     ),
     Case(
+        "patients_may_be_shared",
+        _patients_of_another_export,
+        "12 pairs of patients agree with training patients of home in sex, cancer_type, age, pfs "
+        "and os, where 0.6 are expected by chance.",
+        n=12,
+        cohort="away",
+    ),
+    Case(
         "regimen_unresolved",
         lambda h: (
             h.column("regimen")["coding"].update({"Drug B": "single_agent_ici"}),
@@ -899,8 +917,90 @@ def test_a_feature_of_one_value_is_told_and_left_out(hospital):
     ]
 
 
+def _copied_outcome(h: Any) -> None:
+    """A marker that holds the outcome: 1 where the disease progressed early."""
+    early = [float(cell) < 6 for cell in h.tables["outcomes"]["PFS"]]
+    h.tables["markers"]["MSI"] = ["1" if resistant else "0" for resistant in early]
+
+
+def _measured_late(h: Any) -> None:
+    """A marker that was measured in those alone who did not progress early."""
+    early = [float(cell) < 6 for cell in h.tables["outcomes"]["PFS"]]
+    density = h.tables["markers"]["CD8"]
+    h.tables["markers"]["CD8"] = [
+        "" if late else cell for late, cell in zip(early, density, strict=True)
+    ]
+
+
+def _another_centre(h: Any) -> None:
+    h.add_cohort("away", seed=8)
+    h.change("away_markers", "CD8", "")
+
+
+IN_TRAINING = {
+    "sample_size_small": (
+        lambda h: None,
+        # 15 % of 0.75; 7 / (0.1 * -ln(1 - 0.125)), 7 / (0.25 * -ln(1 - 0.15)), 39.2^2 / 4
+        "160 training patients for 7 parameters. A regression needs 525 for a shrinkage of at "
+        "least 0.9, 173 for an optimism of at most 0.05 in Nagelkerke's R2 and 385 for the "
+        "overall risk to within 0.05, at a Cox–Snell R2 of 0.112 (15 % of its maximum).",
+        160,
+        "",
+    ),
+    "leak_suspected": (
+        _copied_outcome,
+        "msi_high alone tells the label with a cross-validated AUROC of 1.000; above 0.95 is not "
+        "expected of a biomarker.",
+        160,
+        "msi_high",
+    ),
+    "missingness_tells_label": (
+        _measured_late,
+        "which features are missing tells the label with a cross-validated AUROC of 1.000; near "
+        "0.5 is expected.",
+        160,
+        "",
+    ),
+    "missingness_tells_cohort": (
+        _another_centre,
+        "which features are missing tells the cohort of 100 % of the patients; the largest cohort "
+        "holds 50 %.",
+        320,
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize("code", IN_TRAINING)
+def test_each_code_of_training_is_found_and_told_whole(hospital, code):
+    plant, message, n, column = IN_TRAINING[code]
+    plant(hospital)
+    home = hospital.read().of_split("train").evaluable
+    before = len(home.findings.rows)
+    check_training(home, ["age", "albumin", "tmb", "msi_high", "cd8_density", "immune_phenotype"])
+    rows = [{k: v for k, v in row.items() if k != "advice"} for row in home.findings.rows[before:]]
+
+    assert [row for row in rows if row["code"] == code] == [
+        {
+            "code": code,
+            "severity": "warning",
+            "cohort": "",
+            "panel": "tmb" if column else "",
+            "column": column,
+            "n": n,
+            "message": message,
+        }
+    ], rows
+
+
+def test_a_clean_training_is_only_small(hospital):
+    home = hospital.read().of_split("train").evaluable
+    check_training(home, ["age", "albumin", "tmb", "msi_high", "cd8_density", "immune_phenotype"])
+    assert home.findings.codes() == ["sample_size_small"]
+
+
 def test_every_code_has_its_case():
-    assert {case.code for case in CASES} | {"uninformative_feature"} == set(CODES)
+    assert {case.code for case in CASES} | {"uninformative_feature", *IN_TRAINING} == set(CODES)
 
 
 @pytest.mark.parametrize("code", CODES)

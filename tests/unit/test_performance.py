@@ -17,6 +17,7 @@ from stratify.performance import (
     classification_at,
     decision_curve,
     net_benefit,
+    observed_expected,
     performance_table,
 )
 
@@ -168,6 +169,35 @@ def test_net_benefit_from_counts_and_its_interval_from_the_bootstrap(cohort):
     assert estimate[1:] == pytest.approx(limits, abs=0.01)
 
 
+def test_observed_to_expected_by_hand_and_its_interval_from_the_bootstrap(cohort):
+    """60 events of 300, 48 expected; variance of the log by Debray 2017 is (1 - 0.2) / 60."""
+    y, p = np.repeat([1.0, 0.0], [60, 240]), np.full(300, 0.16)
+    half = 1.959964 * np.sqrt(0.8 / 60)
+    assert observed_expected(y, p) == pytest.approx(
+        (1.25, 1.25 * np.exp(-half), 1.25 * np.exp(half)), abs=1e-6
+    )
+    rows = np.random.default_rng(0).integers(0, 300, (2000, 300))
+    limits = np.quantile(y[rows].mean(axis=1) / 0.16, [0.025, 0.975])
+    assert observed_expected(y, p)[1:] == pytest.approx(limits, rel=0.03)
+    assert observed_expected(cohort["y"], cohort["p"]).value == pytest.approx(
+        cohort["y"].mean() / cohort["p"].mean(), abs=1e-12
+    )
+
+
+def test_observed_to_expected_has_no_interval_without_events_and_none_at_all_without_risk():
+    nothing = (np.nan,) * 3
+    assert observed_expected([0, 0], [0.5, 0.5]) == pytest.approx((0, np.nan, np.nan), nan_ok=True)
+    assert observed_expected([0, 1], [0.0, 0.0]) == pytest.approx(nothing, nan_ok=True)
+
+
+def test_without_resampling_only_the_metrics_that_need_it_are_left_out(cohort, models):
+    whole = _table(models, cohort["y"], thresholds=(0.5,))
+    quick = _table(models, cohort["y"], thresholds=(0.5,), resampled=False)
+    kept = whole[~whole["metric"].isin(["average_precision", "brier_skill"])]
+    pd.testing.assert_frame_equal(quick, kept.reset_index(drop=True))
+    assert len(whole) - len(quick) == 4 + 2
+
+
 @pytest.fixture
 def models(cohort) -> dict[str, Prediction]:
     """Name one model of each kind, the package's own first."""
@@ -187,7 +217,7 @@ def test_each_kind_of_model_gets_its_metrics(cohort, models):
     ranking = {"auroc", "average_precision", "c_index"}
     decision = {"sensitivity", "specificity", "ppv", "npv", "share_flagged"}
     probability = {"brier", "brier_skill", "calibration_intercept", "calibration_slope"}
-    probability |= {"mean_predicted", "mean_observed", "net_benefit"}
+    probability |= {"mean_predicted", "mean_observed", "observed_expected", "net_benefit"}
     found = table[table["reference"] == ""].groupby("model")["metric"].agg(set).to_dict()
     assert found == {
         "stratify": ranking | decision | probability,

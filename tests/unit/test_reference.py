@@ -12,11 +12,13 @@ import pytest
 from stratify.reference import (
     LORIS_CANCER_TYPE,
     REFERENCES,
+    RF16_INPUTS,
     LogisticModel,
     References,
     loris,
     loris_nsclc,
 )
+from stratify.schema import field_named
 
 # Chang 2024, 10.1038/s43018-024-00772-7: coefficient of each cancer type, pan-cancer equation
 PUBLISHED = {
@@ -69,9 +71,11 @@ NSCLC = {
     ),
 }
 GOOD = {"tmb": 25.0, "prior_systemic_therapy": 0.0, "albumin": 4.5, "nlr": 2.0, "age": 70.0,
-        "pdl1_tps": 90.0, "cancer_type": "nsclc"}  # fmt: skip
+        "pdl1_tps": 90.0, "cancer_type": "nsclc", "btmb": 24.0, "pdl1_tc3_ic3": 1.0,
+        "gep": 1.2, "cyt": 7.0}  # fmt: skip
 BAD = {"tmb": 2.0, "prior_systemic_therapy": 1.0, "albumin": 2.9, "nlr": 11.0, "age": 45.0,
-       "pdl1_tps": 0.0, "cancer_type": "nsclc"}  # fmt: skip
+       "pdl1_tps": 0.0, "cancer_type": "nsclc", "btmb": 3.0, "pdl1_tc3_ic3": 0.0,
+       "gep": -0.8, "cyt": 2.5}  # fmt: skip
 
 
 def logit(p: np.ndarray) -> np.ndarray:
@@ -162,6 +166,8 @@ def test_a_higher_value_is_worse_for_every_reference(references, name):
 
 def test_rules_flag_below_their_cut_and_say_nothing_where_the_marker_is_missing(references):
     table = pd.DataFrame({"tmb": [9.99, 10.0, np.nan], "pdl1_tps": [49.0, 50.0, np.nan]})
+    levels = table.assign(pdl1_tc3_ic3=[0.0, 1.0, np.nan])
+    assert references.risk("pdl1_tc3_ic3", levels) == pytest.approx([1, 0, np.nan], nan_ok=True)
     for rule in ("tmb10", "pdl1_50"):
         assert references.risk(rule, table) == pytest.approx([1, 0, np.nan], nan_ok=True)
     assert references.risk("tmb", table) == pytest.approx([-9.99, -10, np.nan], nan_ok=True)
@@ -181,9 +187,9 @@ def test_complete_marks_the_patients_with_every_input_measured(references):
             GOOD,
             {**GOOD, "tmb": np.nan},
             {**GOOD, "pdl1_tps": np.nan},
-            {**GOOD, "cancer_type": "renal"},
+            {**GOOD, "cancer_type": "renal", "btmb": np.nan, "pdl1_tc3_ic3": np.nan},
             {**GOOD, "cancer_type": None},
-            {**GOOD, "age": np.nan},
+            {**GOOD, "age": np.nan, "gep": np.nan, "cyt": np.nan},
         ]
     )
     masks = {name: mask.astype(int).tolist() for name, mask in references.complete(table).items()}
@@ -192,17 +198,25 @@ def test_complete_marks_the_patients_with_every_input_measured(references):
         "loris_nsclc": [1, 0, 0, 0, 0, 1],
         "tmb": [1, 0, 1, 1, 1, 1],
         "tmb10": [1, 0, 1, 1, 1, 1],
+        "btmb": [1, 1, 1, 0, 1, 1],
         "pdl1": [1, 1, 0, 1, 1, 1],
         "pdl1_50": [1, 1, 0, 1, 1, 1],
+        "pdl1_tc3_ic3": [1, 1, 1, 0, 1, 1],
+        "gep": [1, 1, 1, 1, 1, 0],
+        "cyt": [1, 1, 1, 1, 1, 0],
         "logistic": [1, 1, 1, 1, 1, 1],
         "logistic_loris": [1, 1, 1, 1, 1, 1],
+        "rf16": [1, 1, 1, 1, 1, 1],
     }
-    without = references.complete(table.drop(columns=["tmb", "cancer_type"]))
+    without = references.complete(table.drop(columns=["tmb", "cancer_type", "gep", "cyt"]))
     assert [n for n, mask in without.items() if mask.any()] == [
+        "btmb",
         "pdl1",
         "pdl1_50",
+        "pdl1_tc3_ic3",
         "logistic",
         "logistic_loris",
+        "rf16",
     ]
 
 
@@ -261,11 +275,11 @@ def test_references_survive_json_exactly(references, patients):
         assert again.risk(name, patients).tobytes() == risk.tobytes()
 
 
-def test_too_few_inputs_of_loris_give_no_refitted_loris(patients):
+def test_too_few_inputs_of_a_published_model_give_no_refit_of_it(patients):
     label = patients["label"].to_numpy(float)
     few = References.fit(patients, ["age", "albumin", "tmb", "sex"], label)
-    assert few.logistic_loris is None
-    assert "logistic_loris" not in few.complete(patients)
+    assert few.logistic_loris is few.rf16 is None
+    assert not {"logistic_loris", "rf16"} & set(few.complete(patients))
     assert References.from_json(json.loads(json.dumps(few.to_json()))) == few
 
 
@@ -304,3 +318,38 @@ def test_the_refit_orders_its_training_patients(references, patients):
     risk, label = references.logistic.risk(patients), patients["label"]
     assert risk[label == 1].mean() > risk[label == 0].mean() + 0.1
     assert risk.mean() == pytest.approx(label.mean(), abs=1e-4)  # as any likelihood with intercept
+
+
+# ------------------------------------------------------------------- RF16, refitted
+
+
+def test_rf16_knows_the_inputs_of_the_paper_that_are_features(references, patients, classifier):
+    """Chowell 2022: all sixteen but the drug class, which is no baseline feature."""
+    assert len(RF16_INPUTS) == 15
+    assert all(field_named(name).role == "feature" for name in RF16_INPUTS)
+    known = set(RF16_INPUTS) & set(classifier.features_)
+    assert set(references.rf16.features) == known
+    assert "hemoglobin" in patients
+    assert "hemoglobin" not in known
+    risk = references.risk("rf16", patients)
+    assert references.risk("rf16", patients.assign(hemoglobin=5.0)).tolist() == risk.tolist()
+
+
+def test_rf16_counts_every_type_but_melanoma_and_nsclc_as_one(references, patients):
+    by_type = {
+        name: references.risk("rf16", patients.assign(cancer_type=name)).tolist()
+        for name in ("melanoma", "nsclc", "renal", "thymic")
+    }
+    assert by_type["renal"] == by_type["thymic"]
+    assert by_type["melanoma"] != by_type["nsclc"] != by_type["renal"]
+
+
+def test_rf16_takes_training_medians_for_missing_inputs(references, patients):
+    medians = references.rf16.medians
+    assert list(medians) == references.rf16.features
+    assert medians["albumin"] == np.nanmedian(patients["albumin"])
+    gap = patients.assign(albumin=np.nan)
+    filled = patients.assign(albumin=medians["albumin"])
+    risk = references.risk("rf16", filled).tolist()
+    assert references.risk("rf16", gap).tolist() == risk
+    assert references.risk("rf16", gap.drop(columns="albumin")).tolist() == risk

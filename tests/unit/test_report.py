@@ -80,6 +80,8 @@ def performance() -> pd.DataFrame:
         ("Skin B", "external", "stratify", "", "all", "ppv", 0.3, 0.611, 0.5, 0.712, *skin),
         ("Skin B", "external", "flag_all", "", "all", "net_benefit", 0.3, 0.2334, 0.1, 0.35, *skin),
         ("Skin B", "external", "stratify", "", "sex=male", "auroc", none, 0.68, 0.55, 0.8, 70, 31),
+        ("Skin B", "external", "loris", "", "sex=male", "auroc", none, 0.61, 0.5, 0.72, 70, 31),
+        ("Skin B", "external", "loris", "", "measured=tmb", "auroc", none, 0.6, 0.5, 0.7, 65, 29),
     ]
     return pd.DataFrame(rows, columns=columns)
 
@@ -245,6 +247,9 @@ def test_differences_thresholds_subgroups_and_other_metrics(page):
         "31",
         "0.68 (0.55–0.80)",
     ]
+    # of subgroups only the model is printed; the references where their inputs are measured
+    assert [found[1] for found in row(page, "sex: male")] == ["stratify"]
+    assert [found[1] for found in row(page, "measured: tmb")] == ["loris"]
     other = ["Lung A", "cross-validation", "stratify", "C-index", "0.63 (0.60–0.66)", "400", "333"]
     assert row(page, *other) == [other]
 

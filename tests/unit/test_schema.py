@@ -33,7 +33,10 @@ FIELDS = {
     if name != "patient_id"
 }
 NUMBERS = {name: field for name, field in FIELDS.items() if field.numeric}
-RESULTS = ("attributions", "attrition", "findings", "labels", "performance", "scores")
+RESULTS = (
+    *("attributions", "attrition", "findings", "labels", "learning_curve", "meta_analysis"),
+    *("performance", "scores"),
+)
 
 
 # ------------------------------------------------------------- dictionaries

@@ -1,0 +1,76 @@
+"""RF16 against scikit-learn's forest, and internal–external validation, on the public cohorts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stratify.classifier import ResistanceClassifier
+from stratify.diagnostics import missingness_auroc, missingness_tells, single_feature_auroc
+from stratify.discrimination import auroc
+from stratify.features import informative_features, model_matrix
+from stratify.internal_external import internal_external
+from stratify.reference import RF16_INPUTS, References, _rf16_matrix
+
+pytestmark = pytest.mark.realdata
+
+
+def test_the_refitted_rf16_is_the_forest_of_the_published_code(read):
+    """scikit-learn 1.9.1 with the settings of github.com/CCF-ChanLab/MSK-IMPACT-IO, same rows."""
+    from sklearn.ensemble import RandomForestClassifier
+
+    table = read("chowell_all", endpoint="objective_response").evaluable.table
+    home, away = (table[table["split"] == split] for split in ("train", "test"))
+    label = home["label"].to_numpy(float)
+    theirs = RandomForestClassifier(
+        n_estimators=1000, max_depth=8, min_samples_leaf=20, min_samples_split=2, random_state=0
+    )
+    matrices = [pd.DataFrame(_rf16_matrix(rows, RF16_INPUTS)) for rows in (home, away)]
+    medians = matrices[0].median()
+    theirs.fit(matrices[0].fillna(medians), label)
+    expected = theirs.predict_proba(matrices[1].fillna(medians))[:, 1]
+    risk = References.fit(home, list(RF16_INPUTS), label).risk("rf16", away)
+    assert np.corrcoef(risk, expected)[0, 1] > 0.995
+    outcome = away["label"]
+    assert auroc(outcome, risk).value == pytest.approx(auroc(outcome, expected).value, abs=0.01)
+
+
+def test_no_feature_of_the_msk_cohort_is_a_leak_and_its_gaps_tell_nothing(read):
+    home = read("chowell").of_split("train").evaluable
+    matrix = model_matrix(home.table, informative_features(home, None))
+    areas = single_feature_auroc(matrix, home.table["label"])
+    assert max(areas, key=areas.__getitem__) == "tmb"
+    assert areas["tmb"] == pytest.approx(0.62, abs=0.02)
+    assert missingness_auroc(matrix, home.table["label"]) == pytest.approx(0.48, abs=0.03)
+
+
+@pytest.mark.slow
+def test_leaving_out_one_hospital_after_the_other(read):
+    """MSK (two cohorts of one hospital), Samsung, SU2C-MARK: monotherapy, ``proxy_pfs6``.
+
+    An interval over three hospitals is wide; the figures only guard against a fault.
+    """
+    cohorts = [read(name).evaluable for name in ("chowell", "ravi", "shim")]
+    table = pd.concat([cohort.table for cohort in cohorts], ignore_index=True)
+    features = list(dict.fromkeys(n for c in cohorts for n in informative_features(c, None)))
+    told, largest = missingness_tells(model_matrix(table, features), table["cohort"])
+    assert told > largest + 0.2  # panels differ between hospitals
+    found = internal_external(
+        ResistanceClassifier(n_jobs=-1),
+        table,
+        features,
+        groups={"chowell_train": "msk", "chowell_test": "msk"},
+    )
+    assert {part.cohort: part.n for part in found.assessments} == {
+        "chowell_test": 461,
+        "chowell_train": 753,
+        "ravi": 228,
+        "shim": 193,
+    }
+    pooled = found.pooled.set_index(["model", "reference", "metric"])
+    assert pooled.loc[("stratify", "", "auroc"), "n_cohorts"] == 3
+    assert pooled.loc[("stratify", "", "auroc"), "value"] == pytest.approx(0.685, abs=0.03)
+    assert pooled.loc[("stratify", "", "calibration_slope"), "value"] == pytest.approx(1, abs=0.35)
+    for name in ("loris", "rf16", "logistic", "logistic_loris", "tmb", "pdl1"):
+        assert pooled.loc[("stratify", name, "delta_auroc"), "n_cohorts"] == 3
