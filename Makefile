@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test slow check lock clean
+.PHONY: demo test slow benchmark check lock clean
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "Python 3.11 or newer is needed, found %d.%d; name one with make PYTHON=..." % v[:2])'
@@ -22,6 +22,9 @@ test: $(READY)  ## the tests
 slow: $(READY)  ## the tests that take minutes (ten seeds on the public cohorts)
 	$(BIN)/python -m pytest -m slow
 
+benchmark: $(READY)  ## each public cohort left out in turn (minutes)
+	$(BIN)/python pipelines/benchmark.py --out benchmark
+
 check: $(READY)  ## lint, format, types, import direction, doctests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -34,4 +37,4 @@ lock: $(READY)  ## solve the dependencies again
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade pyproject.toml --extra dev --no-annotate --no-header -o requirements.lock
 
 clean:
-	rm -rf $(VENV) demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) demo benchmark .mypy_cache .ruff_cache .pytest_cache .hypothesis

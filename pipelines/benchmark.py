@@ -1,0 +1,30 @@
+"""Leave each public cohort out in turn: python pipelines/benchmark.py [FILE] --out DIR."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from stratify import StratifyError
+from stratify.benchmark import run_benchmark
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    default = Path(__file__).with_name("benchmark.yaml")
+    arguments.add_argument("file", type=Path, nargs="?", default=default)
+    arguments.add_argument("--out", type=Path, required=True)
+    given = arguments.parse_args()
+
+    result = run_benchmark(given.file, given.out, progress=print)
+    print(result.headline().to_string(index=False))
+    print(f"Results in {given.out}, research use only")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except StratifyError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
