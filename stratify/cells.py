@@ -122,6 +122,42 @@ def _reader(decimal: str, thousands: str | None, *, percent: bool) -> Callable[[
     return read
 
 
+def intervals_in(
+    text: pd.Series, decimal: str, lowest: float, highest: float
+) -> dict[str, tuple[float, float]]:
+    """Intervals as laboratories write them, by their text.
+
+    Parameters
+    ----------
+    text : Series
+        Cells as text.
+    decimal : str
+    lowest, highest : float
+        Possible values, which end an open interval, in the file's unit.
+
+    Examples
+    --------
+    >>> cells = pd.Series(["<1 %", "TPS >= 50%", "1–49 %", "60", "5 to 10"])
+    >>> intervals_in(cells, ".", 0, 100)
+    {'<1 %': (0, 1.0), 'TPS >= 50%': (50.0, 100), '1–49 %': (1.0, 49.0), '5 to 10': (5.0, 10.0)}
+    """
+    number = rf"([0-9]+(?:{re.escape(decimal)}[0-9]+)?)"
+    label = r"(?:(?:pd-?l1 )?(?:tps|tc|cps|ic)[ :=]*)?"
+    one = re.compile(rf"{label}(<|<=|≤|>|>=|≥) ?{number} ?%?", re.IGNORECASE)
+    two = re.compile(rf"{label}{number} ?%? ?(?:-|–|to) ?{number} ?%?", re.IGNORECASE)
+    found: dict[str, tuple[float, float]] = {}
+    for cell in text.dropna().unique():
+        plain = str(cell)
+        if match := one.fullmatch(plain):
+            bound = float(match[2].replace(",", "."))
+            found[plain] = (lowest, bound) if match[1] in "<=≤" else (bound, highest)
+        elif match := two.fullmatch(plain):
+            low, high = (float(part.replace(",", ".")) for part in match.groups())
+            if low <= high:
+                found[plain] = (low, high)
+    return found
+
+
 def _is_number(cell: object) -> bool:
     return isinstance(cell, (int, float, np.number, Decimal)) and not isinstance(cell, bool)
 

@@ -19,6 +19,7 @@ from stratify.cells import (
     MISSING,
     cell_text,
     dates_in,
+    intervals_in,
     levels_in,
     numbers_in,
     tell_unread,
@@ -130,6 +131,9 @@ def read_panels(
             name: _column(raw, source, table, schema.fields[name], cohort, findings, starts)
             for name, source in columns.items()
         }
+        for name, source in columns.items():
+            if schema.fields[name].interval:
+                read |= _bounds(raw, source, table, schema.fields[name], read[name])
         frame = pd.DataFrame({"patient_id": identifiers.astype(object), **read})
         check_possible(frame, schema, columns, table.file, cohort, findings)
         check_rules(frame, schema, columns, table.file, cohort, findings)
@@ -241,6 +245,17 @@ def _column(
             "coding names.",
             len(unused),
         )
+    if field.interval:
+        intervals = _intervals(text, source, table, field, coding)
+        coding |= {cell: (low + high) / 2 for cell, (low, high) in intervals.items()}
+        if intervals:
+            told = text.isin(list(intervals))
+            place.add(
+                "interval_values",
+                f"{place.at(told)}: {field.name} reported as intervals, such as '<1'; the middle "
+                "is read, and the bounds are kept beside it.",
+                int(told.sum()),
+            )
     if field.numeric:
         return _measured(numbers_in(cells, text, coding, source, table, place), source, place)
     if field.type == "date":
@@ -250,6 +265,41 @@ def _column(
     if not field.enum:
         return text.astype(object)
     return levels_in(text, coding, field.spellings, place)
+
+
+def _intervals(
+    text: pd.Series,
+    source: ColumnSource,
+    table: TableSource,
+    field: Field,
+    coding: Mapping[str, Any],
+) -> dict[str, tuple[float, float]]:
+    """Intervals of a column in the file's unit, but for texts with a coding."""
+    unit = source.unit if source.unit in field.accepted_units else field.unit
+    highest = convert(float(field.maximum or np.inf), str(unit), field, back=True)
+    found = intervals_in(text, table.decimal, float(field.minimum or 0), highest)
+    return {cell: bounds for cell, bounds in found.items() if cell not in coding}
+
+
+def _bounds(
+    raw: pd.DataFrame, source: ColumnSource, table: TableSource, field: Field, middle: pd.Series
+) -> dict[str, pd.Series]:
+    """Bounds of a column of intervals in its canonical unit; nothing where there are none."""
+    if source.column not in raw or source.scale != "linear":
+        return {}
+    stated = {cell_text(text).lower() for text in (*table.missing, *source.missing)}
+    text = texts_of(raw[source.column].astype(object), MISSING | stated, source.coding or {})
+    coded = {cell_text(key) for key in source.coding or {}}
+    intervals = _intervals(text, source, table, field, dict.fromkeys(coded))
+    if not intervals:
+        return {}
+    unit = source.unit if source.unit in field.accepted_units else field.unit
+    sides = {}
+    for k, side in enumerate(("low", "high")):
+        bound = text.map({cell: pair[k] for cell, pair in intervals.items()}).astype(float)
+        bound = convert(bound, str(unit), field)
+        sides[f"{field.name}_{side}"] = bound.where(bound.notna(), middle)
+    return sides
 
 
 def _coding(source: ColumnSource, place: Place) -> dict[str, Any]:

@@ -110,6 +110,8 @@ class Field:
         Usual values; range of a cohort's median; range a linear reference model is capped to.
     synonyms : mapping of str to str
         Other spellings of levels and the level they mean.
+    interval : bool
+        Whether laboratories report intervals (``<1``, ``1-49 %``), which are read as such.
     direction : mapping of str to int
         +1 where more goes with more resistance, -1 with less, by indication or ``any``.
     available_at : str
@@ -138,6 +140,7 @@ class Field:
     enum: tuple[str, ...] = ()
     synonyms: Mapping[str, str] = field(default_factory=dict)
     unique: bool = False
+    interval: bool = False
     limits: tuple[float, float] | None = None
     typical: tuple[float, float] | None = None
     cap: tuple[float, float] | None = None
@@ -298,6 +301,7 @@ def _field(entry: Mapping[str, Any], panel: str) -> Field:
         enum=tuple(_enum(entry)),
         synonyms={text: level for level, texts in _synonyms(entry).items() for text in texts},
         unique=bool(constraints.get("unique", False)),
+        interval=bool(entry.get("interval", False)),
         limits=_pair(entry.get("limits")),
         typical=_pair(entry.get("typical")),
         cap=_pair(entry.get("cap")),

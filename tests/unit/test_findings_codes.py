@@ -242,13 +242,25 @@ CASES = [
     ),
     Case(
         "not_numeric",
-        lambda h: h.plant("markers", "TPS", {3: "<1", 4: ">= 50", 9: "5-10", 10: "5-10"}),
+        lambda h: h.plant("markers", "CD8", {3: "<1", 4: ">= 50", 9: "5-10", 10: "5-10"}),
         "markers.csv, lines 3, 4, 9 and 10: 2 censored values such as '<1' and 1 rare level where "
         "a number is expected.",
         n=4,
+        column="cd8_density",
+        panel="infiltration",
+        name="censored",
+    ),
+    Case(
+        "interval_values",
+        lambda h: (
+            h.plant("markers", "TPS", {3: "<1", 4: ">= 50 %", 9: "TPS 1-49%"}),
+            h.plant("markers", "CPS", {3: "100", 4: "100", 9: "100"}),
+        ),
+        "markers.csv, lines 3, 4 and 9: pdl1_tps reported as intervals, such as '<1'; the middle "
+        "is read, and the bounds are kept beside it.",
+        n=3,
         column="pdl1_tps",
         panel="pdl1",
-        name="censored",
     ),
     Case(
         "not_numeric",

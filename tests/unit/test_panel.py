@@ -588,3 +588,29 @@ def test_a_signature_can_be_mapped_by_name_and_is_checked_like_any_number(hospit
     assert [(row["code"], row["column"]) for row in hospital.findings("error")] == [
         ("not_numeric", "signature_emt")
     ]
+
+
+@pytest.mark.parametrize("scale", [1, 100])
+def test_intervals_of_pdl1_are_read_with_their_bounds(hospital, scale):
+    texts = {3: f"<{1 / scale:g}", 4: f">={50 / scale:g}", 9: f"TPS {10 / scale:g}-{49 / scale:g}"}
+    hospital.change("markers", "TPS", lambda cell: f"{float(cell) / scale:g}")
+    hospital.plant("markers", "TPS", texts)
+    hospital.plant("markers", "CPS", dict.fromkeys(texts, "100"))
+    hospital.column("pdl1_tps")["unit"] = "percent" if scale == 1 else "fraction"
+    cohort = hospital.read()
+    assert not cohort.findings.has_errors
+    ids = hospital.tables["markers"]["Patient"]
+    table = cohort.table.set_index("patient_id")
+    columns = ["pdl1_tps_low", "pdl1_tps", "pdl1_tps_high"]
+    shown = table.loc[[ids[line - 2] for line in texts], columns]
+    np.testing.assert_allclose(shown, [[0, 0.5, 1], [50, 75, 100], [10, 29.5, 49]])
+    others = table.drop(index=shown.index)
+    assert (others["pdl1_tps_low"] == others["pdl1_tps_high"]).all()
+    assert (others["pdl1_tps_low"] == others["pdl1_tps"]).all()
+    assert "pdl1_tps_low" not in informative_features(cohort, None)
+
+
+def test_a_coding_goes_before_an_interval_and_a_backward_one_is_no_number(hospital):
+    hospital.plant("markers", "TPS", {3: "<1", 4: "49-1"})
+    hospital.column("pdl1_tps")["coding"] = {"<1": 0}
+    assert [(row["code"], row["n"]) for row in hospital.findings()] == [("not_numeric", 1)]
