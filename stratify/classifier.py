@@ -23,14 +23,14 @@ from stratify.encoding import (
     check_names,
     content_order,
     encode,
+    graded_labels,
     labels_of,
     levels_of,
     rounded_out,
     unseen_levels,
 )
-from stratify.ensemble import AnchoredEnsemble, Boosting, Design
+from stratify.ensemble import AnchoredEnsemble, Boosting, Design, Patients
 from stratify.errors import ArgumentError
-from stratify.schema import known_field
 
 __all__ = ["ResistanceClassifier"]
 
@@ -45,13 +45,12 @@ _PARAMETERS: tuple[tuple[str, float, float, Any, str], ...] = (
     ("calibration_folds random_state", 0, _MOST, _WHOLE, "a whole number of at least 0"),
     ("mask_value mask_panel", 0, 1 - _TINY, _NUMBER, "a share from 0 to below 1"),
     ("masked_weight", 0, 1, _NUMBER, "a weight from 0 to 1"),
+    ("anchor_start", 0, 1, _NUMBER, "a share from 0 to 1"),
     ("interval_level", _TINY, 1 - _TINY, _NUMBER, "a level between 0 and 1"),
     ("learning_rate feature_fraction", _TINY, 1, _NUMBER, "a number above 0, at most 1"),
     ("reg_lambda", 0, _MOST, _NUMBER, "a number of at least 0"),
-    ("anchor_penalty", _TINY, _MOST, _NUMBER, "a number above 0"),
+    ("anchor_variance", _TINY, _MOST, _NUMBER, "a number above 0"),
 )
-# The six inputs of LORIS (Chang 2024, 10.1038/s43018-024-00772-7).
-ANCHOR = ("tmb", "prior_systemic_therapy", "albumin", "nlr", "age", "cancer_type")
 
 
 class ResistanceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -70,13 +69,16 @@ max_bin
     masked_weight : float, default=0.5
         Weight of the copy against 1 of the patients as they are; 0 leaves the copy out, and then
         a column complete in training has to be complete at prediction.
-    anchor : sequence of str, "all" or None, default=ANCHOR
-        Features of the linear score from which the trees start; it is refitted on the training
-        patients, out of fold, so that the trees learn only what it misses. By default those of
-        the six inputs of LORIS that there are: a linear score of these has carried over to other
-        hospitals (Chang 2024, 10.1038/s43018-024-00772-7).
-    anchor_penalty : float, default=0.1
-        Inverse strength of the anchor's ridge penalty.
+    anchor : sequence of str, "all" or None, default="all"
+        Features of the linear score that stands beside the trees; it is refitted on the training
+        patients. A sequence may name features that there are not.
+    anchor_variance : float, default=1.5
+        Prior variance of the anchor's log-odds, shared equally by its features (the ridge penalty
+        of a standardised feature is the number of features over it), so that it holds for ten
+        features as for a hundred.
+    anchor_start : float, default=0.5
+        Share of the anchor's out-of-fold margin from which the trees start: with 1 they learn only
+        what it misses, with 0 by themselves.
     panels : mapping of str to str, optional
         Panel by column, masked together; by default each column known to the dictionaries belongs
         to its panel, any other column to itself.
@@ -141,16 +143,17 @@ max_bin
         n_members: int = 20,
         n_estimators: int = 100,
         learning_rate: float = 0.03,
-        num_leaves: int = 4,
+        num_leaves: int = 8,
         min_child_samples: int = 20,
         reg_lambda: float = 5.0,
-        feature_fraction: float = 0.7,
+        feature_fraction: float = 0.4,
         max_bin: int = 63,
         mask_value: float = 0.3,
         mask_panel: float = 0.2,
         masked_weight: float = 0.5,
-        anchor: str | Sequence[str] | None = ANCHOR,
-        anchor_penalty: float = 0.1,
+        anchor: str | Sequence[str] | None = "all",
+        anchor_variance: float = 1.5,
+        anchor_start: float = 0.5,
         panels: Mapping[str, str] | None = None,
         monotone: str | Mapping[str, int] | None = "schema",
         calibration_folds: int = 5,
@@ -170,7 +173,8 @@ max_bin
         self.mask_panel = mask_panel
         self.masked_weight = masked_weight
         self.anchor = anchor
-        self.anchor_penalty = anchor_penalty
+        self.anchor_variance = anchor_variance
+        self.anchor_start = anchor_start
         self.panels = panels
         self.monotone = monotone
         self.calibration_folds = calibration_folds
@@ -189,7 +193,9 @@ max_bin
 
     # ------------------------------------------------------------------ fit
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> ResistanceClassifier:
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, auxiliary: Any = None
+    ) -> ResistanceClassifier:
         """Fit members and calibration.
 
         Parameters
@@ -200,6 +206,10 @@ max_bin
             Two classes; the greater one (1) is primary resistance.
         sample_weight : array of shape (n_samples,), optional
             Weight by patient, for example for censoring.
+        auxiliary : DataFrame or array of shape (n_samples, n_outcomes), optional
+            Other outcomes of the same patients, 1 or 0 and 1 with resistance, NaN where not known,
+            as from :func:`stratify.horizons.horizon_outcomes`. The anchor learns from the mean of
+            `y` and these; trees and calibration learn from `y` alone.
 
         Returns
         -------
@@ -233,28 +243,34 @@ max_bin
                 "needed to fit."
             )
         label = (target == self.classes_[1]).astype(np.float64)
+        graded = graded_labels(label, auxiliary)
         self.features_ = sorted(frame.columns)
         self.levels_ = levels_of(frame.loc[used, self.features_])
-        matrix = self._matrix(frame)[used]
-        order = content_order(matrix, label[used], weight[used])
-        matrix, label, weight = matrix[order], label[used][order], weight[used][order]
+        everyone = Patients(self._matrix(frame), label, graded, weight)
+        order = np.flatnonzero(used)[_order(everyone.take(used))]
+        patients = everyone.take(order)
         self.complete_ = [
             name
-            for name, col in zip(self.features_, matrix.T, strict=True)
+            for name, col in zip(self.features_, patients.matrix.T, strict=True)
             if not np.isnan(col).any()
         ]
-        self.monotone_ = self._directions()
+        design = Design.of(
+            self.levels_,
+            self.features_,
+            monotone=self.monotone,
+            panels=self.panels,
+            anchor=self.anchor,
+        )
+        self.monotone_ = design.directions
         self.ranges_ = {
             name: rounded_out(float(np.nanmin(col)), float(np.nanmax(col)))
-            for name, col in zip(self.features_, matrix.T, strict=True)
+            for name, col in zip(self.features_, patients.matrix.T, strict=True)
             if name not in self.levels_ and not np.isnan(col).all()
         }
-        self.ensemble_ = self._fit_ensemble(matrix, label, weight, self.random_state)
-        margin, self.calibration_ = self._calibrate(matrix, label, weight)
+        self.ensemble_ = self._fit_ensemble(patients, design, self.random_state)
+        margin, self.calibration_ = self._calibrate(patients, design)
         risk = np.full(len(frame), np.nan)
-        risk[np.flatnonzero(used)[order]] = _expit(
-            self.calibration_[0] * margin + self.calibration_[1]
-        )
+        risk[order] = _expit(self.calibration_[0] * margin + self.calibration_[1])
         self.oof_risk_ = risk
         return self
 
@@ -322,83 +338,24 @@ max_bin
             )
         return matrix
 
-    def _directions(self) -> list[int]:
-        if self.monotone is None:
-            return [0] * len(self.features_)
-        if self.monotone == "schema":
-            types = self.levels_.get("cancer_type", [])
-            indication = types[0] if len(types) == 1 else None
-            known = [known_field(name) for name in self.features_]
-            directions = [0 if f is None else f.direction_for(indication) for f in known]
-        elif isinstance(self.monotone, Mapping):
-            directions = [int(self.monotone.get(name, 0)) for name in self.features_]
-        else:
-            raise ArgumentError(
-                f"monotone is {self.monotone!r}; 'schema', None or a mapping is expected."
-            )
-        return [
-            0 if name in self.levels_ else d
-            for name, d in zip(self.features_, directions, strict=True)
-        ]
-
-    def _panel_columns(self) -> list[npt.NDArray[np.bool_]]:
-        """Columns of each panel, marked, for masking."""
-        groups: dict[str, npt.NDArray[np.bool_]] = {}
-        for j, name in enumerate(self.features_):
-            if self.panels is not None:
-                panel = self.panels.get(name, name)
-            else:
-                field = known_field(name)
-                panel = name if field is None else field.panel
-            groups.setdefault(panel, np.zeros(len(self.features_), dtype=bool))[j] = True
-        return list(groups.values())
-
-    def _anchor_columns(self) -> list[int]:
-        """Positions of the anchor's features, none without an anchor."""
-        if self.anchor is None:
-            return []
-        if isinstance(self.anchor, str):
-            if self.anchor != "all":
-                raise ArgumentError(
-                    f"anchor is {self.anchor!r}; 'all', None or a list of features is expected."
-                )
-            return list(range(len(self.features_)))
-        return [j for j, name in enumerate(self.features_) if name in set(self.anchor)]
-
-    def _fit_ensemble(
-        self, matrix: Floats, label: Floats, weight: Floats, seed: int
-    ) -> AnchoredEnsemble:
-        design = Design(
-            features=self.features_,
-            n_levels={name: len(levels) for name, levels in self.levels_.items()},
-            directions=self.monotone_,
-            panels=self._panel_columns(),
-            anchor=self._anchor_columns(),
-        )
+    def _fit_ensemble(self, patients: Patients, design: Design, seed: int) -> AnchoredEnsemble:
         boosting = Boosting(**{f.name: getattr(self, f.name) for f in fields(Boosting)})
         # On matrices this small, threads of the linear algebra only wait for each other.
         with threadpool_limits(limits=1, user_api="blas"):
-            return AnchoredEnsemble.fit(
-                matrix, label, weight, design, boosting, seed=seed, n_jobs=self.n_jobs
-            )
+            return AnchoredEnsemble.fit(patients, design, boosting, seed=seed, n_jobs=self.n_jobs)
 
-    def _calibrate(
-        self, matrix: Floats, label: Floats, weight: Floats
-    ) -> tuple[Floats, tuple[float, float]]:
+    def _calibrate(self, patients: Patients, design: Design) -> tuple[Floats, tuple[float, float]]:
         """Out-of-fold margins of the training patients and the calibration fitted on them."""
-        folds = min(self.calibration_folds, int(label.sum()), int((1 - label).sum()))
-        if folds < 2:
-            return self.ensemble_.margins(matrix).mean(axis=0), (1.0, 0.0)
+        folds = patients.folds(self.calibration_folds, self.random_state)
+        if not folds:
+            return self.ensemble_.margins(patients.matrix).mean(axis=0), (1.0, 0.0)
         from sklearn.linear_model import LogisticRegression
-        from sklearn.model_selection import StratifiedKFold
 
-        margin = np.empty(len(label))
-        split = StratifiedKFold(folds, shuffle=True, random_state=self.random_state)
-        for k, (train, test) in enumerate(split.split(matrix, label)):
-            ensemble = self._fit_ensemble(
-                matrix[train], label[train], weight[train], self.random_state + 1 + k
-            )
-            margin[test] = ensemble.margins(matrix[test]).mean(axis=0)
+        label, weight = patients.label, patients.weight
+        margin = np.empty(len(patients))
+        for k, (train, left_out) in enumerate(folds):
+            ensemble = self._fit_ensemble(patients.take(train), design, self.random_state + 1 + k)
+            margin[left_out] = ensemble.margins(patients.matrix[left_out]).mean(axis=0)
         platt = LogisticRegression(C=1e6).fit(margin[:, None], label, sample_weight=weight)
         slope, intercept = float(platt.coef_[0, 0]), float(platt.intercept_[0])
         if slope <= 0:  # nothing learned: the prevalence for everyone, never a reversed order
@@ -484,6 +441,12 @@ max_bin
         """Rows with a category that training never saw; it is read as missing."""
         check_is_fitted(self, "ensemble_")
         return unseen_levels(X, self.levels_)
+
+
+def _order(patients: Patients) -> npt.NDArray[np.intp]:
+    """Order by content, grades included."""
+    columns = np.column_stack([patients.matrix, patients.graded])
+    return content_order(columns, patients.label, patients.weight)
 
 
 def _positional(n: int) -> list[str]:

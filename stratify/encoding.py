@@ -20,6 +20,7 @@ __all__ = [
     "check_names",
     "content_order",
     "encode",
+    "graded_labels",
     "labels_of",
     "levels_of",
     "rounded_out",
@@ -166,3 +167,38 @@ def labels_of(y: Any) -> npt.NDArray[Any]:
         )
     # Whole numbers held as objects, as a column with missing labels leaves them.
     return target if target.dtype != object else np.asarray(pd.Series(target).infer_objects())
+
+
+def graded_labels(label: Floats, auxiliary: Any) -> Floats:
+    """Mean of a patient's label and other known outcomes, 0 to 1.
+
+    Parameters
+    ----------
+    label : ndarray of shape (n_patients,)
+        1 or 0.
+    auxiliary : DataFrame or array of shape (n_patients, n_outcomes), or None
+        1, 0 or NaN.
+
+    Raises
+    ------
+    ArgumentError
+        If rows are missing, or an outcome is neither 1, 0 nor missing.
+
+    Examples
+    --------
+    >>> graded_labels(np.array([1.0, 0.0]), np.array([[1.0, 0.0, 0.0], [1.0, np.nan, np.nan]]))
+    array([0.5, 0.5])
+    """
+    if auxiliary is None:
+        return label
+    table = pd.DataFrame(auxiliary)
+    if len(table) != len(label):
+        raise ArgumentError(f"auxiliary has {len(table)} rows but y has {len(label)}.")
+    try:
+        outcomes = table.to_numpy(dtype=np.float64, na_value=np.nan)
+    except (ValueError, TypeError):
+        outcomes = np.full(table.shape, np.inf)
+    if not np.isin(outcomes[~np.isnan(outcomes)], (0.0, 1.0)).all():
+        raise ArgumentError("auxiliary holds other values than 1, 0 and missing.")
+    graded: Floats = np.nanmean(np.column_stack([label, outcomes]), axis=1)
+    return graded

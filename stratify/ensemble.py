@@ -1,26 +1,29 @@
-"""Anchored ensemble: bagged LightGBM models that start from a linear score.
+"""Anchored ensemble: bagged LightGBM models beside a linear score from which they start.
 
-The linear score (the anchor) carries what is known to be roughly linear; the trees learn what it
-misses. Each member sees a bootstrap sample of patients twice: as they are, and as a copy in which
-values and whole panels are made missing, so that any subset of panels can be scored and a missing
-value is never read as zero.
+The linear score (the anchor) carries what is roughly linear. The trees start from a share of its
+out-of-fold margin: from all of it they learn only what it misses; from less they also see where its
+lines are wrong, and the sum is a mean of two views. Each member sees a bootstrap sample of patients
+twice: as they are, and as a copy in which values and whole panels are made missing, so that any
+subset of panels can be scored and a missing value is never read as zero.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from stratify.errors import ArgumentError
 from stratify.linear import LinearScore
+from stratify.schema import known_field
 
 if TYPE_CHECKING:
     import lightgbm
 
-__all__ = ["AnchoredEnsemble", "Boosting", "Design"]
+__all__ = ["AnchoredEnsemble", "Boosting", "Design", "Patients"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -45,7 +48,46 @@ class Boosting:
     mask_value: float
     mask_panel: float
     masked_weight: float
-    anchor_penalty: float
+    anchor_variance: float
+    anchor_start: float
+
+
+@dataclass(frozen=True)
+class Patients:
+    """Training patients, in an order that does not depend on the file.
+
+    Attributes
+    ----------
+    matrix : ndarray of shape (n_patients, n_features)
+        Numbers and level codes, NaN for missing.
+    label : ndarray of shape (n_patients,)
+        1 or 0.
+    graded : ndarray of shape (n_patients,)
+        The label in finer grades, 0 to 1, from which the anchor learns.
+    weight : ndarray of shape (n_patients,)
+    """
+
+    matrix: Floats
+    label: Floats
+    graded: Floats
+    weight: Floats
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def take(self, rows: npt.NDArray[Any]) -> Patients:
+        """Patients at these positions, or marked True."""
+        return Patients(self.matrix[rows], self.label[rows], self.graded[rows], self.weight[rows])
+
+    def folds(self, most: int, seed: int) -> list[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
+        """Training and left-out positions by fold, stratified; none where a class has one."""
+        from sklearn.model_selection import StratifiedKFold
+
+        folds = min(most, int(self.label.sum()), int((1 - self.label).sum()))
+        if folds < 2:
+            return []
+        split = StratifiedKFold(folds, shuffle=True, random_state=seed)
+        return list(split.split(self.matrix, self.label))
 
 
 @dataclass(frozen=True)
@@ -71,6 +113,61 @@ class Design:
     panels: list[npt.NDArray[np.bool_]]
     anchor: list[int]
 
+    @classmethod
+    def of(
+        cls,
+        levels: Mapping[str, Sequence[str]],
+        features: list[str],
+        *,
+        monotone: str | Mapping[str, int] | None,
+        panels: Mapping[str, str] | None,
+        anchor: str | Sequence[str] | None,
+    ) -> Design:
+        """Design by the settings of ``ResistanceClassifier``, of the same names.
+
+        Raises
+        ------
+        ArgumentError
+            If `monotone` or `anchor` is a word that means nothing.
+        """
+        groups: dict[str, npt.NDArray[np.bool_]] = {}
+        for j, name in enumerate(features):
+            field = known_field(name)
+            own = name if field is None else field.panel
+            panel = own if panels is None else panels.get(name, name)
+            groups.setdefault(panel, np.zeros(len(features), dtype=bool))[j] = True
+        if isinstance(anchor, str) and anchor != "all":
+            raise ArgumentError(
+                f"anchor is {anchor!r}; 'all', None or a list of features is expected."
+            )
+        wanted = features if anchor == "all" else anchor or ()
+        return cls(
+            features=features,
+            n_levels={name: len(known) for name, known in levels.items()},
+            directions=_directions(levels, features, monotone),
+            panels=list(groups.values()),
+            anchor=[j for j, name in enumerate(features) if name in wanted],
+        )
+
+
+def _directions(
+    levels: Mapping[str, Sequence[str]],
+    features: Sequence[str],
+    monotone: str | Mapping[str, int] | None,
+) -> list[int]:
+    if monotone is None:
+        directions = [0] * len(features)
+    elif monotone == "schema":
+        types = levels.get("cancer_type", [])
+        indication = types[0] if len(types) == 1 else None
+        known = [known_field(name) for name in features]
+        directions = [0 if field is None else field.direction_for(indication) for field in known]
+    elif isinstance(monotone, Mapping):
+        directions = [int(monotone.get(name, 0)) for name in features]
+    else:
+        raise ArgumentError(f"monotone is {monotone!r}; 'schema', None or a mapping is expected.")
+    return [0 if name in levels else d for name, d in zip(features, directions, strict=True)]
+
 
 @dataclass(frozen=True)
 class AnchoredEnsemble:
@@ -93,24 +190,13 @@ class AnchoredEnsemble:
 
     @classmethod
     def fit(
-        cls,
-        matrix: Floats,
-        label: Floats,
-        weight: Floats,
-        design: Design,
-        boosting: Boosting,
-        *,
-        seed: int,
-        n_jobs: int = 1,
+        cls, patients: Patients, design: Design, boosting: Boosting, *, seed: int, n_jobs: int = 1
     ) -> AnchoredEnsemble:
         """Fit anchor and members.
 
         Parameters
         ----------
-        matrix : ndarray of shape (n_patients, n_features)
-            Numbers and level codes, NaN for missing, rows in an order that does not depend on the
-            file.
-        label, weight : ndarray of shape (n_patients,)
+        patients : Patients
         design : Design
         boosting : Boosting
         seed : int
@@ -119,13 +205,12 @@ class AnchoredEnsemble:
         """
         from joblib import Parallel, delayed
 
-        anchor, anchors, fold = _anchors(matrix, label, weight, design, boosting, seed)
+        anchor, start = _anchored(patients, design, boosting, seed)
         streams = np.random.default_rng(seed).spawn(boosting.n_members)
         members: list[lightgbm.Booster] = Parallel(n_jobs=n_jobs, prefer="threads")(
-            delayed(_member)(matrix, label, weight, design, boosting, anchors, fold, stream)
-            for stream in streams
+            delayed(_member)(patients, design, boosting, start, stream) for stream in streams
         )
-        base = float(_mean_contributions(members, matrix[:1])[0, -1])
+        base = float(_mean_contributions(members, patients.matrix[:1])[0, -1])
         if anchor is not None:
             base += anchor.base_value
         return cls(members, anchor, design.anchor, base)
@@ -138,8 +223,9 @@ class AnchoredEnsemble:
         ndarray of shape (n_members, n_patients)
         """
         trees = [m.predict(matrix, raw_score=True, num_threads=1) for m in self.members]
-        start = _start(self.anchor, matrix[:, self.anchor_columns])
-        margins: Floats = start + np.array(trees)
+        margins = np.array(trees)
+        if self.anchor is not None:
+            margins += self.anchor.margin(matrix[:, self.anchor_columns])
         return margins
 
     def contributions(self, matrix: Floats) -> Floats:
@@ -156,65 +242,61 @@ class AnchoredEnsemble:
         return values
 
 
-def _anchors(
-    matrix: Floats,
-    label: Floats,
-    weight: Floats,
-    design: Design,
-    boosting: Boosting,
-    seed: int,
-) -> tuple[LinearScore | None, list[LinearScore], npt.NDArray[np.int_]]:
-    """Anchor on all patients; anchors by fold, and the fold each patient is left out of."""
-    fold = np.zeros(len(label), dtype=int)
-    folds = min(_ANCHOR_FOLDS, int(label.sum()), int((1 - label).sum()))
-    if not design.anchor or folds < 2:
-        return None, [], fold
-    from sklearn.model_selection import StratifiedKFold
+# margins from which the trees start: of a matrix whose rows are these training patients
+Start = Callable[[Floats, npt.NDArray[np.int_]], Floats]
 
+
+def _anchored(
+    patients: Patients, design: Design, boosting: Boosting, seed: int
+) -> tuple[LinearScore | None, Start | None]:
+    """Anchor on all patients, and the margin by anchors that did not see the patient."""
+    folds = patients.folds(_ANCHOR_FOLDS, seed) if design.anchor else []
+    if not folds:
+        return None, None
     names = [design.features[j] for j in design.anchor]
-    counts = {name: design.n_levels[name] for name in names if name in design.n_levels}
-    directions = [design.directions[j] for j in design.anchor]
 
-    def fitted(rows: npt.NDArray[np.int_]) -> LinearScore:
+    def fitted(some: Patients) -> LinearScore:
         return LinearScore.fit(
-            matrix[np.ix_(rows, np.array(design.anchor))],
+            some.matrix[:, design.anchor],
             names,
-            counts,
-            label[rows],
-            weight=weight[rows],
-            penalty=boosting.anchor_penalty,
-            directions=directions,
+            {name: design.n_levels[name] for name in names if name in design.n_levels},
+            some.graded,
+            weight=some.weight,
+            penalty=boosting.anchor_variance / len(names),
+            directions=[design.directions[j] for j in design.anchor],
         )
 
-    out_of_fold = []
-    split = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    for k, (train, test) in enumerate(split.split(matrix, label)):
-        fold[test] = k
-        out_of_fold.append(fitted(train))
-    return fitted(np.arange(len(label))), out_of_fold, fold
+    home = np.empty(len(patients), dtype=int)
+    anchors = []
+    for k, (train, left_out) in enumerate(folds):
+        home[left_out] = k
+        anchors.append(fitted(patients.take(train)))
 
+    def start(matrix: Floats, rows: npt.NDArray[np.int_]) -> Floats:
+        margin = np.empty(len(matrix))
+        for k, anchor in enumerate(anchors):
+            here = home[rows] == k
+            parts = anchor.contributions(matrix[here][:, design.anchor]).sum(axis=1)
+            margin[here] = anchor.base_value + boosting.anchor_start * parts
+        return margin
 
-def _start(anchor: LinearScore | None, columns: Floats) -> Floats:
-    """Margin from which the trees start."""
-    return np.zeros(len(columns)) if anchor is None else anchor.margin(columns)
+    return fitted(patients), start
 
 
 def _member(
-    matrix: Floats,
-    label: Floats,
-    weight: Floats,
+    patients: Patients,
     design: Design,
     boosting: Boosting,
-    anchors: list[LinearScore],
-    fold: npt.NDArray[np.int_],
+    start: Start | None,
     rng: np.random.Generator,
 ) -> lightgbm.Booster:
     import lightgbm
 
-    rows = rng.integers(0, len(label), len(label))
-    if len(np.unique(label[rows])) < 2:  # tiny data: keep both classes
-        rows = np.arange(len(label))
-    sample, target, weights, home = matrix[rows], label[rows], weight[rows], fold[rows]
+    rows = rng.integers(0, len(patients), len(patients))
+    if len(np.unique(patients.label[rows])) < 2:  # tiny data: keep both classes
+        rows = np.arange(len(patients))
+    drawn = patients.take(rows)
+    sample, target, weights = drawn.matrix, drawn.label, drawn.weight
     if boosting.masked_weight > 0:
         copy = sample.copy()
         copy[rng.random(copy.shape) < boosting.mask_value] = np.nan
@@ -222,17 +304,13 @@ def _member(
             masked = rng.random(len(rows)) < boosting.mask_panel
             copy[masked[:, None] & columns] = np.nan
         sample = np.vstack([sample, copy])
-        target, home = np.tile(target, 2), np.tile(home, 2)
+        target, rows = np.tile(target, 2), np.tile(rows, 2)
         weights = np.concatenate([weights, boosting.masked_weight * weights])
-    start = np.zeros(len(target))
-    for k, anchor in enumerate(anchors):
-        left_out = home == k
-        start[left_out] = _start(anchor, sample[left_out][:, design.anchor])
     data = lightgbm.Dataset(
         sample,
         target,
         weight=weights,
-        init_score=start if anchors else None,
+        init_score=None if start is None else start(sample, rows),
         feature_name=[f"f{j}" for j in range(sample.shape[1])],
         categorical_feature=[j for j, n in enumerate(design.features) if n in design.n_levels],
         params={"max_bin": boosting.max_bin, "verbose": -1, "num_threads": 1},

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["Results", "evaluate", "label", "recalibrate", "score", "train"]
 
 Progress = Callable[[str], None]
+TUNE = "tune"  # key of `model` in a study file: how many settings are tried
 
 
 def train(
@@ -99,7 +100,10 @@ def train(
 
     progress("fitting the model")
     censoring = _early_censoring(cohort, study)
-    fitted, references = fit_with_references(template, home.table, features, censoring=censoring)
+    trials = _trials(study)
+    fitted, references = fit_with_references(
+        template, home.table, features, censoring=censoring, trials=trials
+    )
     cuts = [float(q) for q in np.quantile(fitted.oof_risk_, [1 / 3, 2 / 3])]
     hashes = {
         "data": data_sha256(cohort.table),
@@ -119,6 +123,7 @@ def train(
         folds=folds,
         seed=study.seed,
         censoring=censoring,
+        trials=trials,
         progress=progress,
     )
     progress("judging on patients the model never saw")
@@ -342,12 +347,21 @@ def _policy(study: Study) -> Policy | None:
 
 def _classifier(study: Study) -> ResistanceClassifier:
     """Unfitted classifier with the settings of the study file."""
-    known = set(ResistanceClassifier().get_params()) - {"random_state", "n_jobs"}
+    known = set(ResistanceClassifier().get_params()) - {"random_state", "n_jobs"} | {TUNE}
     if unknown := sorted(set(study.model) - known):
         raise DataError(
             f"model: {', '.join(unknown)} not known; settings are {', '.join(sorted(known))}."
         )
-    return ResistanceClassifier(random_state=study.seed, n_jobs=-1, **study.model)
+    settings = {name: value for name, value in study.model.items() if name != TUNE}
+    return ResistanceClassifier(random_state=study.seed, n_jobs=-1, **settings)
+
+
+def _trials(study: Study) -> int:
+    """Give the number of settings to try inside the training patients."""
+    trials = study.model.get(TUNE, 0)
+    if isinstance(trials, bool) or not isinstance(trials, int) or trials < 0:
+        raise DataError(f"model: {TUNE} is {trials!r}; a whole number of settings is expected.")
+    return trials
 
 
 def _early_censoring(cohort: Cohort, study: Study) -> EarlyCensoring | None:

@@ -73,7 +73,7 @@ class LinearScore:
         n_levels : mapping of str to int
             Number of levels of each categorical column.
         label : ndarray of shape (n_patients,)
-            1 or 0.
+            1 or 0, or a grade between them.
         weight : ndarray of shape (n_patients,), optional
         penalty : float
             Inverse strength of the ridge penalty, ``C`` of scikit-learn.

@@ -14,6 +14,7 @@ from stratify.classifier import ResistanceClassifier
 from stratify.discrimination import auroc, delta_auroc
 from stratify.errors import ArgumentError
 from stratify.features import features_matrix
+from stratify.horizons import horizon_outcomes
 from stratify.schema import field_named
 
 __all__ = ["masking_cost"]
@@ -76,15 +77,16 @@ def masking_cost(
     label = table["label"].to_numpy(dtype=float)
     risks = {masked: np.empty((2, len(label))) for masked in kept}
     splits = StratifiedKFold(folds, shuffle=True, random_state=seed).split(label, label)
-    matrix = features_matrix(table, list(features))
+    matrix, others = features_matrix(table, list(features)), horizon_outcomes(table)
     for fold, (train, test) in enumerate(splits, start=1):
         progress(f"fold {fold} of {folds}")
-        whole = clone(classifier).fit(matrix.iloc[train], label[train])
+        known = {"auxiliary": others.iloc[train]}
+        whole = clone(classifier).fit(matrix.iloc[train], label[train], **known)
         for masked, names in kept.items():
             seen = matrix.iloc[test].copy()
             for name in set(features) - set(names):
                 seen[name] = pd.Series(np.nan, seen.index, dtype=matrix[name].dtype)
-            without = clone(classifier).fit(matrix[names].iloc[train], label[train])
+            without = clone(classifier).fit(matrix[names].iloc[train], label[train], **known)
             risks[masked][0, test] = whole.predict_proba(seen)[:, 1]
             risks[masked][1, test] = without.predict_proba(matrix[names].iloc[test])[:, 1]
     rows = []

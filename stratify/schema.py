@@ -237,7 +237,7 @@ class Schema:
     --------
     >>> schema = load_schema("tmb")
     >>> schema.version, schema.fields["tmb"].unit
-    ('1.0.0', 'mut/Mb')
+    ('1.1.0', 'mut/Mb')
     """
 
     name: str

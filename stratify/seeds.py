@@ -13,6 +13,7 @@ from stratify.classifier import ResistanceClassifier
 from stratify.discrimination import auroc, delta_auroc
 from stratify.errors import ArgumentError
 from stratify.features import features_matrix
+from stratify.horizons import horizon_outcomes
 from stratify.reference import References
 from stratify.validation import judged_risks
 
@@ -57,18 +58,23 @@ def across_seeds(
     """
     if not len(seeds) or not away:
         raise ArgumentError("At least one seed and one cohort to judge on are expected.")
-    matrix, label = features_matrix(home, list(features)), home["label"].to_numpy(dtype=float)
+    matrix, others = features_matrix(home, list(features)), horizon_outcomes(home)
+    label = home["label"].to_numpy(dtype=float)
     references = References.fit(home, list(features), label)
     rows = []
     for seed in seeds:
         progress(f"seed {seed}")
-        fitted = clone(classifier).set_params(random_state=seed).fit(matrix, label)
+        fitted = (
+            clone(classifier).set_params(random_state=seed).fit(matrix, label, auxiliary=others)
+        )
         for name, table in away.items():
             risks = judged_risks(fitted, references, table.reset_index(drop=True))
             known = table["label"].to_numpy(dtype=float)
             own = risks.by_model["stratify"]
             for other, risk in risks.by_model.items():
-                if other == "stratify" or not risks.complete[other].all():
+                # LORIS takes training medians for missing inputs
+                covers = other == "loris" and risks.filled
+                if other == "stratify" or not (covers or risks.complete[other].all()):
                     continue
                 value, low, high = delta_auroc(known, own, risk)
                 row = {"seed": seed, "cohort": name, "reference": other}

@@ -16,10 +16,12 @@ from stratify.calibration import calibration_curve, delta_brier
 from stratify.classifier import ResistanceClassifier
 from stratify.discrimination import delta_auroc, roc_curve_table
 from stratify.features import model_matrix
+from stratify.horizons import horizon_outcomes
 from stratify.performance import PERFORMANCE_COLUMNS, Prediction, decision_curve, performance_table
 from stratify.reference import REFERENCES, References
 from stratify.subgroups import large_enough, subgroups
 from stratify.survival import censoring_weights, survival_by_group
+from stratify.tuning import tuned
 
 __all__ = [
     "Assessment",
@@ -103,6 +105,7 @@ def fit_with_references(
     features: list[str],
     *,
     censoring: EarlyCensoring | None = None,
+    trials: int = 0,
 ) -> tuple[ResistanceClassifier, References]:
     """Fit a clone of the classifier and every reference on the same patients.
 
@@ -114,10 +117,17 @@ def fit_with_references(
     features : list of str
     censoring : EarlyCensoring, optional
         Patients for whom those with a label stand, by inverse-probability-of-censoring weights.
+    trials : int
+        Settings tried by :func:`stratify.tuning.tuned` on these patients; 0 keeps the classifier's.
 
     Returns
     -------
     ResistanceClassifier, References
+
+    Notes
+    -----
+    The anchor also learns from other outcomes of the same patients that are recorded, see
+    :func:`stratify.horizons.horizon_outcomes`.
     """
     from sklearn.base import clone
 
@@ -127,7 +137,10 @@ def fit_with_references(
         both = pd.concat([table, censoring.table], ignore_index=True)
         weights = censoring_weights(both["pfs"], both["pfs_event"], censoring.horizon)
         weight = weights[: len(table)]
-    fitted = clone(classifier).fit(model_matrix(table, features), label, sample_weight=weight)
+    matrix, others = model_matrix(table, features), horizon_outcomes(table)
+    if trials:
+        classifier = tuned(classifier, matrix, label, weight, others, trials=trials)
+    fitted = clone(classifier).fit(matrix, label, sample_weight=weight, auxiliary=others)
     return fitted, References.fit(table, features, label, weight)
 
 
@@ -161,6 +174,7 @@ def cross_validate(
     folds: int = 5,
     seed: int = 0,
     censoring: EarlyCensoring | None = None,
+    trials: int = 0,
     progress: Callable[[str], None] | None = None,
 ) -> Risks:
     """Out-of-fold risks: model, calibration and references refitted without the judged patients.
@@ -177,6 +191,8 @@ def cross_validate(
     seed : int
     censoring : EarlyCensoring, optional
         As in :func:`fit_with_references`; these patients are in no fold.
+    trials : int
+        As in :func:`fit_with_references`: settings are chosen anew in every fold.
     progress : callable, optional
         Told of each fold.
 
@@ -197,7 +213,9 @@ def cross_validate(
         if progress:
             progress(f"cross-validation, fold {k + 1} of {folds}")
         home, away = table.iloc[train], table.iloc[test]
-        fitted, references = fit_with_references(classifier, home, features, censoring=censoring)
+        fitted, references = fit_with_references(
+            classifier, home, features, censoring=censoring, trials=trials
+        )
         risks = judged_risks(fitted, references, away)
         filled &= risks.filled
         for name, risk in risks.by_model.items():

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 import stratify
-from stratify.schema import load_schema
+from stratify.schema import PANELS, load_schema
 from stratify.study import Study
 
 ROOT = Path(__file__).parents[2]
@@ -71,9 +71,10 @@ def test_every_shipped_study_file_is_valid(path):
     assert Study.load(path).name == path.stem
 
 
-def test_no_dictionary_repeats_a_column():
+def test_no_panel_with_one_row_a_patient_repeats_a_column():
     names = []
-    for path in (ROOT / "data_schemas" / "panels").glob("*.yaml"):
+    for panel in PANELS:
+        path = ROOT / "data_schemas" / "panels" / f"{panel}.yaml"
         fields = yaml.safe_load(path.read_text(encoding="utf-8"))["fields"]
-        names += [f["name"] for f in fields if f["name"] not in ("patient_id", "visit_day")]
+        names += [f["name"] for f in fields if f["name"] != "patient_id"]
     assert sorted(set(names)) == sorted(names)

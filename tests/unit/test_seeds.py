@@ -9,6 +9,7 @@ from sklearn.base import clone
 from stratify.discrimination import delta_auroc
 from stratify.errors import ArgumentError
 from stratify.features import features_matrix
+from stratify.horizons import horizon_outcomes
 from stratify.seeds import across_seeds, weighted_differences
 
 
@@ -25,7 +26,9 @@ def test_each_seed_and_cohort_is_judged_beside_the_references(found, small, pati
     assert "logistic" in set(found["reference"])
     features = ["age", "albumin", "nlr", "tmb"]
     fitted = clone(small).set_params(random_state=4)
-    fitted.fit(features_matrix(patients[:160], features), patients["label"][:160].to_numpy())
+    home = patients[:160]
+    label = home["label"].to_numpy()
+    fitted.fit(features_matrix(home, features), label, auxiliary=horizon_outcomes(home))
     away = patients[200:]
     risk = fitted.predict_proba(features_matrix(away, features))[:, 1]
     row = found[

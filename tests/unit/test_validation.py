@@ -60,9 +60,9 @@ class Recording(ResistanceClassifier):
     fitted: list[set[int]]
     asked: list[set[int]]
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, auxiliary=None):
         self.fitted.append(set(X.index))
-        return super().fit(X, y, sample_weight)
+        return super().fit(X, y, sample_weight, auxiliary)
 
     def predict_proba(self, X):
         self.asked.append(set(X.index))

@@ -1,0 +1,1 @@
+"""What laboratories measure, read into features: one module a kind of measurement."""

@@ -1,0 +1,306 @@
+"""The course of ctDNA: blood draws -> visits, and their change from baseline.
+
+Draws are as in ``data_schemas/panels/plasma_draws.yaml``. Everything on treatment belongs to a
+landmark model: each feature is named by the week from which it is known.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stratify.biomarkers.variants import number_faults
+from stratify.schema import load_schema
+from stratify.sources import PlasmaRule
+from stratify.visits import Faults, Floats, check_table, numbers_of
+
+__all__ = ["chosen_draws", "course_features", "draw_findings", "visit_of_draws"]
+
+# On-treatment to baseline ratio of a molecular response, and of a deep one.
+RESPONSE, DEEP_RESPONSE = 0.5, 0.1
+ROUNDING = 1e-9  # 0.00017 / 0.0017 is slightly more than a tenth
+VAF_BURDENS = ("ctdna_mean_vaf", "ctdna_max_vaf")
+
+
+def visit_of_draws(draws: pd.DataFrame, rule: PlasmaRule) -> pd.Series:
+    """Visit of each draw: as recorded, else by its day.
+
+    Parameters
+    ----------
+    draws : DataFrame of shape (n_draws, ...)
+        As in the ``plasma_draws`` dictionary.
+    rule : PlasmaRule
+        Weeks and windows.
+
+    Returns
+    -------
+    Series of shape (n_draws,)
+        ``baseline``, ``week_6``, ...; NaN for draws of no visit of the rule, and those whose day
+        does not fit the visit that is recorded. Where any visit is recorded, days alone do not
+        decide. Without days and visits all draws are ``baseline``.
+
+    Examples
+    --------
+    >>> draws = pd.DataFrame({"patient_id": "a", "draw_day": [-60.0, -2.0, 45.0, 50.0]})
+    >>> visit_of_draws(draws, PlasmaRule()).tolist()
+    [nan, 'baseline', 'week_6', nan]
+    """
+    day = days_of(draws)
+    recorded = _recorded(draws)
+    if recorded is None and np.isnan(day).all():
+        return pd.Series("baseline", index=draws.index, dtype=object)
+    visit = np.full(len(draws), np.nan, dtype=object)
+    for name, (first, last) in _windows(rule).items():
+        fits = (day >= first) & (day <= last)
+        if recorded is not None:
+            fits = (recorded == name).to_numpy() & (fits | np.isnan(day))
+        visit[fits] = name
+    return pd.Series(visit, index=draws.index)
+
+
+def chosen_draws(draws: pd.DataFrame, rule: PlasmaRule) -> dict[str, pd.DataFrame]:
+    """One draw a patient for each visit.
+
+    Parameters
+    ----------
+    draws : DataFrame of shape (n_draws, ...)
+        As in the ``plasma_draws`` dictionary.
+    rule : PlasmaRule
+
+    Returns
+    -------
+    dict of str to DataFrame
+        By visit that has draws: rows of ``draws``. Of several, the last one at or before the first
+        dose, and the one nearest to the week (the earlier of two that are as near).
+
+    Examples
+    --------
+    >>> draws = pd.DataFrame({"patient_id": "a", "draw_day": [-20.0, -2.0, 40.0, 43.0]})
+    >>> chosen = chosen_draws(draws, PlasmaRule())
+    >>> {visit: rows["draw_day"].tolist() for visit, rows in chosen.items()}
+    {'baseline': [-2.0], 'week_6': [43.0]}
+    """
+    visit, day = visit_of_draws(draws, rule), days_of(draws)
+    chosen = {}
+    for name in _windows(rule):
+        here = (visit == name).to_numpy()
+        if not here.any():
+            continue
+        target = 0 if name == "baseline" else _week(name) * 7
+        order = pd.DataFrame({"far": np.abs(day[here] - target), "day": day[here]})
+        rows = draws[here].iloc[order.sort_values(["far", "day"], kind="stable").index]
+        chosen[name] = rows.drop_duplicates("patient_id")
+    return chosen
+
+
+def course_features(draws: pd.DataFrame, rule: PlasmaRule) -> pd.DataFrame:
+    """Change of ctDNA from baseline to each week on treatment.
+
+    Parameters
+    ----------
+    draws : DataFrame of shape (n_draws, ...)
+        From :func:`stratify.biomarkers.ctdna.quantified`.
+    rule : PlasmaRule
+        What is followed, weeks and windows.
+
+    Returns
+    -------
+    DataFrame of shape (n_patients, ...)
+        ``patient_id`` and, for each week with draws, ``ctdna_ratio_week_6`` (on treatment by
+        baseline), ``ctdna_log2_ratio_week_6``, ``ctdna_slope_week_6`` (doublings a week),
+        ``ctdna_molecular_response_week_6`` (ratio at most 0.5), ``ctdna_deep_response_week_6`` (at
+        most 0.1), ``ctdna_clearance_week_6`` (undetected), as 1 and 0. All are missing where
+        baseline is undetected or not measured: such a patient is not evaluable, no responder.
+
+    Notes
+    -----
+    Undetected is 0 in ratios, and half the limit of detection in logarithms; without a limit
+    these are missing. The slope is by least squares over all draws from baseline to that of the
+    week, of whatever visit.
+
+    References
+    ----------
+    Zhang 2020, 10.1158/2159-8290.CD-20-0047; Bratman 2020, 10.1038/s43018-020-0096-5.
+
+    Examples
+    --------
+    >>> draws = pd.DataFrame({"patient_id": "a", "draw_day": [0.0, 42.0],
+    ...                       "ctdna_mean_vaf": [0.25, 0.03125], "ctdna_detected": 1.0})
+    >>> course_features(draws, PlasmaRule()).iloc[0].to_dict()
+    {'patient_id': 'a', 'ctdna_ratio_week_6': 0.125, 'ctdna_log2_ratio_week_6': -3.0,
+     'ctdna_slope_week_6': -0.5, 'ctdna_molecular_response_week_6': 1.0,
+     'ctdna_deep_response_week_6': 0.0, 'ctdna_clearance_week_6': 0.0}
+    """
+    table = draws[["patient_id"]].assign(
+        day=days_of(draws), burden=burden_of(draws, rule), floor=_floor(draws, rule)
+    )
+    seen = table["burden"] > 0
+    table["log2"] = np.log2(table["burden"].where(seen, table["floor"]))
+    chosen = {
+        name: table.loc[rows.index].set_index("patient_id")
+        for name, rows in chosen_draws(draws, rule).items()
+    }
+    first = chosen.pop("baseline", table.iloc[:0].set_index("patient_id"))
+    first = first[first["burden"] > 0]
+    ids = pd.Index(draws["patient_id"].drop_duplicates(), name="patient_id")
+    features = pd.DataFrame(index=ids)
+    for name, later in chosen.items():
+        before = first.reindex(later.index)
+        ratio = later["burden"] / before["burden"]
+        known = ratio.notna()
+        columns = {
+            "ratio": ratio,
+            "log2_ratio": (later["log2"] - before["log2"]).where(known),
+            "slope": _slope(table, before["day"], later["day"]).where(known),
+            "molecular_response": (ratio <= RESPONSE * (1 + ROUNDING)).where(known),
+            "deep_response": (ratio <= DEEP_RESPONSE * (1 + ROUNDING)).where(known),
+            "clearance": (ratio == 0).where(known),
+        }
+        for what, values in columns.items():
+            features[f"ctdna_{what}_{name}"] = values.astype(float).reindex(ids)
+    return features.reset_index()
+
+
+def burden_of(draws: pd.DataFrame, rule: PlasmaRule) -> pd.Series:
+    """Take what the rule follows, 0 where undetected."""
+    burden = pd.Series(numbers_of(draws, rule.burden), draws.index)
+    return burden.mask(numbers_of(draws, "ctdna_detected") == 0, 0.0)
+
+
+def draw_findings(
+    draws: pd.DataFrame, rule: PlasmaRule, *, name: str = "plasma_draws"
+) -> list[dict[str, Any]]:
+    """Say everything that is wrong or doubtful about a table of blood draws, all at once.
+
+    Parameters
+    ----------
+    draws : DataFrame of shape (n_draws, ...)
+        As in the ``plasma_draws`` dictionary.
+    rule : PlasmaRule
+    name : str
+        Name of the table in messages, such as that of its file.
+
+    Returns
+    -------
+    list of dict
+        As from :func:`stratify.visits.visit_findings`.
+
+    Raises
+    ------
+    TypeError
+        If ``draws`` is not a DataFrame.
+
+    Examples
+    --------
+    >>> draws = pd.DataFrame({"patient_id": ["a", "a"], "draw_visit": ["baseline", "week_6"],
+    ...                       "draw_day": [3.0, 42.0]})
+    >>> draw_findings(draws, PlasmaRule())[0]["message"]
+    'plasma_draws, row 1: a baseline draw after the first dose (day 0).'
+    """
+    check_table(draws=draws)
+    if "patient_id" not in draws:
+        text = f"{name}: no column patient_id; see the plasma_draws dictionary."
+        return [{"code": "missing_column", "column": "", "n": 1, "message": text}]
+    found = Faults.of(draws, name)
+    fields = load_schema("plasma_draws").fields
+    ids, day = draws["patient_id"], days_of(draws)
+    found.tell("missing_identifier", "patient_id", ids.isna(), "no patient identifier.")
+    for field in fields.values():
+        if field.numeric and field.name in draws:
+            number_faults(draws, field, found)
+    recorded = _recorded(draws)
+    if recorded is not None:
+        known = fields["draw_visit"].enum
+        unknown = recorded.notna() & ~recorded.isin(known)
+        text = f"draw_visit not known; expected {', '.join(known)}."
+        found.tell("unknown_category", "draw_visit", unknown, text)
+        late = (recorded == "baseline").to_numpy() & (day > 0)
+        text = "a baseline draw after the first dose (day 0)."
+        found.tell("post_baseline_value", "draw_visit", late, text)
+    elif not np.isnan(day).all():
+        text = "no day of the draw."
+        found.tell("visit_day_missing", "draw_day", np.isnan(day), text)
+    visit = visit_of_draws(draws, rule)
+    key = pd.DataFrame({"patient_id": ids, "visit": visit, "day": day})
+    twice = ids.notna() & visit.notna() & key.duplicated(keep=False)
+    text = "the same patient, visit and day more than once."
+    found.tell("duplicate_visit", "draw_day", twice, text)
+    if not found.found:
+        _doubts(draws, rule, visit, found)
+    return found.found
+
+
+def _doubts(draws: pd.DataFrame, rule: PlasmaRule, visit: pd.Series, found: Faults) -> None:
+    """Tell of what can be lived with, in a table without faults."""
+    ids, day = draws["patient_id"], days_of(draws)
+    zero = numbers_of(draws, "cfdna_concentration") == 0
+    text = "a concentration of cell-free DNA of 0; it is read as missing."
+    found.tell("cfdna_zero", "cfdna_concentration", zero, text)
+    recorded = _recorded(draws)
+    misfit = np.zeros(len(draws), dtype=bool)
+    if recorded is not None:
+        misfit = (recorded.isin(list(_windows(rule))) & visit.isna()).to_numpy()
+        text = "a day that does not fit the visit recorded; left out."
+        found.tell("draw_outside_window", "draw_day", misfit, text)
+    text = "draws of no visit that becomes a feature."
+    found.tell("draw_unassigned", "draw_day", visit.isna() & ~misfit, text)
+    several = visit.notna() & pd.DataFrame({"id": ids, "visit": visit}).duplicated(keep=False)
+    text = "several draws of a patient for one visit; the one nearest to its day is used."
+    found.tell("several_draws", "draw_day", several, text, ids[several].nunique())
+    for name, (_, last) in _windows(rule).items():
+        week = _week(name)
+        after = (visit == name).to_numpy() & (day > 7 * week)
+        text = (
+            f"draws of {name} taken after day {7 * week}; a landmark of week {np.ceil(last / 7):g} "
+            "has them all behind it."
+        )
+        if name != "baseline":
+            found.tell("draw_after_landmark", "draw_day", after, text)
+
+
+def days_of(draws: pd.DataFrame) -> Floats:
+    """Days of the draws, to the minute: weeks times 7 are not quite whole days."""
+    return np.round(numbers_of(draws, "draw_day"), 3)
+
+
+def _windows(rule: PlasmaRule) -> dict[str, tuple[float, float]]:
+    """First and last day of each visit."""
+    within = rule.within_days
+    weeks = {f"week_{week}": (7 * week - within, 7 * week + within) for week in rule.weeks}
+    return {"baseline": (-rule.baseline_within_days, 0.0), **weeks}
+
+
+def _week(visit: str) -> int:
+    return 0 if visit == "baseline" else int(visit.removeprefix("week_"))
+
+
+def _recorded(draws: pd.DataFrame) -> pd.Series | None:
+    """Visits as recorded, None where none is."""
+    if "draw_visit" not in draws or draws["draw_visit"].isna().all():
+        return None
+    return draws["draw_visit"]
+
+
+def _floor(draws: pd.DataFrame, rule: PlasmaRule) -> pd.Series:
+    """Half the limit of detection in the unit of the burden, missing where not known."""
+    half = pd.Series(numbers_of(draws, "ctdna_detection_limit"), draws.index) / 2
+    if rule.burden in VAF_BURDENS:
+        return half
+    if rule.burden == "ctdna_mtm_per_ml":
+        return half * numbers_of(draws, "cfdna_hge_per_ml")
+    return half * np.nan
+
+
+def _slope(table: pd.DataFrame, start: pd.Series, end: pd.Series) -> pd.Series:
+    """Least-squares slope of log2 burden by weeks, over the draws from one day to another."""
+    ids = table["patient_id"]
+    between = (table["day"] >= ids.map(start)) & (table["day"] <= ids.map(end))
+    rows = table[between & table["log2"].notna()]
+    patient = rows["patient_id"]
+    x, y = rows["day"] / 7, rows["log2"]
+    x, y = x - x.groupby(patient).transform("mean"), y - y.groupby(patient).transform("mean")
+    spread = (x * x).groupby(patient).sum()
+    slope = (x * y).groupby(patient).sum() / spread.where(spread > 0)
+    return slope.reindex(start.index)

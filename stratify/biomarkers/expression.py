@@ -1,0 +1,372 @@
+"""A matrix of bulk expression read at the door: genes and patients, numbers, every finding."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from stratify.biomarkers.expression_scale import (
+    WHOLE,
+    linear_values,
+    scale_doubt,
+    too_low,
+    unlike_stated,
+)
+from stratify.biomarkers.genes import known_genes, mangled_names, read_gene_names
+from stratify.cells import MISSING
+from stratify.errors import FileError
+from stratify.findings import lines_text
+from stratify.sources import ExpressionMatrix
+from stratify.tabular import read_numbered
+
+__all__ = ["read_expression", "read_matrix", "some_of"]
+
+Floats: TypeAlias = NDArray[np.float64]
+Flags: TypeAlias = NDArray[np.bool_]
+
+MOST_NAMES = 8
+# What can be lived with; anything else forbids scoring.
+DOUBTS = ("gene_name_mangled", "gene_duplicated", "unknown_column")
+# Columns of numbers that exports (cBioPortal, featureCounts, GCT) put between gene and patients.
+ABOUT_GENES = frozenset(
+    {"entrez_gene_id", "entrez", "entrezid", "entrez_id", "gene_id", "length", "start", "end"}
+)
+OTHER_NAMES = {
+    "numbers, as of Entrez": r"\d+",
+    "names of mouse genes": r"ENSMUSG.*|[A-Z][a-z0-9]*[a-z][a-z0-9.-]*",
+    "identifiers of transcripts": r"ENST\d.*|N[MR]_\d.*",
+    "names of probes": r".*_(?:s_|x_|a_)?at|ILMN_\d+",
+}
+
+
+def read_matrix(
+    path: Path, *, labels: str | None = None, delimiter: str | None = None, decimal: str = "."
+) -> pd.DataFrame:
+    """Read a matrix of expression from a file, large text files as numbers at once.
+
+    Parameters
+    ----------
+    path : Path
+        Text in UTF-8 (may be compressed with gzip), Parquet or Excel; the content decides.
+    labels : str, optional
+        Column that stays text, so that 007 stays 007; the first one by default.
+    delimiter : str, optional
+        Of a text file; found from its first line by default.
+    decimal : {".", ","}
+        Decimal sign of a text file.
+
+    Returns
+    -------
+    DataFrame
+        As :func:`stratify.tabular.read_numbered`, but columns of a text file that hold numbers
+        alone are numbers.
+
+    Raises
+    ------
+    FileError
+        If the file is missing, unreadable, or has columns of the same name.
+    """
+    path = Path(path)
+    magic = b""
+    if path.is_file():
+        with path.open("rb") as stream:
+            magic = stream.read(2)
+    if magic in (b"", b"PK", b"PA", b"\xd0\xcf"):
+        return read_numbered(path)
+    import pyarrow as pa
+    import pyarrow.csv as pv
+
+    opened: Callable[..., Any] = gzip.open if magic == b"\x1f\x8b" else open
+    empty = ["", "NA", "NaN", "nan", "NULL", "null", "N/A"]
+    try:
+        with opened(path, "rb") as stream:
+            first = stream.readline().decode("utf-8-sig")
+        sign = delimiter or max(",;\t|", key=first.count)
+        label = next(csv.reader([first], delimiter=sign), [""])[0] if labels is None else labels
+        with opened(path, "rb") as stream:
+            read = pv.read_csv(
+                stream,
+                parse_options=pv.ParseOptions(delimiter=sign),
+                convert_options=pv.ConvertOptions(
+                    null_values=empty,
+                    strings_can_be_null=True,
+                    decimal_point=decimal,
+                    column_types={label: pa.string()},
+                ),
+            )
+        if any(pa.types.is_binary(kind) for kind in read.schema.types):
+            raise pa.ArrowInvalid("not UTF-8")
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error, pa.ArrowInvalid):
+        # the parser's own message quotes a patient's row
+        raise FileError(
+            f"{path} cannot be read as a matrix: rows of one length in UTF-8 are expected. Export "
+            "it as Parquet, or as text with one delimiter and a header as long as the rows."
+        ) from None
+    twice = pd.Index(read.column_names).duplicated()
+    if twice.any():
+        where = lines_text(np.flatnonzero(twice) + 1, "column")
+        raise FileError(f"{path}, {where}: names that stand before. Rename or remove the columns.")
+    if not read.num_rows:
+        raise FileError(f"{path} has a header but no rows. Export the table again.")
+    table: pd.DataFrame = read.to_pandas()
+    table.index = pd.RangeIndex(2, len(table) + 2, name="line")
+    return table
+
+
+@dataclass(frozen=True)
+class _Side:
+    """Genes or patients of a matrix, and where in the file they stand."""
+
+    labels: pd.Index[Any]
+    places: NDArray[Any]
+    word: str
+
+    def at(self, wrong: Flags) -> str:
+        return lines_text(self.places[wrong], self.word)
+
+    def take(self, keep: Flags) -> _Side:
+        return _Side(self.labels[keep], self.places[keep], self.word)
+
+
+@dataclass(frozen=True)
+class _Told:
+    """Collector of what is wrong with a matrix."""
+
+    name: str
+    found: list[dict[str, Any]] = field(default_factory=list)
+
+    def say(self, code: str, n: int, message: str) -> None:
+        text = f"{self.name}{message}"
+        self.found.append({"code": code, "column": "", "n": int(n), "message": text})
+
+    def tell(self, code: str, side: _Side, wrong: Any, message: str) -> None:
+        """Tell of the genes or patients marked in ``wrong``, if there are any."""
+        flags = np.asarray(wrong, dtype=bool)
+        if flags.any():
+            self.say(code, flags.sum(), f", {side.at(flags)}: {message}")
+
+    @property
+    def forbids(self) -> bool:
+        return any(each["code"] not in DOUBTS for each in self.found)
+
+
+def read_expression(
+    table: pd.DataFrame, settings: ExpressionMatrix, *, name: str = "expression"
+) -> tuple[pd.DataFrame | None, list[dict[str, Any]]]:
+    """Read a matrix of expression.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Genes x patients with a column of gene names, or patients x genes with a column of
+        patients, as ``settings`` say.
+    settings : ExpressionMatrix
+    name : str
+        Name of the matrix in messages, such as that of its file.
+
+    Returns
+    -------
+    expression : DataFrame of shape (n_patients, n_genes) or None
+        log2(TPM + 1), log2(CPM + 1) where counts are given, log2(x + 1) of ``normalised`` values;
+        NaN where not measured. Patients by their names as text, genes by symbol (see
+        :func:`stratify.biomarkers.genes.read_gene_names`). Rows of one gene are added up on the
+        linear scale; exact copies of a row count once. None where an error forbids reading.
+    findings : list of dict
+        Each with ``code``, ``column``, ``n`` and ``message``, which names lines, columns and
+        genes and never a patient or a value.
+
+    Raises
+    ------
+    TypeError
+        If ``table`` is not a DataFrame.
+
+    Notes
+    -----
+    FPKM are brought to TPM, and counts to CPM, by the total of the patient (Wagner 2012,
+    10.1007/s12064-012-0162-3) where the matrix holds 10,000 genes or more. CPM are not corrected
+    for the length of genes.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"gene": ["ENSG00000145649.12", "PRF1"], "a": [3.0, 7.0],
+    ...                       "b": [0.0, 1.0]})
+    >>> read_expression(table, ExpressionMatrix(unit="TPM"))[0]
+       GZMA  PRF1
+    a   2.0   3.0
+    b   0.0   1.0
+    """
+    if not isinstance(table, pd.DataFrame):
+        raise TypeError(f"table is a {type(table).__name__}; expected a DataFrame.")
+    told = _Told(name)
+    label = table.columns[0] if settings.labels is None else settings.labels
+    if label not in table:
+        told.say("missing_column", 1, f": no column {label!r}, which `labels` names.")
+        return None, told.found
+    numbered = table.index.name in ("line", "row")
+    numbers = table.index.to_numpy() if numbered else np.arange(1, len(table) + 1)
+    rows = _Side(pd.Index(table[label]), numbers, str(table.index.name) if numbered else "row")
+    others = np.asarray(table.columns != label)
+    columns = _Side(table.columns[others], np.flatnonzero(others) + 1, "column")
+    symbols_in = {"rows": read_gene_names(rows.labels), "columns": read_gene_names(columns.labels)}
+    if not _oriented(symbols_in, settings, told):
+        return None, told.found
+    values, kept = _numbers(table.loc[:, others], rows, columns, told)
+    columns = columns.take(kept)
+    genes, patients, symbols = rows, columns, symbols_in["rows"]
+    if settings.genes == "columns":
+        values, genes, patients, symbols = values.T, columns, rows, symbols_in["columns"][kept]
+    names = _check_patients(patients, told)
+    mangled, lost = mangled_names(genes.labels), symbols.isna().to_numpy()
+    text = "names that a spreadsheet turned into dates or numbers; these genes are left out."
+    told.tell("gene_name_mangled", genes, mangled, text)
+    told.tell("gene_name_mangled", genes, lost & ~mangled, "genes without a name are left out.")
+    values, symbols = values[~lost], symbols[~lost]
+    linear = linear_values(values, settings.scale, settings.offset)
+    _check_scale(values, linear, symbols, patients, settings, told)
+    if told.forbids:
+        return None, told.found
+    linear, genes_read = _one_row_a_gene(np.maximum(linear, 0), symbols, told)
+    if settings.unit in ("FPKM", "counts") and len(genes_read) >= WHOLE:
+        with np.errstate(invalid="ignore"):  # nothing at all was counted in a patient
+            linear = linear / np.nansum(linear, axis=0) * 1e6
+    expression = pd.DataFrame(np.log2(linear + 1).T, index=names, columns=genes_read)
+    return expression, told.found
+
+
+def _oriented(symbols: dict[str, pd.Series], settings: ExpressionMatrix, told: _Told) -> bool:
+    """Whether genes of signatures stand where they are said to stand."""
+    known = set(known_genes().values())
+    n = {side: int(names.isin(known).sum()) for side, names in symbols.items()}
+    other = "columns" if settings.genes == "rows" else "rows"
+    if n[settings.genes] and n[settings.genes] >= n[other]:
+        return True
+    if n[other]:
+        told.say(
+            "matrix_orientation",
+            n[other],
+            f": genes are stated in {settings.genes}, where {n[settings.genes]} genes of "
+            f"signatures stand, but {n[other]} stand in {other}.",
+        )
+        return False
+    texts = symbols[settings.genes].astype("string")
+    looks = [kind for kind, form in OTHER_NAMES.items() if texts.str.fullmatch(form).mean() > 0.5]
+    hint = f"; they look like {looks[0]}" if looks else ""
+    told.say(
+        "genes_not_found",
+        len(texts),
+        f": none of {len(texts)} names is a gene of a signature{hint}. Human symbols (HGNC) or "
+        "Ensembl gene identifiers are expected.",
+    )
+    return False
+
+
+def _numbers(cells: pd.DataFrame, rows: _Side, columns: _Side, told: _Told) -> tuple[Floats, Flags]:
+    """Cells as numbers, and which columns are kept: not those about genes."""
+    kept = ~columns.labels.astype(str).str.casefold().isin(ABOUT_GENES)
+    wrong, comma = np.zeros(len(cells), dtype=bool), np.zeros(len(cells), dtype=bool)
+    read = {}
+    for i, (column, dtype) in enumerate(cells.dtypes.items()):
+        if dtype.kind in "iuf" or not kept[i]:
+            continue
+        text = cells[column].astype("string").str.strip()
+        number = pd.to_numeric(text, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+        unread = np.isnan(number) & ~(text.isna() | text.str.lower().isin(MISSING)).to_numpy(bool)
+        decimal = text.str.fullmatch(r"[-+]?\d+,\d+").to_numpy(bool, na_value=False)
+        kept[i] = not unread.any() or np.isfinite(number).any() or decimal.any()
+        if kept[i]:
+            read[column] = number
+            wrong |= unread & ~decimal
+            comma |= decimal
+    told.tell("unknown_column", columns, ~kept, "about genes or texts alone; not read.")
+    numbers = cells.loc[:, kept]
+    if read:
+        numbers = pd.DataFrame({column: read.get(column, numbers[column]) for column in numbers})
+    values = numbers.to_numpy(dtype=float, na_value=np.nan)
+    wrong |= np.isinf(values).any(axis=1)
+    told.tell("not_numeric", rows, wrong, "text where numbers are expected.")
+    told.tell("decimal_comma", rows, comma, "numbers with a decimal comma.")
+    return values, kept
+
+
+def _check_patients(patients: _Side, told: _Told) -> pd.Index[Any]:
+    names = pd.Series(patients.labels, dtype=object).astype("string").str.strip()
+    absent = names.isna() | (names == "")
+    told.tell("missing_identifier", patients, absent, "no patient is named.")
+    twice = names.duplicated(keep=False) & ~absent
+    told.tell("duplicate_patient", patients, twice, "patients that stand more than once.")
+    return pd.Index(names, dtype=object)
+
+
+def _check_scale(
+    values: Floats,
+    linear: Floats,
+    symbols: pd.Series,
+    patients: _Side,
+    settings: ExpressionMatrix,
+    told: _Told,
+) -> None:
+    stated = settings.unit if settings.scale == "linear" else f"{settings.scale} {settings.unit}"
+    n_genes, known = symbols.nunique(), symbols.isin(set(known_genes().values()))
+    if settings.unit == "counts" and n_genes < WHOLE:
+        told.say(
+            "unit_unknown",
+            n_genes,
+            f": counts of {n_genes} genes, where {WHOLE} are needed to bring patients to one "
+            "total; give values that are normalised before, and `unit: normalised`.",
+        )
+        return
+    if not settings.scale_confirmed:
+        wrong = unlike_stated(linear, n_genes, int(known.sum()), settings.unit)
+        doubt = scale_doubt(values, linear, wrong, n_genes, settings)
+        if doubt:
+            n = len(wrong)
+            told.say("looks_like_another_unit", n, f": stated in {stated}, but {doubt}.")
+            return
+        text = f"not in {stated} like the others, by their total or highest value."
+        told.tell("scales_mixed", patients, wrong, text)
+    below = too_low(linear, settings).any(axis=0)
+    least = "0" if settings.scale == "linear" else f"{settings.scale}({settings.offset:g})"
+    told.tell("outside_limits", patients, below, f"values below {least}.")
+
+
+def _one_row_a_gene(
+    linear: Floats, symbols: pd.Series, told: _Told
+) -> tuple[Floats, pd.Index[Any]]:
+    """Add up rows of one gene; exact copies of a row count once."""
+    twice = symbols.duplicated(keep=False).to_numpy()
+    if not twice.any():
+        return linear, pd.Index(symbols)
+    rows = pd.DataFrame(linear[twice]).assign(gene=symbols[twice].to_numpy())
+    doubled = rows["gene"].unique()
+    ours = sorted(set(doubled) & set(known_genes().values()))
+    hint = f", of signatures {some_of(ours)}" if ours else ""
+    told.say(
+        "gene_duplicated",
+        len(doubled),
+        f": {len(doubled)} genes in more than one row{hint}; the rows are added up, exact copies "
+        "count once.",
+    )
+    summed = rows.drop_duplicates().groupby("gene", sort=False).sum(min_count=1)
+    names = pd.Index([*symbols[~twice], *summed.index], dtype=object)
+    return np.vstack([linear[~twice], summed.to_numpy()]), names
+
+
+def some_of(names: list[str]) -> str:
+    """Name the first ones of many columns or genes.
+
+    Examples
+    --------
+    >>> some_of(list("abcdefghij"))
+    'a, b, c, d, e, f, g, h and 2 more'
+    """
+    rest = len(names) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,223 @@
+"""Tumour mutational burden: a table of mutations -> mutations per megabase; transforms.
+
+Mutations are as in ``data_schemas/panels/mutations.yaml``. What an assay counts, and in how many
+megabases, is stated by a :class:`stratify.sources.BurdenRule`. Burdens in tissue and in blood are
+different columns; values of other assays are brought to one scale by
+:mod:`stratify.biomarkers.tmb_scale` or not at all.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stratify.biomarkers.reported import put_beside, tell_all, tell_not_measured
+from stratify.biomarkers.variants import (
+    absent_columns,
+    counted,
+    distinct_counts,
+    grouped,
+    variant_doubts,
+    variant_faults,
+)
+from stratify.findings import Findings
+from stratify.schema import field_named, load_schema
+from stratify.sources import BurdenRule
+from stratify.visits import Faults, check_table, numbers_of
+
+__all__ = [
+    "add_tmb",
+    "capped_tmb",
+    "log_tmb",
+    "mutation_findings",
+    "tissue_burden",
+]
+
+
+def tissue_burden(mutations: pd.DataFrame, rule: BurdenRule) -> pd.DataFrame:
+    """Count the eligible mutations of each patient per scored megabase.
+
+    Parameters
+    ----------
+    mutations : DataFrame of shape (n_mutations, ...)
+        As in the ``mutations`` dictionary.
+    rule : BurdenRule
+        Scored megabases and what counts.
+
+    Returns
+    -------
+    DataFrame of shape (n_patients, 2)
+        ``patient_id`` and ``tmb`` (mut/Mb) of the patients with at least one row, in the order of
+        their first one; 0 where none of the rows counts.
+
+    Notes
+    -----
+    Rows count where ``somatic`` and ``counted`` are not false, the consequence is eligible, and
+    VAF and depth reach the rule's. A mutation in several rows, one for each transcript, counts
+    once, and counts if one of its rows does.
+
+    References
+    ----------
+    Merino 2020, 10.1136/jitc-2019-000147.
+
+    Examples
+    --------
+    >>> mutations = pd.DataFrame({
+    ...     "patient_id": ["a", "a", "a", "b"],
+    ...     "consequence": ["missense", "frameshift", "synonymous", "synonymous"]})
+    >>> rule = BurdenRule(scored_mb=0.8, consequences=["missense", "frameshift"])
+    >>> tissue_burden(mutations, rule)
+      patient_id  tmb
+    0          a  2.5
+    1          b  0.0
+    """
+    patient, firsts = grouped(mutations, ["patient_id"])
+    counts = distinct_counts(mutations, patient, counted(mutations, rule), len(firsts))
+    ids = mutations["patient_id"].to_numpy()[firsts]
+    return pd.DataFrame({"patient_id": ids, "tmb": counts / rule.scored_mb})
+
+
+def log_tmb(tmb: pd.Series) -> pd.Series:
+    """Logarithm to base 2 of a burden and 1, so that 0 stays 0.
+
+    Parameters
+    ----------
+    tmb : Series of shape (n_patients,)
+        Burden in mut/Mb.
+
+    Examples
+    --------
+    >>> log_tmb(pd.Series([0.0, 7.0, None])).tolist()
+    [0.0, 3.0, nan]
+    """
+    return pd.Series(np.log2(tmb.to_numpy(dtype=float) + 1.0), index=tmb.index)
+
+
+def capped_tmb(tmb: pd.Series) -> pd.Series:
+    """Burden capped at the dictionary's upper end, 50 mut/Mb, above which more means little.
+
+    Parameters
+    ----------
+    tmb : Series of shape (n_patients,)
+        Burden in mut/Mb.
+
+    References
+    ----------
+    Chang 2024, 10.1038/s43018-024-00772-7 (LORIS).
+
+    Examples
+    --------
+    >>> capped_tmb(pd.Series([3.5, 310.0])).tolist()
+    [3.5, 50.0]
+    """
+    low, high = field_named("tmb").cap or (0.0, np.inf)
+    return tmb.clip(low, high)
+
+
+def mutation_findings(
+    mutations: pd.DataFrame, rule: BurdenRule, *, name: str = "mutations"
+) -> list[dict[str, Any]]:
+    """Say everything that is wrong or doubtful about a table of mutations, all at once.
+
+    Parameters
+    ----------
+    mutations : DataFrame of shape (n_mutations, ...)
+        As in the ``mutations`` dictionary.
+    rule : BurdenRule
+        By which they are to be counted.
+    name : str
+        Name of the table in messages, such as that of its file.
+
+    Returns
+    -------
+    list of dict
+        As from :func:`stratify.visits.visit_findings`.
+
+    Raises
+    ------
+    TypeError
+        If ``mutations`` is not a DataFrame.
+
+    Examples
+    --------
+    >>> mutations = pd.DataFrame({"patient_id": ["a"], "consequence": ["missense"], "vaf": [38.0]})
+    >>> rule = BurdenRule(scored_mb=1.1, consequences=["missense"])
+    >>> mutation_findings(mutations, rule)[0]["message"]
+    'mutations, row 1: vaf is read as a fraction but looks like percent (1 of 1 values exceed 1).'
+    """
+    check_table(mutations=mutations)
+    found = Faults.of(mutations, name)
+    absent = absent_columns(mutations, rule)
+    if absent:
+        text = f"{name}: no column {' and '.join(absent)}; see the mutations dictionary."
+        return [{"code": "missing_column", "column": "", "n": len(absent), "message": text}]
+    variant_faults(mutations, load_schema("mutations"), found)
+    if "sample_id" in mutations:
+        sample = mutations["sample_id"]
+        several = sample.notna() & (
+            sample.groupby(mutations["patient_id"], sort=False).transform("nunique") > 1
+        )
+        n = mutations.loc[several.to_numpy(), "patient_id"].nunique()
+        text = "samples of patients who have several; one a patient is expected."
+        found.tell("several_samples", "sample_id", several, text, n)
+    if not found.found:
+        variant_doubts(mutations, rule, found)
+    return found.found
+
+
+def add_tmb(
+    patients: pd.DataFrame,
+    mutations: pd.DataFrame,
+    rule: BurdenRule,
+    file: str,
+    cohort: str,
+    findings: Findings,
+) -> pd.DataFrame:
+    """Put the burden counted from mutations beside the columns of the other files.
+
+    Parameters
+    ----------
+    patients : DataFrame of shape (n_patients, ...)
+        Joined panels, one row a patient.
+    mutations : DataFrame of shape (n_mutations, ...)
+        As in the ``mutations`` dictionary; its index names the lines of the file.
+    rule : BurdenRule
+    file, cohort : str
+        For findings.
+    findings : Findings
+        Collector of everything wrong or doubtful.
+
+    Returns
+    -------
+    DataFrame
+        With ``tmb``, and ``tmb_tumour_only`` if the rule says it; unchanged if the mutations have
+        faults. Patients without a row are missing, or 0 where ``tmb_sequenced`` is true. A
+        ``tmb`` that a file reports stays, and is compared.
+
+    Examples
+    --------
+    >>> patients = pd.DataFrame({"patient_id": ["a", "b", "c"], "tmb_sequenced": [1.0, 1.0, None]})
+    >>> mutations = pd.DataFrame({"patient_id": ["a"], "consequence": ["missense"]})
+    >>> rule = BurdenRule(scored_mb=0.5, consequences=["missense"], tumour_only=True)
+    >>> add_tmb(patients, mutations, rule, "maf.txt", "home", Findings())
+      patient_id  tmb_sequenced  tmb  tmb_tumour_only
+    0          a            1.0  2.0              1.0
+    1          b            1.0  0.0              1.0
+    2          c            NaN  NaN              NaN
+    """
+    told = tell_all(mutation_findings(mutations, rule, name=file), "mutations", cohort)
+    findings.extend(told)
+    if told.has_errors:
+        return patients
+    burden = tissue_burden(mutations, rule).set_index("patient_id")["tmb"]
+    tmb = pd.Series(burden.reindex(patients["patient_id"]).to_numpy(), index=patients.index)
+    unseen = tmb.isna()
+    sequenced = unseen & (numbers_of(patients, "tmb_sequenced") == 1)
+    tmb = tmb.mask(sequenced, 0.0)
+    tell_not_measured(unseen & ~sequenced, file, "tmb", cohort, findings)
+    derived = pd.DataFrame({"tmb": tmb})
+    if rule.tumour_only is not None:
+        derived["tmb_tumour_only"] = tmb.where(tmb.isna(), float(rule.tumour_only))
+    return put_beside(patients, derived, file, cohort, findings)

@@ -1,0 +1,165 @@
+"""Tables of variants, in tissue or plasma: which rows count, which are one variant, what is wrong.
+
+Rows are as in ``data_schemas/panels/mutations.yaml`` or ``plasma_variants.yaml``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from stratify.plausibility import ENOUGH_VALUES, FEW
+from stratify.schema import Field, Schema
+from stratify.sources import BurdenRule
+from stratify.visits import Codes, Faults, Flags, Floats, numbers_of
+
+__all__ = [
+    "absent_columns",
+    "counted",
+    "distinct_counts",
+    "grouped",
+    "number_faults",
+    "repeated",
+    "variant_doubts",
+    "variant_faults",
+]
+
+IDENTITY = ("chromosome", "position", "reference_allele", "alternate_allele")
+_LARGEST_CODE, _LARGEST_PART = 1 << 62, 1 << 30
+
+
+def counted(variants: pd.DataFrame, rule: BurdenRule) -> Flags:
+    """Which rows count into a burden."""
+    eligible = (numbers_of(variants, "somatic") != 0) & (numbers_of(variants, "counted") != 0)
+    if rule.consequences is not None:
+        eligible &= variants["consequence"].isin(rule.consequences).to_numpy()
+    if rule.min_vaf > 0:
+        eligible &= numbers_of(variants, "vaf") >= rule.min_vaf
+    if rule.min_depth > 0:
+        eligible &= numbers_of(variants, "depth") >= rule.min_depth
+    return np.asarray(eligible, dtype=bool)
+
+
+def distinct_counts(variants: pd.DataFrame, group: Codes, rows: Flags, n: int) -> Floats:
+    """Distinct variants among the chosen rows, in each of n groups."""
+    chosen = group[rows]
+    code = repeated(variants[rows], chosen)
+    if code is not None:
+        chosen = chosen[np.unique(code, return_index=True)[1]]
+    return np.bincount(chosen, minlength=n).astype(float)
+
+
+def repeated(variants: pd.DataFrame, group: Codes) -> Codes | None:
+    """Give a number to each variant of a group, None if none stands in more than one row."""
+    if not set(IDENTITY) <= set(variants):
+        return None
+    code = _combined(variants, IDENTITY, group)
+    ordered = np.sort(code)
+    return code if (ordered[1:] == ordered[:-1]).any() else None
+
+
+def grouped(table: pd.DataFrame, names: Sequence[str]) -> tuple[Codes, Codes]:
+    """Give each combination of columns a number, and say in which row each first stands.
+
+    Numbers are in the order in which combinations first stand; missing values are a level.
+    """
+    code, _ = pd.factorize(_combined(table, names, np.zeros(len(table), dtype=np.int64)))
+    return code, np.flatnonzero(np.diff(np.maximum.accumulate(code), prepend=-1))
+
+
+def _combined(table: pd.DataFrame, names: Sequence[str], code: Codes) -> Codes:
+    """Whole numbers that are equal where code and columns are."""
+    largest = int(code.max(initial=0)) + 1
+    for name in names:
+        part, levels = _whole(table[name])
+        if largest * levels > _LARGEST_CODE:
+            code, distinct = pd.factorize(code)
+            largest = len(distinct)
+        code, largest = code * levels + part, largest * levels
+    return code
+
+
+def _whole(column: pd.Series) -> tuple[Codes, int]:
+    """Column as whole numbers from 0 below a number: positions as they are, others by level."""
+    if column.dtype.kind in "iuf" and len(column):
+        values = column.to_numpy()
+        low, high = values.min(), values.max()
+        if high - low < _LARGEST_PART and (values == np.floor(values)).all():  # else, or missing
+            return (values - low).astype(np.int64), int(high - low) + 1
+    codes, levels = pd.factorize(column, use_na_sentinel=False)
+    return codes, max(len(levels), 1)
+
+
+def absent_columns(variants: pd.DataFrame, rule: BurdenRule) -> list[str]:
+    """Columns without which a rule cannot be followed."""
+    needed = {
+        "patient_id": True,
+        "consequence": rule.consequences is not None,
+        "counted (or state `consequences`)": rule.consequences is None,
+        "vaf": rule.min_vaf > 0,
+        "depth": rule.min_depth > 0,
+    }
+    return [name for name, need in needed.items() if need and name.split()[0] not in variants]
+
+
+def variant_faults(variants: pd.DataFrame, schema: Schema, found: Faults) -> None:
+    """Tell of rows without a patient, numbers that cannot be and consequences not known."""
+    absent = variants["patient_id"].isna()
+    found.tell("missing_identifier", "patient_id", absent, "no patient identifier.")
+    for column in ("vaf", "depth"):
+        if column in variants:
+            number_faults(variants, schema.fields[column], found)
+    if "consequence" in variants:
+        known = schema.fields["consequence"].enum
+        unknown = variants["consequence"].notna() & ~variants["consequence"].isin(known)
+        text = f"consequence not known; expected {', '.join(known)}."
+        found.tell("unknown_category", "consequence", unknown, text)
+
+
+def number_faults(table: pd.DataFrame, field: Field, found: Faults) -> None:
+    """Tell of numbers that cannot be, and of fractions that look like percent or the reverse."""
+    column, numbers = field.name, numbers_of(table, field.name)
+    unread = np.isnan(numbers)
+    if unread.any():
+        unread &= table[column].notna().to_numpy()
+        found.tell("not_numeric", column, unread, f"{column} is not a number.")
+    low, high = field.minimum or 0.0, np.inf if field.maximum is None else field.maximum
+    known = int(np.isfinite(numbers).sum())
+    above = numbers > high
+    if (
+        field.unit == "fraction"
+        and above.sum() > FEW * known
+        and not (numbers > 100 * high).any()
+        and not (numbers < low).any()
+    ):
+        text = (
+            f"{column} is read as a fraction but looks like percent ({int(above.sum())} of "
+            f"{known} values exceed 1)."
+        )
+        found.tell("looks_like_another_unit", column, above, text)
+        return
+    text = f"{column} outside {low:g} to {high:g} {field.unit}."
+    found.tell("outside_limits", column, (numbers < low) | above, text)
+    if field.typical is not None and known > ENOUGH_VALUES and (numbers > 0).any():
+        usual, median = field.typical, float(np.median(numbers[numbers > 0]))
+        if median < usual[0] and usual[0] <= 100 * median <= usual[1]:
+            text = (
+                f"{column} may be fractions stated in percent: the median lies below {usual[0]:g}."
+            )
+            found.tell("unusual_value", column, np.isfinite(numbers), text)
+
+
+def variant_doubts(variants: pd.DataFrame, rule: BurdenRule | None, found: Faults) -> None:
+    """Tell of variants in several rows, and of those whose consequence is not known."""
+    keys = [name for name in ("patient_id", "draw_day", "draw_visit") if name in variants]
+    code = repeated(variants, grouped(variants, keys)[0])
+    if code is not None:
+        again = pd.Series(code).duplicated()
+        text = "a variant in more than one row; it counts once."
+        found.tell("duplicate_variant", "position", again, text)
+    if rule is not None and rule.consequences is not None:
+        unknown = variants["consequence"].isna()
+        text = "no consequence; these do not count into the burden."
+        found.tell("variant_not_classified", "consequence", unknown, text)
