@@ -56,7 +56,7 @@ def horizon_outcomes(table: pd.DataFrame, months: Sequence[float] = (3.0, 12.0))
     event = table.get("pfs_event", missing).astype(float)
     found = {
         f"event_before_{horizon:g}_months": np.select(
-            [pfs >= horizon, event == 1], [0.0, 1.0], np.nan
+            [pfs >= horizon, (pfs < horizon) & (event == 1)], [0.0, 1.0], np.nan
         )
         for horizon in months
     }

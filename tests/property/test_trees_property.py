@@ -123,7 +123,8 @@ def test_margins_are_lightgbm_s_to_the_last_bit_and_shapley_values_to_rounding(p
 def test_a_row_is_scored_alike_alone_and_among_others(parameters, n):
     booster = _model(**parameters)
     members = Members.checked([booster])
-    rows = _rows(np.random.default_rng(1), 700, parameters["codes"])
+    rng = np.random.default_rng(1)
+    rows = _strange(rng, _rows(rng, 700, parameters["codes"]))
     some_rows = rows[300 : 300 + n]
     assert np.array_equal(members.margins(some_rows), members.margins(rows)[:, 300 : 300 + n])
     assert np.array_equal(
@@ -135,7 +136,7 @@ def test_a_row_is_scored_alike_alone_and_among_others(parameters, n):
 @given(models)
 def test_interactions_are_symmetric_and_add_up_to_the_shapley_values(parameters):
     members = Members.checked([_model(**parameters)])
-    rows = _rows(np.random.default_rng(2), 30, parameters["codes"])
+    rows = _rows(np.random.default_rng(2), 520, parameters["codes"])  # two blocks
     pairs = members.interactions(rows)
     assert np.array_equal(pairs, pairs.transpose(0, 2, 1))
     assert pairs.sum(axis=2) == pytest.approx(members.contributions(rows), abs=1e-12)

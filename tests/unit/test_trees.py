@@ -102,6 +102,7 @@ def test_nodes_stand_in_depth_first_order_and_ranks_count_cuts():
     assert trees.cuts.tolist() == [2, 7, 5]
     assert trees.column.tolist() == [2, 0, 1]
     rows = np.array([[1, 5], [3, 5], [1, 6], [1, 8], [np.nan, np.nan], [1.0, np.nan]])
+    assert shapley.paths_of(trees).points.tolist() == [1, 0]  # two features on a path at most
     expected = [0.6, 0.7, 0.8, 0.9, 0.7, 0.6]
     assert margins.margins(trees, rows)[0] == pytest.approx(expected, abs=0)
 
@@ -244,6 +245,14 @@ def test_what_differs_from_lightgbm_is_not_trusted(booster, caplog, monkeypatch,
     assert scored.base_values == theirs[0, -1]
     assert scored.contributions(ROWS[:0]).shape == (0, 3)
     assert scored.margins(ROWS[:0]).shape == (1, 0)
+
+
+def test_values_that_do_not_add_up_are_not_trusted(booster, monkeypatch):
+    nothing = np.full((32, 4), np.nan)  # what LightGBM says below a leaf without training rows
+    monkeypatch.setattr(members, "_contributions", lambda booster, rows: nothing)
+    assert Members.checked([booster]).trees is not None
+    monkeypatch.setattr(shapley, "shapley_values", lambda *given, each: np.zeros((1, 32, 3)))
+    assert Members.checked([booster]).trees is None
 
 
 def test_a_sample_may_be_given(booster):
