@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from stratify import StratifyError
-from stratify.benchmark import run_benchmark
+from stratify.experiment.benchmark import run_benchmark
 
 
 def main() -> None:

@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 from stratify import StratifyError, Study, load, read_cohort
-from stratify.cohort import require_usable
-from stratify.prognosis import prognosis, statement
-from stratify.tabular import write_table
+from stratify.cohort.cohort import require_usable
+from stratify.tables.tabular import write_table
+from stratify.validation.prognosis import prognosis, statement
 
 
 def main() -> None:

@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 
 from stratify import ResistanceClassifier, StratifyError, Study, read_cohort
-from stratify.cohort import require_usable
-from stratify.features import informative_features
-from stratify.seeds import across_seeds, weighted_differences
-from stratify.tabular import write_table
+from stratify.cohort.cohort import require_usable
+from stratify.cohort.features import informative_features
+from stratify.tables.tabular import write_table
+from stratify.validation.seeds import across_seeds, weighted_differences
 
 
 def main() -> None:

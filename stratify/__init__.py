@@ -12,18 +12,18 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Study": "study",
-    "Cohort": "cohort",
-    "read_cohort": "cohort",
+    "Cohort": "cohort.cohort",
+    "read_cohort": "cohort.cohort",
     "label_outcomes": "endpoint",
-    "ResistanceClassifier": "classifier",
+    "ResistanceClassifier": "model.classifier",
     "ResistanceModel": "scoring",
     "load": "scoring",
     "Policy": "treatment",
     "attributions": "attribution",
     "explanation": "attribution",
-    "train": "experiment",
-    "evaluate": "experiment",
-    "score": "experiment",
+    "train": "experiment.experiment",
+    "evaluate": "experiment.experiment",
+    "score": "experiment.experiment",
     "simulate": "simulation",
     "StratifyError": "errors",
 }
@@ -48,11 +48,11 @@ __all__ = [
 
 if TYPE_CHECKING:
     from stratify.attribution import attributions, explanation
-    from stratify.classifier import ResistanceClassifier
-    from stratify.cohort import Cohort, read_cohort
+    from stratify.cohort.cohort import Cohort, read_cohort
     from stratify.endpoint import label_outcomes
     from stratify.errors import StratifyError
-    from stratify.experiment import evaluate, score, train
+    from stratify.experiment.experiment import evaluate, score, train
+    from stratify.model.classifier import ResistanceClassifier
     from stratify.scoring import ResistanceModel, load
     from stratify.simulation import simulate
     from stratify.study import Study

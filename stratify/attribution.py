@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from stratify.classifier import ResistanceClassifier
+from stratify.cohort.features import model_matrix
 from stratify.errors import StratifyError
-from stratify.features import model_matrix
-from stratify.schema import field_named, load_schema
+from stratify.model.classifier import ResistanceClassifier
+from stratify.tables.schema import field_named, load_schema
 
 if TYPE_CHECKING:
     import shap

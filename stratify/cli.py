@@ -20,7 +20,7 @@ from stratify.errors import ArgumentError, DataError, StratifyError, TrackingErr
 if TYPE_CHECKING:
     import pandas as pd
 
-    from stratify.results import Results
+    from stratify.experiment.results import Results
 
 app = typer.Typer(
     name="stratify",
@@ -170,9 +170,9 @@ def init(
 
     Example: `stratify init --from adam exports/adam --out trial --regimen "Drug A=anti_pd1_pdl1"`
     """
-    from stratify import interchange
-    from stratify.findings import lines_text
+    from stratify.interchange import interchange
     from stratify.study import Study
+    from stratify.tables.findings import lines_text
 
     arms = {}
     for pair in regimen or []:
@@ -200,9 +200,9 @@ def validate(
 
     Example: `stratify validate pipelines/studies/shim.yaml`
     """
-    from stratify.cohort import read_cohort
+    from stratify.cohort.cohort import read_cohort
     from stratify.study import Study
-    from stratify.tabular import write_table
+    from stratify.tables.tabular import write_table
 
     checked = Study.load(study)
     cohort = read_cohort(checked)
@@ -237,8 +237,8 @@ def labels(
 
     Example: `stratify labels pipelines/studies/inspire.yaml --out labels/inspire`
     """
-    from stratify import experiment
     from stratify.endpoint import rule_name
+    from stratify.experiment import experiment
     from stratify.study import Study
 
     if endpoint is not None:
@@ -266,8 +266,8 @@ def train(
 
     Example: `stratify train pipelines/studies/chowell.yaml --out results/chowell`
     """
-    from stratify import experiment
     from stratify.endpoint import rule_name
+    from stratify.experiment import experiment
     from stratify.study import Study
 
     if endpoint is not None:
@@ -292,7 +292,7 @@ def evaluate(
     Example: `stratify evaluate results/chowell/bundle pipelines/studies/shim.yaml --out
     results/shim`
     """
-    from stratify import experiment
+    from stratify.experiment import experiment
 
     if out.suffix == ".html":
         raise ArgumentError(f"--out is {out.name}; a folder is expected, or use stratify report.")
@@ -324,8 +324,8 @@ def recalibrate(
 
     Example: `stratify recalibrate results/chowell/bundle local.yaml --out results/local`
     """
-    from stratify import experiment
-    from stratify.model_card import recalibration_statement
+    from stratify.experiment import experiment
+    from stratify.report.model_card import recalibration_statement
 
     model, performance = experiment.recalibrate(bundle, study, out, what=what, progress=_progress())
     _show(_before_and_after(performance), "Performance before and after, 95 % intervals")
@@ -338,7 +338,7 @@ def _before_and_after(performance: pd.DataFrame) -> pd.DataFrame:
     """Metrics in rows; before, after (apparent) and after (cross-fitted) in columns."""
     import pandas as pd
 
-    from stratify.figures import METRICS, estimate
+    from stratify.report.figures import METRICS, estimate
 
     rows = performance[(performance["reference"] == "") & performance["threshold"].isna()]
     keys = {
@@ -368,7 +368,7 @@ def score(
 
     Example: `stratify score results/chowell/bundle new_patients.yaml --out scores.csv`
     """
-    from stratify import experiment
+    from stratify.experiment import experiment
 
     scores = experiment.score(bundle, study, out)
     counts = scores["recommendation"].fillna("none").value_counts()
@@ -386,7 +386,7 @@ def report(
 
     Example: `stratify report results/chowell/bundle pipelines/studies/shim.yaml --out shim.html`
     """
-    from stratify import experiment
+    from stratify.experiment import experiment
 
     if out.suffix != ".html":
         raise ArgumentError(f"--out is {out.name}; a file ending in .html is expected.")

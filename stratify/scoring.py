@@ -21,20 +21,20 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from stratify.classifier import ResistanceClassifier
-from stratify.cohort import Cohort
-from stratify.ensemble import AnchoredEnsemble
+from stratify.cohort.cohort import Cohort
+from stratify.cohort.features import model_matrix, panels_missing
+from stratify.doubt.uncertainty import Uncertainty
 from stratify.errors import BundleError, FileError
-from stratify.features import model_matrix, panels_missing
-from stratify.forest import without_extremes
-from stratify.linear import LinearScore
-from stratify.recalibration import Recalibration
-from stratify.reference import References
-from stratify.schema import load_schema, panel_versions
+from stratify.model.classifier import ResistanceClassifier
+from stratify.model.ensemble import AnchoredEnsemble
+from stratify.model.forest import without_extremes
+from stratify.model.linear import LinearScore
+from stratify.model.recalibration import Recalibration
+from stratify.model.reference import References
 from stratify.study import MONOTHERAPY
-from stratify.tabular import sha256_of
+from stratify.tables.schema import load_schema, panel_versions
+from stratify.tables.tabular import sha256_of
 from stratify.treatment import Policy, triage
-from stratify.uncertainty import Uncertainty
 
 __all__ = ["ResistanceModel", "load"]
 

@@ -22,8 +22,8 @@ from pydantic import (
 )
 
 from stratify.errors import DataError
-from stratify.schema import endpoint_rule, endpoint_rules, field_named
-from stratify.sources import (
+from stratify.tables.schema import endpoint_rule, endpoint_rules, field_named
+from stratify.tables.sources import (
     CohortSource,
     Place,
     Strict,
@@ -33,7 +33,7 @@ from stratify.sources import (
     mapping_of,
     one_of,
 )
-from stratify.tabular import read_mapping
+from stratify.tables.tabular import read_mapping
 
 __all__ = [
     "EndpointRule",

@@ -23,13 +23,13 @@ from urllib.parse import urlsplit
 import numpy as np
 import pandas as pd
 
+from stratify.cohort.features import model_matrix
 from stratify.errors import FileError, TrackingError
-from stratify.features import model_matrix
-from stratify.schema import field_named, load_schema
 from stratify.scoring import load
+from stratify.tables.schema import field_named, load_schema
 
 if TYPE_CHECKING:
-    from stratify.results import Results
+    from stratify.experiment.results import Results
 
 __all__ = ["default_store", "log_results", "scoring_model", "serve_ui"]
 
@@ -113,7 +113,8 @@ def log_results(results: Results, out: str | Path, *, uri: str | None = None) ->
     Parameters
     ----------
     results : Results
-        From :func:`stratify.experiment.train` or :func:`stratify.experiment.evaluate`.
+        From :func:`stratify.experiment.experiment.train` or
+        :func:`stratify.experiment.experiment.evaluate`.
     out : path
         Folder the results were written to.
     uri : str, optional

@@ -22,8 +22,8 @@ from pydantic import (
 )
 
 from stratify.errors import ArgumentError, DataError
-from stratify.schema import field_named
-from stratify.tabular import read_mapping
+from stratify.tables.schema import field_named
+from stratify.tables.tabular import read_mapping
 
 __all__ = ["EVIDENCE_CLASS", "Policy", "triage"]
 

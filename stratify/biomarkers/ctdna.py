@@ -1,7 +1,7 @@
 """Circulating tumour DNA: variants and blood draws -> features of the ctdna panel.
 
 Variants are as in ``data_schemas/panels/plasma_variants.yaml``, draws as in ``plasma_draws.yaml``;
-a :class:`stratify.sources.PlasmaRule` says how they are read. A patient without a row is not
+a :class:`stratify.tables.sources.PlasmaRule` says how they are read. A patient without a row is not
 measured, never undetected, and tumour molecules per mL need a concentration of cell-free DNA.
 What happens on treatment stands in :mod:`stratify.biomarkers.ctdna_course`.
 """
@@ -31,10 +31,10 @@ from stratify.biomarkers.variants import (
     variant_doubts,
     variant_faults,
 )
-from stratify.findings import Findings
-from stratify.schema import load_schema
-from stratify.sources import PlasmaRule
-from stratify.visits import Codes, Faults, Flags, Floats, check_table, numbers_of
+from stratify.response.visits import Codes, Faults, Flags, Floats, check_table, numbers_of
+from stratify.tables.findings import Findings
+from stratify.tables.schema import load_schema
+from stratify.tables.sources import PlasmaRule
 
 __all__ = [
     "add_ctdna",
@@ -228,7 +228,7 @@ def plasma_variant_findings(
     Returns
     -------
     list of dict
-        As from :func:`stratify.visits.visit_findings`.
+        As from :func:`stratify.response.visits.visit_findings`.
 
     Raises
     ------

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from stratify.biomarkers.variants import number_faults
-from stratify.schema import load_schema
-from stratify.sources import PlasmaRule
-from stratify.visits import Faults, Floats, check_table, numbers_of
+from stratify.response.visits import Faults, Floats, check_table, numbers_of
+from stratify.tables.schema import load_schema
+from stratify.tables.sources import PlasmaRule
 
 __all__ = ["chosen_draws", "course_features", "draw_findings", "visit_of_draws"]
 
@@ -185,7 +185,7 @@ def draw_findings(
     Returns
     -------
     list of dict
-        As from :func:`stratify.visits.visit_findings`.
+        As from :func:`stratify.response.visits.visit_findings`.
 
     Raises
     ------

@@ -22,11 +22,11 @@ from stratify.biomarkers.expression_scale import (
     unlike_stated,
 )
 from stratify.biomarkers.genes import known_genes, mangled_names, read_gene_names
-from stratify.cells import MISSING
 from stratify.errors import FileError
-from stratify.findings import lines_text
-from stratify.sources import ExpressionMatrix
-from stratify.tabular import read_numbered
+from stratify.tables.cells import MISSING
+from stratify.tables.findings import lines_text
+from stratify.tables.sources import ExpressionMatrix
+from stratify.tables.tabular import read_numbered
 
 __all__ = ["read_expression", "read_matrix", "some_of"]
 
@@ -67,8 +67,8 @@ def read_matrix(
     Returns
     -------
     DataFrame
-        As :func:`stratify.tabular.read_numbered`, but columns of a text file that hold numbers
-        alone are numbers.
+        As :func:`stratify.tables.tabular.read_numbered`, but columns of a text file that hold
+        numbers alone are numbers.
 
     Raises
     ------

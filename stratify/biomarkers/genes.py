@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from stratify.documents import read_yaml
-from stratify.schema import schemas_folder
+from stratify.tables.documents import read_yaml
+from stratify.tables.schema import schemas_folder
 
 __all__ = ["document", "known_genes", "mangled_names", "read_gene_names"]
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stratify.schema import load_schema
-from stratify.sources import RegionRule
-from stratify.visits import Faults, check_table, numbers_of
+from stratify.response.visits import Faults, check_table, numbers_of
+from stratify.tables.schema import load_schema
+from stratify.tables.sources import RegionRule
 
 __all__ = ["aggregate_regions", "region_findings"]
 
@@ -143,7 +143,7 @@ def region_findings(regions: pd.DataFrame, *, name: str = "regions") -> list[dic
     Returns
     -------
     list of dict
-        See :func:`stratify.visits.visit_findings`.
+        See :func:`stratify.response.visits.visit_findings`.
 
     Raises
     ------

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stratify.findings import Findings
-from stratify.schema import field_named
-from stratify.visits import numbers_of
+from stratify.response.visits import numbers_of
+from stratify.tables.findings import Findings
+from stratify.tables.schema import field_named
 
 __all__ = ["put_beside", "tell_all", "tell_not_measured"]
 

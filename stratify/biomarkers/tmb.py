@@ -1,8 +1,8 @@
 """Tumour mutational burden: a table of mutations -> mutations per megabase; transforms.
 
 Mutations are as in ``data_schemas/panels/mutations.yaml``. What an assay counts, and in how many
-megabases, is stated by a :class:`stratify.sources.BurdenRule`. Burdens in tissue and in blood are
-different columns; values of other assays are brought to one scale by
+megabases, is stated by a :class:`stratify.tables.sources.BurdenRule`. Burdens in tissue and in
+blood are different columns; values of other assays are brought to one scale by
 :mod:`stratify.biomarkers.tmb_scale` or not at all.
 """
 
@@ -22,10 +22,10 @@ from stratify.biomarkers.variants import (
     variant_doubts,
     variant_faults,
 )
-from stratify.findings import Findings
-from stratify.schema import field_named, load_schema
-from stratify.sources import BurdenRule
-from stratify.visits import Faults, check_table, numbers_of
+from stratify.response.visits import Faults, check_table, numbers_of
+from stratify.tables.findings import Findings
+from stratify.tables.schema import field_named, load_schema
+from stratify.tables.sources import BurdenRule
 
 __all__ = [
     "add_tmb",
@@ -133,7 +133,7 @@ def mutation_findings(
     Returns
     -------
     list of dict
-        As from :func:`stratify.visits.visit_findings`.
+        As from :func:`stratify.response.visits.visit_findings`.
 
     Raises
     ------

@@ -15,8 +15,8 @@ import pandas as pd
 from scipy import stats
 
 from stratify.errors import ArgumentError
-from stratify.findings import Findings
-from stratify.visits import Floats, numbers_of
+from stratify.response.visits import Floats, numbers_of
+from stratify.tables.findings import Findings
 
 __all__ = ["TmbCalibration", "WithinAssayScale", "add_harmonised", "add_within_panel"]
 

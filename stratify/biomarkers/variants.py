@@ -10,10 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from stratify.plausibility import ENOUGH_VALUES, FEW
-from stratify.schema import Field, Schema
-from stratify.sources import BurdenRule
-from stratify.visits import Codes, Faults, Flags, Floats, numbers_of
+from stratify.response.visits import Codes, Faults, Flags, Floats, numbers_of
+from stratify.tables.plausibility import ENOUGH_VALUES, FEW
+from stratify.tables.schema import Field, Schema
+from stratify.tables.sources import BurdenRule
 
 __all__ = [
     "absent_columns",

@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from stratify import ResistanceClassifier, Study, train
-from stratify.documents import read_yaml
-from stratify.results import Results
+from stratify.experiment.results import Results
 from stratify.simulation import write_study
+from stratify.tables.documents import read_yaml
 
 # What tests look for in files that may hold no patient.
 IDENTIFIER = "Qx7Kv-"

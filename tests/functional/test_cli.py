@@ -20,7 +20,7 @@ from functional.conftest import Trained
 from stratify import ResistanceClassifier, Study, read_cohort
 from stratify.cli import app, main
 from stratify.errors import FileError
-from stratify.schema import endpoint_rules, load_schema
+from stratify.tables.schema import endpoint_rules, load_schema
 
 PROMISED = {"demo", "validate", "train", "evaluate", "score", "report", "ui"}
 COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]
@@ -202,7 +202,7 @@ def test_a_study_with_warnings_alone_is_valid(stratify, study_file):
 
 def test_the_demo_trains_on_a_simulated_study(stratify, tmp_path, monkeypatch):
     quick = partial(ResistanceClassifier, n_members=2, n_estimators=5, calibration_folds=2)
-    monkeypatch.setattr("stratify.experiment.ResistanceClassifier", quick)
+    monkeypatch.setattr("stratify.experiment.experiment.ResistanceClassifier", quick)
 
     ended = stratify("demo", "--out", tmp_path / "demo", "--n", 100, "--no-track")
 
@@ -661,6 +661,6 @@ def test_what_is_no_fault_of_the_user_keeps_its_traceback(stratify, study_file, 
     def broken(*arguments: object, **options: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("stratify.cohort.read_cohort", broken)
+    monkeypatch.setattr("stratify.cohort.cohort.read_cohort", broken)
     with pytest.raises(ZeroDivisionError, match="a bug"):
         main(["validate", str(study_file)])

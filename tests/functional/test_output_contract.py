@@ -13,10 +13,10 @@ import pytest
 
 from functional.conftest import IDENTIFIER, Trained
 from stratify import Study, evaluate, read_cohort, score
-from stratify.cohort import data_sha256
-from stratify.reference import REFERENCES
-from stratify.schema import endpoint_reasons, endpoint_rules, load_schema
-from stratify.subgroups import SMALLEST_CLASS, SMALLEST_SUBGROUP
+from stratify.cohort.cohort import data_sha256
+from stratify.cohort.subgroups import SMALLEST_CLASS, SMALLEST_SUBGROUP
+from stratify.model.reference import REFERENCES
+from stratify.tables.schema import endpoint_reasons, endpoint_rules, load_schema
 
 # As users were promised, in this order: their scripts read these names.
 FILES = {

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 import stratify
-from stratify.schema import schemas_folder
+from stratify.tables.schema import schemas_folder
 
 ROOT = Path(__file__).parents[2]
 # Where the dictionaries come from, and whether what the package reads from them works.
 PROBE = """\
 import json, stratify
-from stratify.schema import endpoint_rules, load_schema, panel_versions, schemas_folder
+from stratify.tables.schema import endpoint_rules, load_schema, panel_versions, schemas_folder
 from stratify.study import Study
 study = Study.model_validate({"stratify": 1, "name": "a", "cohorts": [{"name": "a", "tables": [
     {"file": "a.csv", "patient_id": "ID", "panels": {"clinical": {"albumin": "ALB"}}}]}]})
@@ -116,11 +116,13 @@ def test_a_checkout_reads_the_dictionaries_beside_the_package(tmp_path):
 
 
 def test_a_folder_without_dictionaries_is_told(tmp_path, monkeypatch):
-    import stratify.schema
+    import stratify.tables.schema
     from stratify.errors import BundleError
 
     monkeypatch.setattr(
-        stratify.schema, "__file__", str(tmp_path / "site" / "stratify" / "schema.py")
+        stratify.tables.schema,
+        "__file__",
+        str(tmp_path / "site" / "stratify" / "tables" / "schema.py"),
     )
     with pytest.raises(BundleError) as refused:
         schemas_folder()

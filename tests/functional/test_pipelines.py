@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 from stratify import Study
-from stratify.schema import endpoint_rules
 from stratify.simulation import write_study
+from stratify.tables.schema import endpoint_rules
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"
 RESULTS = {

@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 import stratify
-from stratify.schema import PANELS, load_schema
 from stratify.study import Study
+from stratify.tables.schema import PANELS, load_schema
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

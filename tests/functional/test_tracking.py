@@ -17,7 +17,7 @@ import pytest
 from functional.conftest import DISTINCT, IDENTIFIER, Trained
 from stratify import Study, evaluate, read_cohort
 from stratify.errors import TrackingError
-from stratify.schema import convert, load_schema
+from stratify.tables.schema import convert, load_schema
 from stratify.tracking import default_store, log_results
 
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stratify.classifier import ResistanceClassifier
-from stratify.schema import field_named
+from stratify.model.classifier import ResistanceClassifier
+from stratify.tables.schema import field_named
 
 LEVELS = ["desert", "excluded", "inflamed"]
 PANELS = {

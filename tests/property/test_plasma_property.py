@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from stratify.biomarkers.ctdna import add_ctdna, draws_from_variants, quantified
 from stratify.biomarkers.ctdna_course import course_features, visit_of_draws
 from stratify.biomarkers.tmb import mutation_findings, tissue_burden
-from stratify.findings import Findings
-from stratify.schema import convert, load_schema
-from stratify.sources import BurdenRule, PlasmaRule
+from stratify.tables.findings import Findings
+from stratify.tables.schema import convert, load_schema
+from stratify.tables.sources import BurdenRule, PlasmaRule
 
 CLASSES = load_schema("mutations").fields["consequence"].enum
 LAW = settings(max_examples=25, deadline=None)

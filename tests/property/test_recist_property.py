@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stratify.irecist import IRECIST, assess_irecist, best_irecist
-from stratify.recist import assess_recist, best_response
-from stratify.schema import load_schema
-from stratify.visits import RECIST
+from stratify.response.irecist import IRECIST, assess_irecist, best_irecist
+from stratify.response.recist import assess_recist, best_response
+from stratify.response.visits import RECIST
+from stratify.tables.schema import load_schema
 
 CODES = load_schema("visits").codes
 BOTH = [

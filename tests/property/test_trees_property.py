@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stratify.members import Members, trying_rows
-from stratify.trees import read_trees
+from stratify.trees.members import Members, trying_rows
+from stratify.trees.model_text import read_trees
 
 many = settings(deadline=None, max_examples=60, derandomize=True, database=None)
 some = settings(deadline=None, max_examples=20, derandomize=True, database=None)

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stratify.findings import Findings
-from stratify.panel import read_panels
-from stratify.schema import PANELS, convert, load_schema
-from stratify.sources import TableSource
+from stratify.tables.findings import Findings
+from stratify.tables.panel import read_panels
+from stratify.tables.schema import PANELS, convert, load_schema
+from stratify.tables.sources import TableSource
 
 UNITS = [
     (name, unit)

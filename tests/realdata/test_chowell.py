@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stratify.discrimination import auroc
-from stratify.documents import read_yaml
-from stratify.reference import LORIS_INPUTS, References, loris
+from stratify.model.reference import LORIS_INPUTS, References, loris
+from stratify.statistics.discrimination import auroc
+from stratify.tables.documents import read_yaml
 
 from .conftest import STUDIES
 

@@ -6,12 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stratify.classifier import ResistanceClassifier
-from stratify.diagnostics import missingness_auroc, missingness_tells, single_feature_auroc
-from stratify.discrimination import auroc
-from stratify.features import informative_features, model_matrix
-from stratify.internal_external import internal_external
-from stratify.reference import RF16_INPUTS, References, _rf16_matrix
+from stratify.cohort.features import informative_features, model_matrix
+from stratify.model.classifier import ResistanceClassifier
+from stratify.model.reference import RF16_INPUTS, References, _rf16_matrix
+from stratify.statistics.discrimination import auroc
+from stratify.validation.diagnostics import (
+    missingness_auroc,
+    missingness_tells,
+    single_feature_auroc,
+)
+from stratify.validation.internal_external import internal_external
 
 pytestmark = pytest.mark.realdata
 

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from stratify.biomarkers.ctdna import add_ctdna, draws_from_variants
-from stratify.findings import Findings
-from stratify.schema import load_schema
-from stratify.sources import PlasmaRule
+from stratify.tables.findings import Findings
+from stratify.tables.schema import load_schema
+from stratify.tables.sources import PlasmaRule
 
 pytestmark = pytest.mark.realdata
 

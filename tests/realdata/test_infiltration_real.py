@@ -18,10 +18,10 @@ from stratify.biomarkers.expression_reference import ExpressionReference
 from stratify.biomarkers.genes import document
 from stratify.biomarkers.infiltration import signature_findings
 from stratify.biomarkers.signatures import score_signatures, signatures
-from stratify.findings import Findings
-from stratify.panel import read_panels
-from stratify.sources import DeconvolutionTable, ExpressionMatrix, TableSource
-from stratify.tabular import read_numbered
+from stratify.tables.findings import Findings
+from stratify.tables.panel import read_panels
+from stratify.tables.sources import DeconvolutionTable, ExpressionMatrix, TableSource
+from stratify.tables.tabular import read_numbered
 
 pytestmark = pytest.mark.realdata
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from stratify.calibration import brier, calibration_intercept
-from stratify.classifier import ResistanceClassifier
-from stratify.features import informative_features, model_matrix
-from stratify.recalibration import Recalibration
-from stratify.uncertainty import Uncertainty
+from stratify.cohort.features import informative_features, model_matrix
+from stratify.doubt.uncertainty import Uncertainty
+from stratify.model.classifier import ResistanceClassifier
+from stratify.model.recalibration import Recalibration
+from stratify.statistics.calibration import brier, calibration_intercept
 
 pytestmark = [pytest.mark.realdata, pytest.mark.slow]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stratify.survival import hazard_ratio
+from stratify.statistics.survival import hazard_ratio
 
 pytestmark = pytest.mark.realdata
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from stratify.overlap import overlap
+from stratify.cohort.overlap import overlap
 
 pytestmark = pytest.mark.realdata
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from stratify.cli import main
-from stratify.features import informative_features
+from stratify.cohort.features import informative_features
 
 from .conftest import STUDIES
 

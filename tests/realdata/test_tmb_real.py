@@ -10,7 +10,7 @@ import pytest
 
 from stratify.biomarkers.reported import put_beside
 from stratify.biomarkers.tmb_scale import WithinAssayScale
-from stratify.findings import Findings
+from stratify.tables.findings import Findings
 
 pytestmark = pytest.mark.realdata
 

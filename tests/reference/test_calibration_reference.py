@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stratify.calibration import brier, calibration_intercept, calibration_slope, mean_observed
+from stratify.statistics.calibration import (
+    brier,
+    calibration_intercept,
+    calibration_slope,
+    mean_observed,
+)
 
 
 def test_the_brier_score_equals_scikit_learn():

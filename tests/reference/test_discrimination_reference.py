@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stratify.discrimination import (
+from stratify.errors import ArgumentError
+from stratify.statistics.discrimination import (
     _resamples,
     auroc,
     average_precision,
@@ -15,7 +16,6 @@ from stratify.discrimination import (
     delta_auroc,
     roc_curve_table,
 )
-from stratify.errors import ArgumentError
 
 SMALL = st.integers(0, 4)
 PATIENTS = st.lists(st.tuples(SMALL, st.integers(0, 1), SMALL), min_size=2, max_size=30)

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from stratify.linear import LinearScore
-from stratify.reference import LogisticModel
+from stratify.model.linear import LinearScore
+from stratify.model.reference import LogisticModel
 
 # Margins agree to this, in log-odds; both maximise the same likelihood with their own optimiser.
 TOLERANCE = 1e-4

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stratify.meta_analysis import random_effects
+from stratify.statistics.meta_analysis import random_effects
 
 # BCG trials (Colditz 1994): tuberculosis and none with vaccine, tuberculosis and none without.
 BCG = np.array([

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stratify.sample_size import cox_snell_from_auroc, required_sample_size
+from stratify.statistics.sample_size import cox_snell_from_auroc, required_sample_size
 
 # parameters, prevalence, Cox–Snell R2, patients by criterion; source
 PUBLISHED = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stratify.survival import hazard_ratio, log_rank, survival_by_group
+from stratify.statistics.survival import hazard_ratio, log_rank, survival_by_group
 
 # Remission in weeks, 6-mercaptopurine against placebo: Freireich EJ et al. Blood 1963;21:699-716,
 # as printed in Venables and Ripley, Modern Applied Statistics with S, 2002 (data set gehan).

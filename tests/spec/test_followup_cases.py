@@ -9,7 +9,7 @@ from endpoint_document import by_sentence
 from test_recist_cases import number, visits_of
 
 from stratify.endpoint import label_outcomes
-from stratify.followup import assess_visits, outcomes_from_visits
+from stratify.response.followup import assess_visits, outcomes_from_visits
 from stratify.study import ResponseCriteria
 
 YES_NO = {"yes": 1.0, "no": 0.0, ".": np.nan}

@@ -8,9 +8,9 @@ import pytest
 from endpoint_document import by_sentence, cases_of
 from test_recist_cases import number, visits_of
 
-from stratify.irecist import assess_irecist, best_irecist
-from stratify.recist import assess_recist
-from stratify.schema import load_schema
+from stratify.response.irecist import assess_irecist, best_irecist
+from stratify.response.recist import assess_recist
+from stratify.tables.schema import load_schema
 
 
 def codes_of(text: str) -> list[str]:

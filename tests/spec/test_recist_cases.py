@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from endpoint_document import by_sentence, cases_of
 
-from stratify.recist import assess_recist, best_response
-from stratify.schema import load_schema
+from stratify.response.recist import assess_recist, best_response
+from stratify.tables.schema import load_schema
 
 NUMBERS = {
     "nn": "target_non_nodal_sum",

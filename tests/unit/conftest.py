@@ -7,15 +7,15 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 
-from stratify.classifier import ResistanceClassifier
+from stratify.cohort.features import features_matrix
+from stratify.doubt.uncertainty import Uncertainty
 from stratify.endpoint import label_outcomes
-from stratify.features import features_matrix
-from stratify.reference import References
-from stratify.schema import PANELS, field_named, panel_versions
+from stratify.model.classifier import ResistanceClassifier
+from stratify.model.reference import References
 from stratify.scoring import ResistanceModel
 from stratify.simulation import simulate
+from stratify.tables.schema import PANELS, field_named, panel_versions
 from stratify.treatment import Policy
-from stratify.uncertainty import Uncertainty
 
 FEATURES = [
     *("age", "albumin", "cancer_type", "ecog", "nlr", "prior_systemic_therapy", "sex"),

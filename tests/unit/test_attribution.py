@@ -12,11 +12,11 @@ import pytest
 from sklearn.base import clone
 
 from stratify.attribution import attributions, explanation, importance
-from stratify.classifier import ResistanceClassifier
-from stratify.ensemble import AnchoredEnsemble
+from stratify.cohort.features import features_matrix
 from stratify.errors import StratifyError
-from stratify.features import features_matrix
-from stratify.schema import field_named, load_schema
+from stratify.model.classifier import ResistanceClassifier
+from stratify.model.ensemble import AnchoredEnsemble
+from stratify.tables.schema import field_named, load_schema
 
 NUMBERS = ["albumin", "nlr", "tmb", "age"]
 

@@ -7,8 +7,8 @@ import pytest
 import yaml
 from sklearn.base import clone
 
-from stratify.benchmark import run_benchmark
 from stratify.errors import DataError
+from stratify.experiment.benchmark import run_benchmark
 
 
 @pytest.fixture

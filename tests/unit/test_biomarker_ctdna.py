@@ -15,9 +15,9 @@ from stratify.biomarkers.ctdna import (
     quantified,
 )
 from stratify.biomarkers.ctdna_course import course_features, draw_findings, visit_of_draws
-from stratify.findings import Findings
-from stratify.schema import field_named
-from stratify.sources import PlasmaRule
+from stratify.tables.findings import Findings
+from stratify.tables.schema import field_named
+from stratify.tables.sources import PlasmaRule
 
 nan = np.nan
 PATIENTS = pd.DataFrame({"patient_id": ["a", "b", "c"]})

@@ -12,9 +12,9 @@ from stratify.biomarkers.deconvolution import read_deconvolution
 from stratify.biomarkers.genes import document
 from stratify.biomarkers.infiltration import add_deconvolution, add_regions, add_signatures
 from stratify.biomarkers.regions import aggregate_regions, region_findings
-from stratify.findings import Findings
-from stratify.schema import load_schema
-from stratify.sources import DeconvolutionTable, ExpressionMatrix, RegionRule
+from stratify.tables.findings import Findings
+from stratify.tables.schema import load_schema
+from stratify.tables.sources import DeconvolutionTable, ExpressionMatrix, RegionRule
 
 IDS = ["a", "b", "c"]
 Told = list[tuple[str, str, int, str]]

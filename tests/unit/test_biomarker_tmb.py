@@ -25,9 +25,9 @@ from stratify.biomarkers.tmb_scale import (
 )
 from stratify.biomarkers.variants import grouped
 from stratify.errors import ArgumentError
-from stratify.findings import Findings
-from stratify.schema import load_schema
-from stratify.sources import BurdenRule
+from stratify.tables.findings import Findings
+from stratify.tables.schema import load_schema
+from stratify.tables.sources import BurdenRule
 
 CODING = ["missense", "nonsense", "frameshift", "inframe_indel", "splice_site"]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stratify.calibration import (
+from stratify.errors import ArgumentError
+from stratify.statistics.calibration import (
     brier,
     brier_skill,
     calibration_curve,
@@ -15,8 +16,7 @@ from stratify.calibration import (
     mean_observed,
     mean_predicted,
 )
-from stratify.discrimination import Estimate
-from stratify.errors import ArgumentError
+from stratify.statistics.discrimination import Estimate
 
 Y = [0, 0, 1, 1]
 P = [0.1, 0.6, 0.7, 0.9]

@@ -13,9 +13,9 @@ from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from stratify.classifier import ResistanceClassifier
 from stratify.errors import ArgumentError
-from stratify.linear import LinearScore
+from stratify.model.classifier import ResistanceClassifier
+from stratify.model.linear import LinearScore
 
 PANELS = {
     "clinical": ["albumin", "nlr", "ecog", "ever_smoker", "sex"],

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stratify.cohort import data_sha256, read_cohort, require_usable
+from stratify.cohort.cohort import data_sha256, read_cohort, require_usable
+from stratify.cohort.features import features_matrix, informative_features, panels_missing
 from stratify.errors import ArgumentError, CohortError, DataError, FileError
-from stratify.features import features_matrix, informative_features, panels_missing
-from stratify.schema import load_schema
+from stratify.tables.schema import load_schema
 
 N = 160  # patients of the clean study
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stratify.diagnostics import (
+from stratify.validation.diagnostics import (
     LEAK,
     TELLING,
     missingness_auroc,

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stratify import discrimination
-from stratify.discrimination import (
+from stratify.errors import ArgumentError
+from stratify.statistics import discrimination
+from stratify.statistics.discrimination import (
     Estimate,
     auroc,
     average_precision,
@@ -15,8 +16,7 @@ from stratify.discrimination import (
     delta_auroc,
     roc_curve_table,
 )
-from stratify.errors import ArgumentError
-from stratify.performance import classification_at
+from stratify.statistics.performance import classification_at
 
 Y = [0, 0, 1, 1]
 P = [0.1, 0.6, 0.7, 0.9]

@@ -13,8 +13,8 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from stratify import figures
 from stratify.errors import ArgumentError
+from stratify.report import figures
 
 TITLE = "Lung A, n = 120"
 ROOT = Path(figures.__file__).parents[1]
@@ -171,7 +171,7 @@ def test_every_figure_has_its_title_and_no_small_or_overlapping_text():
 
 def test_neither_pyplot_nor_matplotlib_is_imported_with_the_module():
     code = (
-        "import sys, pandas as pd; from stratify import figures; "
+        "import sys, pandas as pd; from stratify.report import figures; "
         "assert 'matplotlib' not in sys.modules; "
         "figures.png(figures.risk_histogram(pd.DataFrame({'risk': [0.2]}), title='n = 1')); "
         "assert 'matplotlib.pyplot' not in sys.modules"

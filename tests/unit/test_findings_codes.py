@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from stratify.diagnostics import check_training
-from stratify.features import informative_features
-from stratify.schema import load_schema
+from stratify.cohort.features import informative_features
+from stratify.tables.schema import load_schema
+from stratify.validation.diagnostics import check_training
 
 CODES = load_schema("findings").codes
 MARKERS = ("pdl1", "tmb", "infiltration", "ctdna")

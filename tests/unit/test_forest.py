@@ -7,8 +7,8 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from stratify.discrimination import auroc
-from stratify.forest import RandomForest
+from stratify.model.forest import RandomForest
+from stratify.statistics.discrimination import auroc
 
 SETTINGS = {"n_trees": 400, "max_depth": 8, "min_samples_leaf": 20}
 NAMES = [f"x{k}" for k in range(9)]

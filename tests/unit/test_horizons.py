@@ -8,7 +8,7 @@ import pytest
 
 from stratify.endpoint import label_outcomes
 from stratify.errors import ArgumentError
-from stratify.horizons import horizon_outcomes
+from stratify.model.horizons import horizon_outcomes
 
 NOT_KNOWN = np.nan
 CASES = [

@@ -11,14 +11,20 @@ import pandas as pd
 import pyreadstat
 import pytest
 
-from stratify import adam
-from stratify.cohort import read_cohort
-from stratify.documents import read_yaml
+from stratify.cohort.cohort import read_cohort
 from stratify.errors import ArgumentError, DataError, FileError, StratifyError
-from stratify.interchange import fill_ins, from_adam, from_cbioportal, to_adam, to_cbioportal
-from stratify.schema import convert, load_schema
+from stratify.interchange import adam
+from stratify.interchange.interchange import (
+    fill_ins,
+    from_adam,
+    from_cbioportal,
+    to_adam,
+    to_cbioportal,
+)
 from stratify.simulation import simulate, write_study
 from stratify.study import Study
+from stratify.tables.documents import read_yaml
+from stratify.tables.schema import convert, load_schema
 
 ARMS = {"Drug A 1200 mg": "anti_pd1_pdl1"}
 

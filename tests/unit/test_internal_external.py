@@ -9,14 +9,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 
-from stratify import internal_external as module
-from stratify.classifier import ResistanceClassifier
-from stratify.discrimination import auroc
 from stratify.errors import ArgumentError
-from stratify.internal_external import internal_external
-from stratify.performance import PERFORMANCE_COLUMNS
-from stratify.schema import load_schema
-from stratify.validation import Risks
+from stratify.model.classifier import ResistanceClassifier
+from stratify.statistics.discrimination import auroc
+from stratify.statistics.performance import PERFORMANCE_COLUMNS
+from stratify.tables.schema import load_schema
+from stratify.validation import internal_external as module
+from stratify.validation.internal_external import internal_external
+from stratify.validation.validation import Risks
 
 FEATURES = ["age", "albumin", "cancer_type", "nlr", "prior_systemic_therapy", "tmb", "pdl1_tps"]
 

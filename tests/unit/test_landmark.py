@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stratify.cohort import read_cohort
+from stratify.cohort.cohort import read_cohort
+from stratify.cohort.features import features_matrix, informative_features
 from stratify.errors import DataError
-from stratify.features import features_matrix, informative_features
-from stratify.schema import convert, field_named
+from stratify.statistics.survival import censoring_weights
 from stratify.study import Study
-from stratify.survival import censoring_weights
+from stratify.tables.schema import convert, field_named
 
 
 @pytest.fixture

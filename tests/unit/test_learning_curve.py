@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 
-from stratify import learning_curve as module
-from stratify.classifier import ResistanceClassifier
 from stratify.errors import ArgumentError
-from stratify.learning_curve import LEARNING_CURVE_COLUMNS, learning_curve
-from stratify.schema import load_schema
+from stratify.model.classifier import ResistanceClassifier
+from stratify.tables.schema import load_schema
+from stratify.validation import learning_curve as module
+from stratify.validation.learning_curve import LEARNING_CURVE_COLUMNS, learning_curve
 
 FEATURES = ["age", "albumin", "cancer_type", "nlr", "prior_systemic_therapy", "tmb"]
 

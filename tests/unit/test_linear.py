@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from stratify.linear import LinearScore
+from stratify.model.linear import LinearScore
 
 NAMES = ["age", "albumin", "cancer_type", "nlr", "tmb"]
 CANCER_TYPE, TMB = NAMES.index("cancer_type"), NAMES.index("tmb")

@@ -7,7 +7,7 @@ import pytest
 from sklearn.base import clone
 
 from stratify.errors import ArgumentError
-from stratify.masking import masking_cost
+from stratify.validation.masking import masking_cost
 
 
 def test_every_panel_and_pair_is_masked(small, patients):

@@ -9,9 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stratify.errors import ArgumentError
-from stratify.meta_analysis import META_ANALYSIS_COLUMNS, pool_performance, random_effects
-from stratify.performance import Prediction, performance_table
-from stratify.schema import load_schema
+from stratify.statistics.meta_analysis import (
+    META_ANALYSIS_COLUMNS,
+    pool_performance,
+    random_effects,
+)
+from stratify.statistics.performance import Prediction, performance_table
+from stratify.tables.schema import load_schema
 
 numbers = st.floats(-3, 3, allow_nan=False)
 spreads = st.floats(0.01, 2)

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stratify.findings import Findings
-from stratify.overlap import check_shared, overlap, overlap_groups
+from stratify.cohort.overlap import check_shared, overlap, overlap_groups
 from stratify.simulation import simulate
+from stratify.tables.findings import Findings
 
 
 def patients(n: int, seed: int) -> pd.DataFrame:

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stratify.features import informative_features
-from stratify.findings import Findings
-from stratify.panel import read_panels
-from stratify.schema import PANELS, field_named, load_schema
-from stratify.sources import TableSource
-from stratify.tabular import read_numbered, write_table
+from stratify.cohort.features import informative_features
+from stratify.tables.findings import Findings
+from stratify.tables.panel import read_panels
+from stratify.tables.schema import PANELS, field_named, load_schema
+from stratify.tables.sources import TableSource
+from stratify.tables.tabular import read_numbered, write_table
 
 NAN = math.nan
 

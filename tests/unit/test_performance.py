@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stratify.calibration import calibration_slope
-from stratify.discrimination import Estimate, auroc
 from stratify.errors import ArgumentError
-from stratify.performance import (
+from stratify.statistics.calibration import calibration_slope
+from stratify.statistics.discrimination import Estimate, auroc
+from stratify.statistics.performance import (
     PERFORMANCE_COLUMNS,
     Prediction,
     classification_at,

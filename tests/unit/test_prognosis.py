@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from stratify.discrimination import c_index
 from stratify.errors import ArgumentError, CohortError
-from stratify.prognosis import prognosis, statement
-from stratify.survival import hazard_ratio_per_sd
+from stratify.statistics.discrimination import c_index
+from stratify.statistics.survival import hazard_ratio_per_sd
+from stratify.validation.prognosis import prognosis, statement
 
 
 @pytest.fixture

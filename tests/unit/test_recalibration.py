@@ -13,11 +13,11 @@ from scipy.stats import chi2
 from statsmodels.genmod.families import Binomial
 from statsmodels.genmod.generalized_linear_model import GLM
 
-from stratify.cohort import Cohort
+from stratify.cohort.cohort import Cohort
 from stratify.errors import ArgumentError, CohortError
-from stratify.findings import Findings
-from stratify.recalibration import Recalibration, before_and_after, recalibrate
+from stratify.model.recalibration import Recalibration, before_and_after, recalibrate
 from stratify.scoring import ResistanceModel, load
+from stratify.tables.findings import Findings
 
 
 def drawn(n: int, seed: int, intercept: float, slope: float) -> tuple[np.ndarray, np.ndarray]:

@@ -8,13 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stratify.documents import read_yaml
 from stratify.errors import ArgumentError, DataError
-from stratify.irecist import IRECIST, assess_irecist, best_irecist
-from stratify.lesions import visits_from_lesions
-from stratify.recist import assess_recist, best_response
-from stratify.schema import load_schema, schemas_folder
-from stratify.visits import (
+from stratify.response.irecist import IRECIST, assess_irecist, best_irecist
+from stratify.response.lesions import visits_from_lesions
+from stratify.response.recist import assess_recist, best_response
+from stratify.response.visits import (
     MEASURES,
     NON_TARGET,
     RECIST,
@@ -22,6 +20,8 @@ from stratify.visits import (
     read_response,
     visit_findings,
 )
+from stratify.tables.documents import read_yaml
+from stratify.tables.schema import load_schema, schemas_folder
 
 VISITS = load_schema("visits")
 

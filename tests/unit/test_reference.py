@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stratify.reference import (
+from stratify.model.reference import (
     LORIS_CANCER_TYPE,
     REFERENCES,
     RF16_INPUTS,
@@ -18,7 +18,7 @@ from stratify.reference import (
     loris,
     loris_nsclc,
 )
-from stratify.schema import field_named
+from stratify.tables.schema import field_named
 
 # Chang 2024, 10.1038/s43018-024-00772-7: coefficient of each cancer type, pan-cancer equation
 PUBLISHED = {

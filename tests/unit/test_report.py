@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 from jinja2 import UndefinedError
 
-from stratify import figures, report
 from stratify.errors import ArgumentError, FileError
-from stratify.report import write_report
+from stratify.report import figures, report
+from stratify.report.report import write_report
 
 EVIL = "<script>alert('x')</script>"
 

@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 
 from stratify.errors import ArgumentError
-from stratify.figures import png
-from stratify.response_figures import label_flow, swimmer, waterfall
+from stratify.report.figures import png
+from stratify.report.response_figures import label_flow, swimmer, waterfall
 
 
 def test_the_flow_counts_every_patient_once():

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from stratify.errors import ArgumentError
-from stratify.sample_size import (
+from stratify.statistics.sample_size import (
     candidate_parameters,
     cox_snell_from_auroc,
     cox_snell_maximum,

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from stratify import schema as schema_module
-from stratify.documents import read_yaml
 from stratify.errors import ArgumentError, BundleError
-from stratify.schema import (
+from stratify.tables import schema as schema_module
+from stratify.tables.documents import read_yaml
+from stratify.tables.schema import (
     PANELS,
     Field,
     convert,
@@ -169,7 +169,9 @@ def test_unknown_names_are_told_with_near_ones():
 
 
 def test_missing_dictionaries_are_told_with_both_places(monkeypatch, tmp_path):
-    monkeypatch.setattr(schema_module, "__file__", str(tmp_path / "stratify" / "schema.py"))
+    monkeypatch.setattr(
+        schema_module, "__file__", str(tmp_path / "stratify" / "tables" / "schema.py")
+    )
     with pytest.raises(BundleError) as missing:
         schemas_folder()
     assert str(missing.value) == (

@@ -15,13 +15,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stratify.cohort import Cohort
-from stratify.encoding import rounded_out
+from stratify.cohort.cohort import Cohort
 from stratify.errors import BundleError, FileError
-from stratify.findings import Findings
-from stratify.reference import REFERENCES
-from stratify.schema import PANELS, field_named, load_schema
+from stratify.model.encoding import rounded_out
+from stratify.model.reference import REFERENCES
 from stratify.scoring import ResistanceModel, load
+from stratify.tables.findings import Findings
+from stratify.tables.schema import PANELS, field_named, load_schema
 
 MIXED = (
     "The model was trained on mixed regimens; it states no risk under monotherapy and gives no "

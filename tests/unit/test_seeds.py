@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from stratify.discrimination import delta_auroc
+from stratify.cohort.features import features_matrix
 from stratify.errors import ArgumentError
-from stratify.features import features_matrix
-from stratify.horizons import horizon_outcomes
-from stratify.seeds import across_seeds, weighted_differences
+from stratify.model.horizons import horizon_outcomes
+from stratify.statistics.discrimination import delta_auroc
+from stratify.validation.seeds import across_seeds, weighted_differences
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 from scipy.special import expit, logit
 
-from stratify.discrimination import auroc
 from stratify.errors import ArgumentError
-from stratify.figures import png
-from stratify.performance import classification_at
-from stratify.selective import certainty, selective_curve
-from stratify.selective_figures import error_by_share
+from stratify.report.figures import png
+from stratify.report.selective_figures import error_by_share
+from stratify.statistics.discrimination import auroc
+from stratify.statistics.performance import classification_at
+from stratify.statistics.selective import certainty, selective_curve
 
 Cohort = dict[str, np.ndarray]
 

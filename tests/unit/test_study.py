@@ -9,10 +9,10 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from stratify.documents import read_yaml
 from stratify.errors import DataError, FileError
-from stratify.schema import endpoint_rules
 from stratify.study import Study
+from stratify.tables.documents import read_yaml
+from stratify.tables.schema import endpoint_rules
 
 GOOD = """
 stratify: 1

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stratify.subgroups import SMALLEST_COUNT, large_enough, subgroups
+from stratify.cohort.subgroups import SMALLEST_COUNT, large_enough, subgroups
 
 
 def cohort(sizes: dict[str | None, tuple[int, int]], column: str = "site") -> pd.DataFrame:

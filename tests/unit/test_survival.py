@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from stratify.errors import ArgumentError
-from stratify.survival import hazard_ratio, log_rank, survival_by_group
+from stratify.statistics.survival import hazard_ratio, log_rank, survival_by_group
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from stratify.errors import FileError
-from stratify.tabular import (
+from stratify.tables.tabular import (
     make_folder,
     read_numbered,
     read_table,

@@ -11,10 +11,10 @@ import numba
 import numpy as np
 import pytest
 
-from stratify import margins, members, shapley
 from stratify.errors import ArgumentError, BundleError
-from stratify.members import Members, trying_rows
-from stratify.trees import UnsupportedTreesError, read_trees
+from stratify.trees import margins, members, shapley
+from stratify.trees.members import Members, trying_rows
+from stratify.trees.model_text import UnsupportedTreesError, read_trees
 
 ROWS = np.random.default_rng(0).normal(size=(200, 3)).round(2)
 ROWS[:, 2] = np.random.default_rng(1).integers(0, 40, 200)
@@ -316,7 +316,9 @@ def test_each_layout_in_memory_is_scored_by_the_code_that_is_compiled(booster):
 
 
 def test_importing_the_package_does_not_import_numba():
-    code = "import sys, stratify, stratify.cli, stratify.members; print('numba' in sys.modules)"
+    code = (
+        "import sys, stratify, stratify.cli, stratify.trees.members; print('numba' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 

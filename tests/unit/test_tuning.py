@@ -12,9 +12,9 @@ from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 
-from stratify.classifier import ResistanceClassifier
 from stratify.errors import ArgumentError
-from stratify.tuning import tuned
+from stratify.model.classifier import ResistanceClassifier
+from stratify.model.tuning import tuned
 
 TEMPLATE = ResistanceClassifier(
     n_members=2, max_bin=15, masked_weight=0, calibration_folds=2, min_child_samples=5

@@ -11,13 +11,13 @@ import pytest
 from scipy.special import logit
 from sklearn.base import clone
 
-from stratify.classifier import ResistanceClassifier
+from stratify.cohort.features import features_matrix
+from stratify.doubt.uncertainty import Uncertainty
 from stratify.endpoint import label_outcomes
-from stratify.features import features_matrix
-from stratify.schema import PANELS, field_named
+from stratify.model.classifier import ResistanceClassifier
 from stratify.scoring import ResistanceModel, load
 from stratify.simulation import simulate
-from stratify.uncertainty import Uncertainty
+from stratify.tables.schema import PANELS, field_named
 
 FEATURES = [
     *("age", "albumin", "bmi", "cancer_type", "ecog", "ever_smoker", "hemoglobin", "ldh_ratio"),

@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 
-from stratify.classifier import ResistanceClassifier
-from stratify.discrimination import auroc
-from stratify.performance import PERFORMANCE_COLUMNS
-from stratify.reference import REFERENCES, References, loris
-from stratify.schema import load_schema
-from stratify.survival import survival_by_group
-from stratify.validation import Assessment, Risks, assess, cross_validate, judged_risks
+from stratify.model.classifier import ResistanceClassifier
+from stratify.model.reference import REFERENCES, References, loris
+from stratify.statistics.discrimination import auroc
+from stratify.statistics.performance import PERFORMANCE_COLUMNS
+from stratify.statistics.survival import survival_by_group
+from stratify.tables.schema import load_schema
+from stratify.validation.validation import Assessment, Risks, assess, cross_validate, judged_risks
 
 FOLDS = 3
 # Standard error of the AUROC of a score without information, 133 and 107 patients

@@ -1,0 +1,1 @@
+"""Which patients and which features, and who is shared between cohorts."""

@@ -1,0 +1,509 @@
+"""A cohort: panels joined to one row a patient, eligibility, labels, split, features matrix.
+
+Everything that decides *which patients* and *which columns* stands here. Counts always add up and
+are told in the attrition table; the order of rows and columns in the files is irrelevant.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stratify.cohort.overlap import check_shared
+from stratify.endpoint import label_outcomes
+from stratify.errors import CohortError, FileError
+from stratify.response.followup import follow_up
+from stratify.study import Split, Study
+from stratify.tables.findings import Findings
+from stratify.tables.panel import read_panels
+from stratify.tables.plausibility import (
+    check_assays,
+    check_dates,
+    check_features_time,
+    check_usable,
+)
+from stratify.tables.schema import LONG_PANELS, convert, field_named, load_schema
+from stratify.tables.sources import CohortSource
+from stratify.tables.tabular import read_numbered, sha256_of
+
+__all__ = [
+    "Cohort",
+    "data_sha256",
+    "read_cohort",
+    "require_usable",
+]
+
+KEYS = ["patient_id", "cohort"]
+OUTCOMES = ("outcomes", *LONG_PANELS)
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """One row a patient with everything known, and how it came about.
+
+    Attributes
+    ----------
+    table : DataFrame of shape (n_patients, ...)
+        ``patient_id``, ``cohort``, ``split`` (``train | test | external``), every mapped column in
+        canonical names and units, and after labelling ``state, reason, label, endpoint_rule``.
+        Sorted by cohort and patient.
+    attrition : DataFrame
+        As in the ``attrition`` dictionary.
+    findings : Findings
+        Everything noticed.
+    assays : mapping of str to mapping of str to str
+        Assay by column and cohort.
+    files : mapping of str to str
+        SHA-256 by file.
+    endpoint : str or None
+        Rule id, None where outcomes were not read.
+    mixed_regimens : bool
+        Whether the study takes other regimens than anti-PD-(L)1 monotherapy.
+    responses : DataFrame or None
+        Response at each visit by :func:`stratify.response.followup.assess_visits`, with ``cohort``;
+        None where no cohort has visits or lesions.
+    """
+
+    table: pd.DataFrame
+    attrition: pd.DataFrame
+    findings: Findings
+    assays: Mapping[str, Mapping[str, str]]
+    files: Mapping[str, str]
+    endpoint: str | None
+    mixed_regimens: bool
+    responses: pd.DataFrame | None = None
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def take(self, rows: pd.Series) -> Cohort:
+        """Cohort of the rows marked True."""
+        return replace(self, table=self.table[rows.to_numpy()].reset_index(drop=True))
+
+    @property
+    def evaluable(self) -> Cohort:
+        """Patients with a label."""
+        return self.take(self.table["label"].notna())
+
+    def of_split(self, *splits: str) -> Cohort:
+        """Patients of one or more splits."""
+        return self.take(self.table["split"].isin(splits))
+
+    @property
+    def labels(self) -> pd.DataFrame:
+        """Label, reason and split of every eligible patient, as in the ``labels`` dictionary."""
+        return self.table[[*load_schema("labels").fields, "split"]]
+
+
+def read_cohort(
+    study: Study, *, outcomes: bool = True, labels: bool = True, eligible_only: bool = True
+) -> Cohort:
+    """Read all cohorts of a study.
+
+    Parameters
+    ----------
+    study : Study
+        The checked study file.
+    outcomes : bool
+        Read outcomes and label patients; False for scoring new patients.
+    labels : bool
+        False to read outcomes without labelling, where only survival is known.
+    eligible_only : bool
+        Keep only patients of an eligible regimen.
+
+    Returns
+    -------
+    Cohort
+        With every finding collected; call ``cohort.findings.raise_errors`` before use.
+
+    Raises
+    ------
+    FileError
+        If files are missing or unreadable; all of them are named.
+    """
+    findings = Findings()
+    tables, attrition = [], []
+    assays: dict[str, dict[str, str]] = {}
+    files: dict[str, str] = {}
+    unreadable = []
+    responses: list[pd.DataFrame] = []
+    left_out = () if outcomes else OUTCOMES
+    labels = labels and outcomes
+    for source in study.cohorts:
+        try:
+            joined = _read_source(study, source, findings, files, left_out, responses)
+        except FileError as error:
+            unreadable.append(str(error))
+            continue
+        for mapped in source.tables:
+            for columns in mapped.panels.values():
+                for name, column in columns.items():
+                    if column.assay is not None:
+                        assays.setdefault(name, {})[source.name] = column.assay
+        if joined is None:
+            continue
+        joined.insert(1, "cohort", source.name)
+        joined["split"] = source.role
+        check_dates(joined, source.name, findings)
+        steps = [("read", "", len(joined))]
+        if eligible_only:
+            joined = _eligible(joined, study, source.name, findings, steps)
+        if outcomes and study.landmark_weeks is not None:
+            joined = _at_risk(joined, study.landmark_weeks, steps)
+        tables.append(joined)
+        attrition.append((source.name, steps))
+    if unreadable:
+        raise FileError("\n".join(unreadable))
+    table = _stacked(tables)
+    if labels:
+        table = _labelled(table, study, findings)
+        for name, steps in attrition:
+            _evaluable_steps(table[table["cohort"] == name], steps)
+        table = _split(table, study.split, findings)
+    check_assays(assays, findings)
+    if study.mixed_regimens:
+        findings.add(
+            "mixed_regimens",
+            f"eligible_regimens names {', '.join(study.eligible_regimens)}; anti-PD-(L)1 "
+            "monotherapy alone is expected.",
+            n=len(table),
+        )
+    check_features_time(study.features, findings, study.landmark_weeks)
+    if labels:
+        check_shared(table, findings)
+        if not findings.has_errors:
+            check_usable(table, findings)
+    return Cohort(
+        table=table,
+        attrition=_attrition_table(attrition),
+        findings=findings,
+        assays=assays,
+        files=files,
+        endpoint=study.rule["name"] if labels else None,
+        mixed_regimens=study.mixed_regimens,
+        responses=pd.concat(responses, ignore_index=True) if responses else None,
+    )
+
+
+def _read_source(
+    study: Study,
+    source: CohortSource,
+    findings: Findings,
+    files: dict[str, str],
+    left_out: Collection[str],
+    responses: list[pd.DataFrame],
+) -> pd.DataFrame | None:
+    joined: pd.DataFrame | None = None
+    visits: dict[str, tuple[str, pd.DataFrame]] = {}
+    unreadable = []
+    for table in source.tables:
+        if set(table.panels) <= set(left_out):
+            continue
+        path = study.folder / table.file
+        try:
+            raw = read_numbered(
+                path,
+                sheet=table.sheet,
+                delimiter=table.delimiter,
+                encoding=table.encoding,
+                comment=table.comment,
+            )
+        except FileError as error:
+            unreadable.append(str(error))
+            continue
+        files[table.file] = sha256_of(path)
+        doses = None
+        if joined is not None and "first_dose_date" in joined:
+            doses = joined.set_index("patient_id")["first_dose_date"]
+        panels = read_panels(
+            raw, table, source.name, findings, left_out=left_out, first_doses=doses
+        )
+        for i, (panel, frame) in enumerate(panels.items()):
+            if joined is None:
+                joined = frame
+                continue
+            if panel in LONG_PANELS:
+                visits[panel] = (table.file, frame)
+            if i == 0:  # all panels of a file have the same patients
+                _check_matched(frame, joined, table.file, source, findings)
+            if panel not in LONG_PANELS:
+                joined = joined.merge(frame, on="patient_id", how="left")
+    if unreadable:
+        raise FileError("\n".join(unreadable))
+    for panel, (file, frame) in visits.items():  # once all outcomes are read
+        if joined is not None:
+            kept = frame[frame["patient_id"].isin(joined["patient_id"])]
+            criteria = study.response_criteria
+            joined, seen = follow_up(joined, kept, panel, criteria, file, source.name, findings)
+            if seen is not None:
+                seen.insert(1, "cohort", source.name)
+                responses.append(seen)
+    return joined
+
+
+def _check_matched(
+    frame: pd.DataFrame, joined: pd.DataFrame, file: str, source: CohortSource, findings: Findings
+) -> None:
+    """Tell of patients who are not in the cohort's first table."""
+    ids, known = frame["patient_id"].drop_duplicates(), joined["patient_id"]
+    strangers = ids[~ids.isin(known)]
+    if strangers.empty:
+        return
+    nearly = strangers.map(_loose).isin(known.map(_loose)).sum()
+    hint = f"; {nearly} would be but for leading zeros or case" if nearly else ""
+    findings.add(
+        "no_patient_matched" if len(strangers) == len(ids) else "unmatched_patient",
+        f"{file}: {len(strangers)} of {len(ids)} patients are not in the cohort's first table"
+        f"{hint}.",
+        cohort=source.name,
+        column="patient_id",
+        n=len(strangers),
+    )
+
+
+def _loose(identifier: str) -> str:
+    return identifier.lower().lstrip("0")
+
+
+def _stacked(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    if not tables:
+        return pd.DataFrame(columns=[*KEYS, "split"])
+    columns = list(dict.fromkeys(column for table in tables for column in table.columns))
+    # all-missing columns are typed first, so that stacking does not guess
+    filled = [
+        table.reindex(columns=columns).astype(
+            {c: field_named(c).dtype for c in columns if c not in table.columns}
+        )
+        for table in tables
+    ]
+    table = pd.concat(filled, ignore_index=True)
+    return table.sort_values(["cohort", "patient_id"], kind="stable", ignore_index=True)
+
+
+def _eligible(
+    joined: pd.DataFrame,
+    study: Study,
+    cohort: str,
+    findings: Findings,
+    steps: list[tuple[str, str, int]],
+) -> pd.DataFrame:
+    if "regimen" not in joined:
+        findings.add(
+            "missing_column",
+            "regimen is not stated; map it in the clinical panel, or state one for all, for "
+            "example `regimen: {value: anti_pd1_pdl1}`.",
+            cohort=cohort,
+            panel="clinical",
+            column="regimen",
+            n=1,
+        )
+        steps.append(("eligible_regimen", "", len(joined)))
+        return joined
+    eligible = joined["regimen"].isin(study.eligible_regimens)
+    left = joined.loc[~eligible, "regimen"].fillna("not recorded").value_counts()
+    for regimen, n in left.sort_index().items():
+        steps.append(("eligible_regimen", f"regimen {regimen}", int(n)))
+    steps.append(("eligible_regimen", "", int(eligible.sum())))
+    unresolved = int((joined.loc[eligible, "regimen"] == "single_agent_ici").sum())
+    if unresolved:
+        findings.add(
+            "regimen_unresolved",
+            f"{unresolved} of {int(eligible.sum())} patients had one ICI whose class is not "
+            "recorded.",
+            cohort=cohort,
+            panel="clinical",
+            column="regimen",
+            n=unresolved,
+        )
+    if not eligible.any():
+        findings.add(
+            "no_patient_left",
+            f"none of {len(joined)} patients has an eligible regimen "
+            f"({', '.join(study.eligible_regimens)}).",
+            cohort=cohort,
+            panel="clinical",
+            column="regimen",
+            n=len(joined),
+        )
+    return joined[eligible].reset_index(drop=True)
+
+
+def _at_risk(
+    joined: pd.DataFrame, landmark_weeks: float, steps: list[tuple[str, str, int]]
+) -> pd.DataFrame:
+    """Patients without an event and still followed at a landmark, which is their new time zero."""
+    months = convert(landmark_weeks, "weeks", "pfs")
+    empty = pd.Series(np.nan, index=joined.index)
+    pfs, event = joined.get("pfs", empty), joined.get("pfs_event", empty)
+    gone = {
+        "censored before the landmark": (pfs <= months) & (event == 0),
+        "event before the landmark": (pfs <= months) & (event == 1),
+        "pfs not recorded": pfs.isna() | event.isna(),
+    }
+    kept = pd.Series(True, index=joined.index)
+    for reason, rows in gone.items():
+        if rows.any():
+            steps.append(("landmark", reason, int(rows.sum())))
+        kept &= ~rows
+    steps.append(("landmark", "", int(kept.sum())))
+    later = joined[kept].reset_index(drop=True)
+    return later.assign(**{name: later[name] - months for name in ("pfs", "os") if name in later})
+
+
+def _labelled(table: pd.DataFrame, study: Study, findings: Findings) -> pd.DataFrame:
+    rule = study.rule
+    _check_regimens(table, rule, findings)
+    needed = list(rule["needs"])
+    if not needed and not set(rule["uses"]) & set(table.columns):
+        needed = list(rule["uses"])[:1]
+    not_assessed = {
+        row["cohort"]
+        for row in findings.rows
+        if row["severity"] == "error" and row["panel"] in LONG_PANELS
+    }
+    for cohort, rows in table.groupby("cohort", sort=True):
+        for name in needed if cohort not in not_assessed else ():  # it would follow from those
+            if name not in table or rows[name].isna().all():
+                findings.add(
+                    "missing_column",
+                    f"the endpoint {rule['name']} needs {name}, which is not mapped or holds no "
+                    "value.",
+                    cohort=str(cohort),
+                    panel="outcomes",
+                    column=name,
+                    n=1,
+                )
+    labels = label_outcomes(table, rule)
+    for cohort, rows in labels.groupby(table["cohort"], sort=True):
+        lost = int(rows["label"].isna().sum())
+        if lost:
+            findings.add(
+                "endpoint_not_evaluable",
+                f"{lost} of {len(rows)} patients have no label by {rule['name']}.",
+                cohort=str(cohort),
+                panel="outcomes",
+                n=lost,
+            )
+    return pd.concat([table, labels], axis=1)
+
+
+def _check_regimens(table: pd.DataFrame, rule: Mapping[str, Any], findings: Findings) -> None:
+    """Tell of patients whose regimen the rule is not made for."""
+    made_for = rule.get("regimens")
+    if made_for is None or "regimen" not in table:
+        return
+    for cohort, rows in table.groupby("cohort", sort=True):
+        others = int((~rows["regimen"].isin(made_for)).sum())
+        if others:
+            findings.add(
+                "endpoint_of_another_regimen",
+                f"{rule['name']} is made for {', '.join(made_for)}; {others} of {len(rows)} "
+                "patients had another regimen.",
+                cohort=str(cohort),
+                panel="clinical",
+                column="regimen",
+                n=others,
+            )
+
+
+def _evaluable_steps(rows: pd.DataFrame, steps: list[tuple[str, str, int]]) -> None:
+    lost = rows.loc[rows["label"].isna(), "reason"].value_counts()
+    steps.extend(("label_evaluable", str(r), int(n)) for r, n in lost.sort_index().items())
+    steps.append(("label_evaluable", "", int(rows["label"].notna().sum())))
+
+
+def _attrition_table(attrition: list[tuple[str, list[tuple[str, str, int]]]]) -> pd.DataFrame:
+    rows = []
+    for cohort, steps in attrition:
+        remaining = {step: n for step, reason, n in steps if not reason}
+        rows += [(cohort, step, reason, n, remaining[step]) for step, reason, n in steps]
+    return pd.DataFrame(rows, columns=list(load_schema("attrition").fields))
+
+
+def _split(table: pd.DataFrame, split: Split, findings: Findings) -> pd.DataFrame:
+    if split.by == "cohort" or table.empty:
+        return table
+    train = table["split"] == "train"
+    if split.by == "random":
+        rows = np.flatnonzero(train)  # the table is sorted, so files' row order is irrelevant
+        picked = np.random.default_rng(split.seed).permutation(rows)
+        test = pd.Series(table.index.isin(picked[: round(len(rows) * (split.test_fraction or 0))]))
+    else:
+        name = "site" if split.by == "site" else "start_year"
+        empty = table.loc[train, name].isna() if name in table else train[train]
+        if empty.any():
+            findings.add(
+                "missing_column",
+                f"the split by {split.by} needs {name} for every training patient; "
+                f"{int(empty.sum())} of {int(train.sum())} have none.",
+                panel="clinical",
+                column=name,
+                n=int(empty.sum()),
+            )
+            return table
+        if split.by == "site":
+            test = train & table[name].isin(split.test)
+        else:
+            test = train & (table[name] >= (split.test_from or 0))
+    _check_sides(table, test, split, findings)
+    return table.assign(split=table["split"].mask(test, "test"))
+
+
+def _check_sides(table: pd.DataFrame, test: pd.Series, split: Split, findings: Findings) -> None:
+    train = table["split"] == "train"
+    if not train.any():
+        return
+    nowhere = [site for site in split.test if not (table.loc[train, "site"] == site).any()]
+    what = f"{int(test.sum())} of {int(train.sum())} training patients become test patients"
+    if nowhere:
+        what += f", none of them at {', '.join(nowhere)}"
+    if nowhere or not test.any() or test[train].all():
+        findings.add(
+            "empty_split",
+            f"by the split by {split.by}, {what}.",
+            panel="clinical" if split.by in ("site", "year") else "",
+            column={"site": "site", "year": "start_year"}.get(split.by, ""),
+            n=int(test.sum()),
+        )
+
+
+def require_usable(cohort: Cohort, what: str) -> None:
+    """Raise if the data have errors, or the cohort cannot serve.
+
+    Raises
+    ------
+    CohortError
+        If the only errors say that the cohort is unusable (no patient, one class).
+    DataError
+        If the data have other errors.
+    """
+    unusable = {"single_class_outcome", "no_patient_left"}
+    table = cohort.findings.table()
+    errors = table[table["severity"] == "error"]
+    if len(errors) and set(errors["code"]) <= unusable:
+        row = errors.iloc[0]
+        where = (
+            f"{row['cohort']}: " if row["cohort"] and row["cohort"] not in row["message"] else ""
+        )
+        raise CohortError(f"{what} cannot be used. {where}{row['message']} {row['advice']}")
+    cohort.findings.raise_errors(what)
+
+
+def data_sha256(table: pd.DataFrame) -> str:
+    """SHA-256 of a table's content, whatever the order of its rows and columns.
+
+    Examples
+    --------
+    >>> a = pd.DataFrame({"x": [1, 2], "y": ["a", "b"]})
+    >>> data_sha256(a) == data_sha256(a.iloc[::-1][["y", "x"]])
+    True
+    """
+    columns = sorted(table.columns)
+    rows = table[columns].sort_values(columns, kind="stable")
+    text = rows.to_csv(index=False, float_format="%.17g", lineterminator="\n")
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,162 @@
+"""Features of a cohort: which columns a model may learn from, and their matrix.
+
+A baseline model may use only what is known before the first dose; a landmark model also what is
+known at its landmark.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from stratify.cohort.cohort import Cohort
+from stratify.errors import CohortError, DataError
+from stratify.tables.schema import PANELS, field_named, load_schema
+
+__all__ = ["features_matrix", "informative_features", "model_matrix", "panels_missing"]
+
+
+def features_matrix(
+    table: pd.DataFrame, features: list[str], *, landmark_weeks: float | None = None
+) -> pd.DataFrame:
+    """Features by canonical name; columns the table does not have are missing.
+
+    Parameters
+    ----------
+    table : DataFrame of shape (n_patients, ...)
+        Canonical columns.
+    features : list of str
+        Features in the order wanted.
+    landmark_weeks : float, optional
+        Landmark of the model, in weeks from the first dose; by default the baseline.
+
+    Returns
+    -------
+    DataFrame of shape (n_patients, n_features)
+        float64 (1 yes, 0 no), levels as object.
+
+    Raises
+    ------
+    DataError
+        If a feature is known only later, or is no feature.
+
+    Examples
+    --------
+    >>> features_matrix(pd.DataFrame({"albumin": [3.9]}), ["albumin", "cancer_type"])
+       albumin cancer_type
+    0      3.9         NaN
+    """
+    fields = [field_named(name) for name in features]
+    wrong = [
+        f"{field.name} ({field.role}, known at {field.available_at})"
+        for field in fields
+        if field.role != "feature" or not field.known_by(landmark_weeks)
+    ]
+    if wrong:
+        what = "a baseline model" if landmark_weeks is None else "a model at this landmark"
+        raise DataError(
+            f"{', '.join(wrong)} cannot enter {what}; remove "
+            f"{'them' if len(wrong) > 1 else 'it'} from `features`."
+        )
+    return model_matrix(table, features)
+
+
+def model_matrix(table: pd.DataFrame, features: list[str]) -> pd.DataFrame:
+    """Features of a fitted model, which were checked when it was fitted.
+
+    Parameters
+    ----------
+    table : DataFrame of shape (n_patients, ...)
+    features : list of str
+
+    Returns
+    -------
+    DataFrame of shape (n_patients, n_features)
+        As :func:`features_matrix`.
+    """
+    empty = pd.Series(np.nan, index=table.index)
+    return pd.DataFrame(
+        {
+            name: table.get(name, empty).astype(
+                "object" if field_named(name).categorical else "float64"
+            )
+            for name in features
+        },
+        index=table.index,
+    )
+
+
+def informative_features(
+    cohort: Cohort, requested: list[str] | None, *, landmark_weeks: float | None = None
+) -> list[str]:
+    """Features a model can learn from: known in time and not the same for all.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        Training patients.
+    requested : list of str or None
+        The study's ``features``; by default every feature that is known in time.
+    landmark_weeks : float, optional
+        Landmark of the model; by default the baseline.
+
+    Returns
+    -------
+    list of str
+        Features of one value are left out with a finding.
+
+    Raises
+    ------
+    CohortError
+        If none is left.
+    """
+    names = requested or [
+        name
+        for panel in PANELS
+        for name, field in load_schema(panel).fields.among(cohort.table.columns).items()
+        if field.role == "feature" and field.known_by(landmark_weeks)
+    ]
+    kept = []
+    for name in names:
+        distinct = cohort.table[name].nunique() if name in cohort.table else 0
+        if distinct > 1:
+            kept.append(name)
+        else:
+            what = "one value for all" if distinct else "no value for any"
+            cohort.findings.add(
+                "uninformative_feature",
+                f"{what} of {len(cohort)} training patients.",
+                panel=field_named(name).panel,
+                column=name,
+                n=len(cohort),
+            )
+    if not kept:
+        raise CohortError(
+            "No feature is left to learn from: map at least one biomarker with two values."
+        )
+    return kept
+
+
+def panels_missing(matrix: pd.DataFrame) -> pd.Series:
+    """Panels without any value for a patient, as text separated by semicolons.
+
+    Examples
+    --------
+    >>> matrix = pd.DataFrame({"albumin": [3.9, 4.1], "tmb": [None, 5.0]})
+    >>> panels_missing(matrix).tolist()
+    ['tmb', '']
+    """
+    panels = {name: field_named(name).panel for name in matrix.columns}
+    missing = pd.DataFrame(
+        {
+            panel: matrix[[n for n in matrix.columns if panels[n] == panel]].isna().all(axis=1)
+            for panel in PANELS
+            if panel in panels.values()
+        }
+    )
+    names = np.array(missing.columns, dtype=object)
+    return pd.Series(
+        [";".join(names[row]) for row in missing.to_numpy(dtype=bool)],
+        index=matrix.index,
+        dtype=object,
+    )

@@ -1,0 +1,198 @@
+"""Whether a model applies to a patient: distance from the training patients, panels never seen.
+
+The distance is Mahalanobis' over what is measured, brought to one scale for any number of features
+(Little and Smith 1987). Each number is first turned into the normal score of its rank among the
+training patients, so that skewed markers and yes/no columns can stand beside each other; a level
+scores by its rarity. Only quantiles, shares and correlations are kept, no training patient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from stratify.cohort.features import panels_missing
+from stratify.doubt.normal_scores import NormalScores
+
+__all__ = ["Applicability"]
+
+Floats = npt.NDArray[np.float64]
+
+_TAIL, _FOLDS = 0.99, 5  # share of patients within the limit, each judged by other folds
+_PAIRS = 20  # patients with both features, below which two features count as unrelated
+_SMALLEST = 0.1  # eigenvalue: near-copies such as NLR and its parts do not magnify rounding
+
+
+@dataclass(frozen=True)
+class Applicability:
+    """What is kept of the training patients to tell who is unlike them.
+
+    Attributes
+    ----------
+    numbers : NormalScores
+        Of all features but the categorical ones.
+    rarity : dict of str to dict of str to float
+        By categorical feature: normal score of each level, 0 the commonest, higher the rarer.
+    correlation : list of list of float
+        Of the normal scores, in the order of `numbers`.
+    limit : float
+        Distance within which 99 % of the training patients lie.
+    panels : list of str
+        Panels missing together in training, each as
+        :func:`stratify.cohort.features.panels_missing`.
+    masked : bool
+        Whether training also saw its patients with further panels masked.
+
+    References
+    ----------
+    Little RJA, Smith PJ. J Am Stat Assoc 1987;82:58-68 (distance with missing values). Boudt K,
+    Cornelissen J, Croux C. Stat Comput 2012;22:471-483 (correlation of normal scores).
+    """
+
+    numbers: NormalScores
+    rarity: dict[str, dict[str, float]]
+    correlation: list[list[float]]
+    limit: float
+    panels: list[str]
+    masked: bool
+
+    @classmethod
+    def fit(
+        cls, matrix: pd.DataFrame, levels: Mapping[str, Sequence[str]], *, masked: bool
+    ) -> Applicability:
+        """Describe the training patients.
+
+        Parameters
+        ----------
+        matrix : DataFrame of shape (n_patients, n_features)
+            As :func:`stratify.cohort.features.model_matrix`.
+        levels : mapping of str to sequence of str
+            Levels of each categorical feature.
+        masked : bool
+            Whether the model learned from copies with panels masked.
+
+        Examples
+        --------
+        >>> rng = np.random.default_rng(0)
+        >>> albumin = rng.normal(4, 0.4, 300)
+        >>> matrix = pd.DataFrame({"albumin": albumin, "hemoglobin": 3 * albumin})
+        >>> known = Applicability.fit(matrix, {}, masked=True)
+        >>> known.far(pd.DataFrame({"albumin": [4.6, 4.6], "hemoglobin": [13.8, 10.0]})).tolist()
+        [False, True]
+        """
+        fold = np.arange(len(matrix)) % _FOLDS
+        unseen = np.full(len(matrix), np.nan)  # by those who know the other folds only
+        for k in range(_FOLDS):
+            others = cls._described(matrix[fold != k], levels, masked=masked, limit=0.0)
+            unseen[fold == k] = others.distance(matrix[fold == k])
+        measured = unseen[~np.isnan(unseen)]
+        limit = float(np.quantile(measured, _TAIL)) if measured.size else 0.0
+        return cls._described(matrix, levels, masked=masked, limit=round(limit, 3))
+
+    @classmethod
+    def _described(
+        cls,
+        matrix: pd.DataFrame,
+        levels: Mapping[str, Sequence[str]],
+        *,
+        masked: bool,
+        limit: float,
+    ) -> Applicability:
+        numbers = NormalScores.fit(matrix, [n for n in matrix.columns if n not in levels])
+        rarity = {name: _rarity(matrix[name].dropna().astype(str)) for name in levels}
+        correlation = pd.DataFrame(numbers(matrix)).corr(min_periods=_PAIRS).to_numpy()
+        panels = sorted(set(panels_missing(matrix)))
+        return cls(numbers, rarity, _proper(correlation).tolist(), limit, panels, masked)
+
+    def distance(self, matrix: pd.DataFrame) -> Floats:
+        """Distance of each patient from the centre of the training patients.
+
+        Parameters
+        ----------
+        matrix : DataFrame of shape (n_patients, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_patients,)
+            Were all scores normal, a standard normal deviate whatever is measured (Wilson and
+            Hilferty 1931); NaN where nothing is. A level never seen in training is not measured.
+        """
+        scores = self.numbers(matrix)
+        correlation = np.array(self.correlation).reshape(scores.shape[1], -1)
+        measured = ~np.isnan(scores)
+        squares = np.zeros(len(matrix))
+        patterns, pattern = np.unique(measured, axis=0, return_inverse=True)
+        for k, columns in enumerate(patterns):
+            rows = np.flatnonzero(pattern == k)
+            part = scores[np.ix_(rows, columns)]
+            whitened = np.linalg.solve(correlation[np.ix_(columns, columns)], part.T)
+            squares[rows] = (part * whitened.T).sum(axis=1)
+        n = measured.sum(axis=1)
+        for name, known in self.rarity.items():
+            level = matrix[name].astype(object).map(known, na_action="ignore")
+            rare = level.to_numpy(dtype=float)
+            n = n + ~np.isnan(rare)
+            squares += np.nan_to_num(rare) ** 2
+        n = np.where(n > 0, n, np.nan)
+        deviate: Floats = (np.cbrt(squares / n) - 1 + 2 / (9 * n)) / np.sqrt(2 / (9 * n))
+        return deviate
+
+    def far(self, matrix: pd.DataFrame) -> npt.NDArray[np.bool_]:
+        """Patients farther from the training patients than 99 % of these."""
+        return self.distance(matrix) > self.limit
+
+    def unseen_panels(self, matrix: pd.DataFrame) -> npt.NDArray[np.bool_]:
+        """Patients whose panels no training patient had together.
+
+        Where training masked panels, fewer panels than a training patient had were seen too.
+
+        Examples
+        --------
+        >>> seen = Applicability(NormalScores({}), {}, [], 0.0, ["tmb", "pdl1"], masked=True)
+        >>> seen.unseen_panels(pd.DataFrame({"tmb": [9.0, None, 9.0], "pdl1_tps": [5, None, None]}))
+        array([ True, False, False])
+        """
+        known = [_panels(missing) for missing in self.panels]
+
+        def unseen(missing: str) -> bool:
+            here = _panels(missing)
+            return not any(here >= there if self.masked else here == there for there in known)
+
+        missing = panels_missing(matrix)
+        answers = {pattern: unseen(pattern) for pattern in set(missing)}
+        return missing.map(answers).to_numpy(dtype=bool)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Applicability:
+        """Inverse of :func:`dataclasses.asdict`."""
+        return cls(**{**document, "numbers": NormalScores.from_json(document["numbers"])})
+
+
+def _panels(missing: str) -> set[str]:
+    return set(missing.split(";")) - {""}
+
+
+def _rarity(levels: pd.Series) -> dict[str, float]:
+    """Two-sided normal score of the share of training patients with a level as rare or rarer."""
+    share = levels.value_counts(normalize=True)
+    tail = {str(level): share[share <= own].sum() - own / 2 for level, own in share.items()}
+    return {level: round(-NormalDist().inv_cdf(tail[level] / 2), 4) for level in sorted(tail)}
+
+
+def _proper(correlation: Floats) -> Floats:
+    """Nearest proper correlation without a vanishing eigenvalue; unknown ones are 0."""
+    filled = np.nan_to_num(correlation)
+    np.fill_diagonal(filled, 1.0)
+    if not filled.size:
+        return filled
+    values, vectors = np.linalg.eigh(filled)
+    raised = (vectors * np.maximum(values, _SMALLEST)) @ vectors.T
+    scale = np.sqrt(np.diag(raised))
+    proper: Floats = np.round(raised / np.outer(scale, scale), 4)
+    return proper

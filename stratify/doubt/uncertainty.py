@@ -1,0 +1,111 @@
+"""What a bundle knows of its own doubt: posterior, Venn-Abers pair, applicability.
+
+Learned on the training patients beside the classifier; aggregates only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from stratify.doubt.applicability import Applicability
+from stratify.doubt.posterior import LinearPosterior
+from stratify.doubt.venn_abers import VennAbers
+
+if TYPE_CHECKING:
+    from stratify.model.classifier import ResistanceClassifier
+
+__all__ = ["Uncertainty"]
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Uncertainty:
+    """What is known of the doubt of a fitted classifier.
+
+    Attributes
+    ----------
+    posterior : LinearPosterior
+    venn_abers : VennAbers or None
+        None where the classifier has no out-of-fold risks.
+    applicability : Applicability
+    """
+
+    posterior: LinearPosterior
+    venn_abers: VennAbers | None
+    applicability: Applicability
+
+    @classmethod
+    def fit(
+        cls,
+        classifier: ResistanceClassifier,
+        matrix: pd.DataFrame,
+        label: Floats,
+        weight: Floats | None = None,
+    ) -> Uncertainty:
+        """Learn from the patients on whom the classifier was fitted.
+
+        Parameters
+        ----------
+        classifier : ResistanceClassifier
+            Fitted.
+        matrix : DataFrame of shape (n_patients, n_features)
+            As :func:`stratify.cohort.features.model_matrix`, in the order given to the classifier.
+        label : ndarray of shape (n_patients,)
+            1 or 0.
+        weight : ndarray of shape (n_patients,), optional
+            As given to the classifier.
+        """
+        used = np.ones(len(label), dtype=bool) if weight is None else weight > 0
+        weights = None if weight is None else weight[used]
+        matrix, label, risk = matrix[used], label[used], classifier.oof_risk_[used]
+        folds = min(classifier.calibration_folds, int(label.sum()), int((1 - label).sum()))
+        masked = classifier.masked_weight > 0 and (
+            classifier.mask_value > 0 or classifier.mask_panel > 0
+        )
+        levels = classifier.levels_
+        return cls(
+            LinearPosterior.fit(matrix, levels, label, weights),
+            VennAbers.fit(risk, label, weights) if folds > 1 else None,
+            Applicability.fit(matrix, levels, masked=masked),
+        )
+
+    def variance(self, matrix: pd.DataFrame, margin: Floats) -> Floats:
+        """Variance of the log-odds that the spread of the members misses.
+
+        What the training patients leave open about linear effects, what is not measured could
+        have told, and the squared distance of the classifier from the linear posterior: two
+        models that disagree are not both right.
+
+        Parameters
+        ----------
+        matrix : DataFrame of shape (n_patients, n_features)
+        margin : ndarray of shape (n_patients,)
+            Calibrated log-odds by the classifier, as at training.
+
+        Returns
+        -------
+        ndarray of shape (n_patients,)
+        """
+        mean, variance = self.posterior.margin(matrix)
+        return variance + (mean - margin) ** 2
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for the bundle."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Uncertainty:
+        """Inverse of :meth:`to_json`."""
+        cells = document["venn_abers"]
+        return cls(
+            LinearPosterior.from_json(document["posterior"]),
+            None if cells is None else VennAbers(**cells),
+            Applicability.from_json(document["applicability"]),
+        )

@@ -1,0 +1,1 @@
+"""The order of a training and an evaluation, and what is written where."""

@@ -1,0 +1,233 @@
+"""Benchmark: all cohorts of a list of studies, each left out in turn, beside every reference.
+
+Cohorts that share patients are left out together. What is told of each task: performance of every
+model on each part that none of them saw, pooled over parts; and how well the gaps alone tell the
+part, since panels are measured in some cohorts only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import pandas as pd
+from pydantic import Field, ValidationError
+
+from stratify.cohort.cohort import read_cohort, require_usable
+from stratify.cohort.features import features_matrix, informative_features
+from stratify.cohort.overlap import overlap_groups
+from stratify.errors import DataError
+from stratify.model.classifier import ResistanceClassifier
+from stratify.report import figures
+from stratify.study import Study, all_faults
+from stratify.tables.sources import Strict
+from stratify.tables.tabular import make_folder, read_mapping, write_table, written_whole
+from stratify.validation.diagnostics import missingness_tells
+from stratify.validation.internal_external import internal_external
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Benchmark", "BenchmarkTask", "run_benchmark"]
+
+HEADLINE = ("auroc", "calibration_slope", "brier_skill")
+
+
+class BenchmarkTask(Strict):
+    """One task of a benchmark file.
+
+    Attributes
+    ----------
+    name, title : str
+    studies : list of str
+        Study files, relative to the benchmark file; their patients are pooled.
+    by : {"cohort", "site", "start_year", "cancer_type"}
+        What is left out in turn.
+    together : mapping of str to str
+        Part to the group it is left out with, where patients are shared; groups that are found by
+        quasi-identifiers are added.
+    note : str
+        Said beside the figures.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    title: str = ""
+    studies: Annotated[list[str], Field(min_length=1)]
+    by: Literal["cohort", "site", "start_year", "cancer_type"] = "cohort"
+    together: dict[str, str] = {}
+    note: str = ""
+
+
+class _BenchmarkFile(Strict):
+    stratify: Literal[1]
+    seed: Annotated[int, Field(ge=0)] = 0
+    tasks: Annotated[list[BenchmarkTask], Field(min_length=1)]
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What a benchmark has shown.
+
+    Attributes
+    ----------
+    performance : DataFrame
+        As in the ``performance`` dictionary, with ``task`` first.
+    pooled : DataFrame
+        As in the ``meta_analysis`` dictionary, with ``task`` first.
+    missingness : DataFrame
+        By task: share of patients whose part is told by the gaps alone, and the share of the
+        largest part.
+    """
+
+    performance: pd.DataFrame
+    pooled: pd.DataFrame
+    missingness: pd.DataFrame
+
+    def headline(self, metric: str = "auroc") -> pd.DataFrame:
+        """One metric with its interval: a row a part that was left out, a column a model."""
+        rows = self.performance
+        # a reference stands where it covers all patients, else where its inputs are complete
+        rows = rows[(rows["metric"] == metric) & ~_paired(rows)]
+        rows = rows[rows["subgroup"].str.match("all$|measured=") & rows["threshold"].isna()]
+        rows = rows.sort_values("n", ascending=False, kind="stable")
+        rows = rows.drop_duplicates(["task", "cohort", "model"])
+        pooled = self.pooled[(self.pooled["metric"] == metric) & ~_paired(self.pooled)]
+        both = pd.concat([rows, pooled.assign(cohort="pooled")], ignore_index=True)
+        cells = [
+            figures.estimate(value, low, high)
+            for value, low, high in both[["value", "low", "high"]].itertuples(index=False)
+        ]
+        whole = both[both["model"] == "stratify"]
+        sizes = whole.set_index(["task", "cohort"])[["n", "n_events"]].astype(int)
+        keys = ["task", "cohort", "model"]
+        table = both.assign(cell=cells).set_index(keys)["cell"].unstack("model")  # noqa: PD010
+        order = list(dict.fromkeys(both["model"]))
+        return sizes.join(table[order], how="left").fillna("–").reset_index()
+
+    def figure(self, task: str) -> Figure:
+        """Forest plot of the AUROC of one task."""
+        rows = self.performance[self.performance["task"] == task].drop(columns="task")
+        rows = rows[~_paired(rows) & (rows["subgroup"] == "all")]
+        return figures.forest(rows, title=f"Left out in turn: {task}")
+
+
+def _told(progress: Callable[[str], None], task: str, text: str) -> None:
+    progress(f"{task}: {text}")
+
+
+def _paired(rows: pd.DataFrame) -> pd.Series:
+    return rows["reference"].fillna("") != ""
+
+
+def run_benchmark(
+    path: str | Path,
+    out: str | Path,
+    *,
+    classifier: ResistanceClassifier | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Benchmark:
+    """Run the tasks of a benchmark file and write what they show.
+
+    Parameters
+    ----------
+    path : path
+        YAML with ``stratify: 1``, ``tasks`` (each a :class:`BenchmarkTask`) and ``seed``.
+    out : path
+        Folder for ``performance.csv``, ``meta_analysis.csv``, ``missingness.csv``,
+        ``benchmark.md`` (the headline tables) and one ``forest_TASK.png`` a task.
+    classifier : ResistanceClassifier, optional
+        Unfitted, with other settings than the default.
+    progress : callable
+        Told of each step.
+
+    Returns
+    -------
+    Benchmark
+
+    Raises
+    ------
+    DataError, CohortError, FileError, ArgumentError
+        If the file, a study or its data cannot be used; nothing is written then.
+    """
+    path = Path(path)
+    try:
+        file = _BenchmarkFile.model_validate(read_mapping(path, "benchmark file"))
+    except ValidationError as error:
+        raise DataError(f"{path}: {all_faults(error, 'benchmark file')}") from None
+    template = classifier or ResistanceClassifier(random_state=file.seed, n_jobs=-1)
+    parts: dict[str, list[pd.DataFrame]] = {"performance": [], "pooled": [], "missingness": []}
+    for task in file.tasks:
+        several = f"{len(task.studies)} studies" if len(task.studies) > 1 else "1 study"
+        progress(f"{task.name}: reading {several}")
+        table, features = _pooled_patients(task, path.parent)
+        groups = {**overlap_groups(table, task.by), **task.together}
+        found = internal_external(
+            template,
+            table,
+            features,
+            by=task.by,
+            groups=groups,
+            progress=partial(_told, progress, task.name),
+        )
+        told, largest = missingness_tells(features_matrix(table, features), table[task.by])
+        shares = pd.DataFrame({"told_by_gaps": [told], "largest_part": [largest]})
+        for name, rows in (
+            ("performance", found.performance),
+            ("pooled", found.pooled),
+            ("missingness", shares),
+        ):
+            rows.insert(0, "task", task.name)
+            parts[name].append(rows)
+    whole = {name: pd.concat(rows, ignore_index=True) for name, rows in parts.items()}
+    result = Benchmark(**whole)
+    progress("writing the results")
+    _write(result, file, make_folder(Path(out)))
+    return result
+
+
+def _pooled_patients(task: BenchmarkTask, folder: Path) -> tuple[pd.DataFrame, list[str]]:
+    """Pool the evaluable patients of all studies of a task; find the features that vary."""
+    cohorts = []
+    for name in task.studies:
+        study = Study.load(folder / name)
+        cohorts.append(read_cohort(study))
+        require_usable(cohorts[-1], f"The study {study.name}")
+    tables = [cohort.evaluable.table for cohort in cohorts]
+    together = pd.concat(tables, ignore_index=True)
+    names = [name for table in tables for name in table["cohort"].unique()]
+    rules = sorted(together["endpoint_rule"].unique())
+    if len(rules) > 1:
+        raise DataError(
+            f"task {task.name}: its studies have the endpoint rules {', '.join(rules)}; one is "
+            "expected."
+        )
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(f"task {task.name}: cohorts in two studies: {', '.join(twice)}.")
+    pooled = replace(cohorts[0], table=together)
+    return together, informative_features(pooled, None)
+
+
+def _write(result: Benchmark, file: Any, out: Path) -> None:
+    write_table(result.performance, out / "performance.csv")
+    write_table(result.pooled, out / "meta_analysis.csv")
+    write_table(result.missingness, out / "missingness.csv")
+    for task in file.tasks:
+        with written_whole(out / f"forest_{task.name}.png") as part:
+            part.write_bytes(figures.png(result.figure(task.name)))
+    note = (
+        "Research use only. 95 % intervals. Each part is judged by models that were fitted without "
+        "it and without cohorts that share its patients."
+    )
+    titles = [f"- {task.name}: {task.title} {task.note}".rstrip() for task in file.tasks]
+    blocks = ["# Benchmark", note, "\n".join(titles)]
+    for metric in HEADLINE:
+        table = result.headline(metric)
+        rows = [list(table.columns), *table.astype(str).to_numpy().tolist()]
+        lines = ["| " + " | ".join(row) + " |" for row in rows]
+        rule = "|" + "---|" * len(rows[0])
+        blocks += [f"## {figures.METRICS[metric][0]}", "\n".join([lines[0], rule, *lines[1:]])]
+    with written_whole(out / "benchmark.md") as part:
+        part.write_text("\n\n".join(blocks) + "\n", encoding="utf-8")

@@ -1,0 +1,461 @@
+"""One experiment from a study file to a folder of results: train, evaluate, recalibrate, score.
+
+The order of the work and what is written where stand here; each step is done elsewhere. Result
+files are written whole or not at all, and only after everything has been computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from stratify.cohort.cohort import Cohort, data_sha256, read_cohort, require_usable
+from stratify.cohort.features import informative_features, model_matrix
+from stratify.doubt.uncertainty import Uncertainty
+from stratify.errors import ArgumentError, CohortError, DataError
+from stratify.experiment.results import Results, results_of
+from stratify.model import recalibration
+from stratify.model.classifier import ResistanceClassifier
+from stratify.report.figures import calibration as calibration_figure
+from stratify.report.figures import png
+from stratify.report.label_report import write_label_report
+from stratify.report.model_card import bundle_card
+from stratify.scoring import ResistanceModel, load
+from stratify.statistics.survival import censoring_weights
+from stratify.study import ResponseCriteria, Study
+from stratify.tables.schema import field_named, load_schema
+from stratify.tables.tabular import make_folder, write_table, written_whole
+from stratify.treatment import Policy
+from stratify.validation.diagnostics import check_training
+from stratify.validation.validation import (
+    Assessment,
+    EarlyCensoring,
+    assess,
+    cross_validate,
+    fit_with_references,
+    judged_risks,
+)
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["Results", "evaluate", "label", "recalibrate", "score", "train"]
+
+Progress = Callable[[str], None]
+TUNE = "tune"  # key of `model` in a study file: how many settings are tried
+
+
+def train(
+    study: Study,
+    out: str | Path,
+    *,
+    classifier: ResistanceClassifier | None = None,
+    folds: int = 5,
+    progress: Progress = lambda _: None,
+) -> Results:
+    """Train on a study, judge on patients the model never saw, write results and bundle.
+
+    Parameters
+    ----------
+    study : Study
+        From :meth:`stratify.study.Study.load`.
+    out : path
+        Folder for ``bundle/``, ``findings.csv``, ``attrition.csv``, ``performance.csv``,
+        ``scores.csv``, ``labels.csv`` (with the split), ``attributions.parquet``,
+        ``report.html`` and ``study.yaml``.
+    classifier : ResistanceClassifier, optional
+        Unfitted, with other settings than the default.
+    folds : int
+        Folds of the cross-validation.
+    progress : callable
+        Told of each step.
+
+    Returns
+    -------
+    Results
+
+    Raises
+    ------
+    DataError, CohortError, FileError
+        If the data have errors, cannot serve, or files cannot be read or written; nothing is
+        written then.
+    """
+    out = make_folder(Path(out))
+    progress("reading the cohorts")
+    policy = _policy(study)
+    cohort = read_cohort(study)
+    require_usable(cohort, f"The study {study.name}")
+    home = cohort.of_split("train").evaluable
+    if not len(home):
+        raise CohortError(
+            f"The study {study.name} has no training patients; give a cohort `role: train`."
+        )
+    features = informative_features(home, study.features, landmark_weeks=study.landmark_weeks)
+    check_training(home, features)
+    template = classifier or _classifier(study)
+
+    progress("fitting the model")
+    censoring = _early_censoring(cohort, study)
+    trials = _trials(study)
+    fitted, references = fit_with_references(
+        template, home.table, features, censoring=censoring, trials=trials
+    )
+    cuts = [float(q) for q in np.quantile(fitted.oof_risk_, [1 / 3, 2 / 3])]
+    hashes = {
+        "data": data_sha256(cohort.table),
+        "split": data_sha256(cohort.table[["patient_id", "cohort", "split"]]),
+        **{f"file {name}": digest for name, digest in sorted(cohort.files.items())},
+    }
+    card = bundle_card(study, cohort, home, features, cuts, hashes)
+    weight = None if censoring is None else _label_weights(home.table, censoring)
+    label = home.table["label"].to_numpy(dtype=float)
+    doubt = Uncertainty.fit(fitted, model_matrix(home.table, features), label, weight)
+    model = ResistanceModel(fitted, references, card, policy, doubt)
+
+    held_out = cross_validate(
+        template,
+        home.table,
+        features,
+        folds=folds,
+        seed=study.seed,
+        censoring=censoring,
+        trials=trials,
+        progress=progress,
+    )
+    progress("judging on patients the model never saw")
+    assessments = _assess_training(model, home, held_out, study)
+    for split in ("test", "external"):
+        assessments += _assess_cohorts(model, cohort.of_split(split).evaluable, split, study)
+
+    progress("scoring and explaining")
+    scores = _flag_trained_on(model.score_cohort(cohort), home.table)
+    results = results_of(model, study, "model card", cohort, scores, assessments, hashes)
+    progress("writing the results")
+    results.write(out)
+    return results
+
+
+def evaluate(
+    bundle: str | Path,
+    study_path: str | Path,
+    out: str | Path,
+    *,
+    progress: Progress = lambda _: None,
+) -> Results:
+    """Judge a bundle on external cohorts; the bundle's endpoint rule labels them.
+
+    Parameters
+    ----------
+    bundle : path
+        Folder of the bundle.
+    study_path : path
+        Study file of the external cohorts; cohorts of role ``train`` are left out if there are
+        others.
+    out : path
+        Folder for the same files as :func:`train`, without ``bundle/``; or a file ending in
+        ``.html`` for the report alone.
+    progress : callable
+        Told of each step.
+
+    Returns
+    -------
+    Results
+
+    Raises
+    ------
+    BundleError, DataError, CohortError, FileError
+    """
+    out = Path(out)
+    alone = out.suffix == ".html"
+    make_folder(out.parent if alone else out)
+    model = load(bundle)
+    study, cohort = _external(model, study_path, progress)
+    progress("judging on patients the model never saw")
+    assessments = _assess_cohorts(model, cohort.evaluable, "external", study)
+    progress("scoring and explaining")
+    scores = model.score_cohort(cohort)
+    hashes = {"data": data_sha256(cohort.table)}
+    hashes |= {f"file {name}": digest for name, digest in sorted(cohort.files.items())}
+    results = results_of(model, study, "evaluation report", cohort, scores, assessments, hashes)
+    progress("writing the results")
+    if alone:
+        results.write_report(out)
+    else:
+        results.write(out)
+    return results
+
+
+def recalibrate(
+    bundle: str | Path,
+    study_path: str | Path,
+    out: str | Path,
+    *,
+    what: str = "closed_test",
+    progress: Progress = lambda _: None,
+) -> tuple[ResistanceModel, pd.DataFrame]:
+    """Fit a bundle's risks to a local cohort; the bundle's endpoint rule labels it.
+
+    Parameters
+    ----------
+    bundle : path
+        Folder of the bundle; it stays as it is.
+    study_path : path
+        Study file of the local cohort; cohorts of role ``train`` are left out if there are others.
+    out : path
+        Folder for the new bundle. ``<out>_performance.csv`` and ``<out>_calibration.png`` beside
+        it tell of before and after.
+    what : {"closed_test", "intercept", "intercept_slope"}
+        What may change; see :func:`stratify.model.recalibration.recalibrate`.
+    progress : callable
+        Told of each step.
+
+    Returns
+    -------
+    model : ResistanceModel
+    performance : DataFrame
+        As from :func:`stratify.model.recalibration.before_and_after`.
+
+    Raises
+    ------
+    ArgumentError, BundleError, DataError, CohortError, FileError
+    """
+    out = Path(out)
+    make_folder(out.parent)
+    model = load(bundle)
+    _, cohort = _external(model, study_path, progress)
+    progress("recalibrating")
+    local = recalibration.recalibrate(model, cohort, what=what)
+    performance, curves = recalibration.before_and_after(model, cohort, what=what)
+    record = local.card["recalibration"]
+    drawn = calibration_figure(
+        curves,
+        title=f"Calibration, {record['cohorts']} (n = {record['n']}, after: cross-fitted)",
+    )
+    progress("writing the results")
+    local.save(out)
+    write_table(performance, out.with_name(f"{out.name}_performance.csv"))
+    with written_whole(out.with_name(f"{out.name}_calibration.png")) as temporary:
+        temporary.write_bytes(png(drawn))
+    return local, performance
+
+
+def score(bundle: str | Path, study_path: str | Path, out: str | Path) -> pd.DataFrame:
+    """Score all patients of a study; outcomes are not read.
+
+    Parameters
+    ----------
+    bundle, study_path : path
+    out : path
+        File ending in ``.csv`` or ``.parquet``.
+
+    Returns
+    -------
+    DataFrame
+        As in the ``scores`` dictionary.
+
+    Raises
+    ------
+    ArgumentError, BundleError, DataError, FileError
+    """
+    out = Path(out)
+    if out.suffix.lower() not in (".csv", ".parquet"):
+        raise ArgumentError(f"out is {out.name}; a file ending in .csv or .parquet is expected.")
+    make_folder(out.parent)
+    model = load(bundle)
+    study = Study.load(study_path)
+    cohort = read_cohort(study, outcomes=False, eligible_only=False)
+    cohort.findings.raise_errors(f"The study {study.name}")
+    scores = model.score_cohort(cohort)
+    write_table(scores, out)
+    return scores
+
+
+def label(study: Study, out: str | Path, *, eligible_only: bool = True) -> Cohort:
+    """Label the patients of a study, without a model, and say why.
+
+    Parameters
+    ----------
+    study : Study
+    out : path
+        Folder for ``labels.csv``, ``outcomes.csv`` (outcomes behind the labels, derived ones
+        included), ``responses.csv`` (response at each visit, where there are visits or lesions),
+        ``findings.csv``, ``attrition.csv`` and ``labels.html``. All but the last two tables hold
+        patients.
+    eligible_only : bool
+        Label only patients of an eligible regimen.
+
+    Returns
+    -------
+    Cohort
+
+    Raises
+    ------
+    DataError, CohortError, FileError
+        If the data have errors or files cannot be read or written; nothing is written then.
+    """
+    cohort = read_cohort(study, eligible_only=eligible_only)
+    codes = {"single_class_outcome"}  # labels of one class are labels
+    if {row["code"] for row in cohort.findings.rows if row["severity"] == "error"} - codes:
+        require_usable(cohort, f"The study {study.name}")
+    out = make_folder(Path(out))
+    columns = [name for name in load_schema("outcomes").fields if name in cohort.table]
+    write_table(cohort.labels, out / "labels.csv")
+    write_table(cohort.table[["patient_id", "cohort", *columns[1:]]], out / "outcomes.csv")
+    if cohort.responses is not None:
+        write_table(cohort.responses, out / "responses.csv")
+    write_table(cohort.findings.table(), out / "findings.csv")
+    write_table(cohort.attrition, out / "attrition.csv")
+    write_label_report(out / "labels.html", cohort, study)
+    return cohort
+
+
+# ---------------------------------------------------------------------------------- steps
+
+
+def _external(
+    model: ResistanceModel, study_path: str | Path, progress: Progress
+) -> tuple[Study, Cohort]:
+    """External cohorts of a study, labelled by the model's rule."""
+    stated = model.card.get("endpoint_stated", model.card["endpoint"])  # not in older bundles
+    study = Study.load(study_path, endpoint=stated)
+    criteria = ResponseCriteria.model_validate(model.card.get("response_criteria", {}))
+    study = study.model_copy(
+        update={"landmark_weeks": model.card["landmark_weeks"], "response_criteria": criteria}
+    )
+    if any(source.role != "train" for source in study.cohorts):
+        kept = [source for source in study.cohorts if source.role != "train"]
+        study = study.model_copy(update={"cohorts": kept})
+    study = study.model_copy(
+        update={"cohorts": [s.model_copy(update={"role": "external"}) for s in study.cohorts]}
+    )
+    progress("reading the cohorts")
+    cohort = read_cohort(study)
+    _check_against_training(model, cohort)
+    require_usable(cohort, f"The study {study.name}")
+    return study, cohort
+
+
+def _policy(study: Study) -> Policy | None:
+    if study.policy is None:
+        return None
+    return Policy.load(study.policy, study.source.parent if study.source else None)
+
+
+def _classifier(study: Study) -> ResistanceClassifier:
+    """Unfitted classifier with the settings of the study file."""
+    known = set(ResistanceClassifier().get_params()) - {"random_state", "n_jobs"} | {TUNE}
+    if unknown := sorted(set(study.model) - known):
+        raise DataError(
+            f"model: {', '.join(unknown)} not known; settings are {', '.join(sorted(known))}."
+        )
+    settings = {name: value for name, value in study.model.items() if name != TUNE}
+    return ResistanceClassifier(random_state=study.seed, n_jobs=-1, **settings)
+
+
+def _trials(study: Study) -> int:
+    """Give the number of settings to try inside the training patients."""
+    trials = study.model.get(TUNE, 0)
+    if isinstance(trials, bool) or not isinstance(trials, int) or trials < 0:
+        raise DataError(f"model: {TUNE} is {trials!r}; a whole number of settings is expected.")
+    return trials
+
+
+def _early_censoring(cohort: Cohort, study: Study) -> EarlyCensoring | None:
+    """Training patients to be stood for by weights, if the study says so."""
+    if study.censored_early == "exclude":
+        return None
+    rule = study.rule
+    if "months" not in rule:
+        raise DataError(
+            f"censored_early: weight needs an endpoint by progression; {rule['name']} has no "
+            "horizon. Remove the key or change the endpoint."
+        )
+    table = cohort.of_split("train").table
+    early = table[table["reason"] == "censored_before_6_months"]
+    return EarlyCensoring(early, float(rule["months"]))
+
+
+def _label_weights(table: pd.DataFrame, censoring: EarlyCensoring) -> np.ndarray:
+    """Weight of each patient with a label, as in training."""
+    both = pd.concat([table, censoring.table], ignore_index=True)
+    return censoring_weights(both["pfs"], both["pfs_event"], censoring.horizon)[: len(table)]
+
+
+def _assess_training(
+    model: ResistanceModel, home: Cohort, held_out: Any, study: Study
+) -> list[Assessment]:
+    """Apparent and cross-validated performance of the training patients."""
+    names = sorted(set(home.table["cohort"]))
+    name = names[0] if len(names) == 1 else "pooled"
+    apparent = judged_risks(model.classifier, model.references, home.table)
+    groups = model.risk_groups(held_out.by_model["stratify"])
+    return [
+        assess(home.table, apparent, cohort=name, split="train", thresholds=study.thresholds),
+        assess(
+            home.table,
+            held_out,
+            cohort=name,
+            split="cv",
+            thresholds=study.thresholds,
+            groups=groups,
+            apparent=apparent,
+        ),
+    ]
+
+
+def _assess_cohorts(
+    model: ResistanceModel, cohort: Cohort, split: str, study: Study
+) -> list[Assessment]:
+    found = []
+    for name, table in cohort.table.groupby("cohort", sort=True):
+        rows = table.reset_index(drop=True)
+        risks = judged_risks(model.classifier, model.references, rows)
+        found.append(
+            assess(
+                rows,
+                risks,
+                cohort=str(name),
+                split=split,
+                thresholds=study.thresholds,
+                groups=model.risk_groups(risks.by_model["stratify"]),
+            )
+        )
+    return found
+
+
+def _check_against_training(model: ResistanceModel, cohort: Cohort) -> None:
+    """Files the model was trained on, and other assays, are told as findings."""
+    trained = set(model.card["training_files"].values())
+    trained |= set(model.card.get("recalibration", {}).get("files", {}).values())
+    same = sorted(name for name, digest in cohort.files.items() if digest in trained)
+    if same:
+        cohort.findings.add(
+            "patients_shared",
+            f"the model was trained on {', '.join(same)}: the same file, byte by byte.",
+            n=len(same),
+        )
+    for name, by_cohort in sorted(cohort.assays.items()):
+        known = model.card["assays"].get(name)
+        for where, assay in by_cohort.items():
+            if known and assay not in known:
+                cohort.findings.add(
+                    "assay_differs",
+                    f"{name} measured with {assay}; the model was trained with {', '.join(known)}.",
+                    cohort=where,
+                    panel=field_named(name).panel,
+                    column=name,
+                    n=len(cohort),
+                )
+
+
+def _flag_trained_on(scores: pd.DataFrame, home: pd.DataFrame) -> pd.DataFrame:
+    """Flag training patients: the model has seen their outcome, so their risk is optimistic."""
+    known = pd.MultiIndex.from_frame(scores[["cohort", "patient_id"]]).isin(
+        pd.MultiIndex.from_frame(home[["cohort", "patient_id"]])
+    )
+    flags = scores["flags"].where(~known, scores["flags"] + ";trained_on")
+    return scores.assign(flags=flags)

@@ -1,0 +1,158 @@
+"""What a training or an evaluation found, and the files it is written to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from stratify.attribution import attributions
+from stratify.cohort.cohort import Cohort
+from stratify.report.figures import png
+from stratify.report.model_card import card_facts, card_figures, card_tables, selective_figures
+from stratify.report.report import write_report
+from stratify.scoring import ResistanceModel
+from stratify.statistics.selective import selective_curve
+from stratify.study import Study
+from stratify.tables.tabular import write_table, written_whole
+from stratify.validation.validation import Assessment
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Results", "results_of"]
+
+DECISION_THRESHOLD = 0.5  # of the selective curve: resistance likelier than not
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything a training or an evaluation found.
+
+    Attributes
+    ----------
+    model : ResistanceModel
+    study : Study
+    kind : {"model card", "evaluation report"}
+    performance, attrition, findings, scores, attributions, labels : DataFrame
+        As in the data dictionaries of the results.
+    assessments : list of Assessment
+    figures : dict of str to (Figure, caption)
+    facts : dict
+        What the report prints beside the tables.
+    hashes : dict of str to str
+        SHA-256 of data, split and files.
+    """
+
+    model: ResistanceModel
+    study: Study
+    kind: str
+    performance: pd.DataFrame
+    attrition: pd.DataFrame
+    findings: pd.DataFrame
+    scores: pd.DataFrame
+    attributions: pd.DataFrame
+    labels: pd.DataFrame
+    assessments: list[Assessment]
+    figures: dict[str, tuple[Figure, str]]
+    facts: dict[str, Any]
+    hashes: dict[str, str]
+
+    def write(self, out: Path) -> None:
+        """Write the result files of the output contract into a folder.
+
+        Raises
+        ------
+        FileError
+            If the folder cannot be written.
+        """
+        import yaml
+
+        if self.kind == "model card":
+            self.model.save(out / "bundle")
+        write_table(self.findings, out / "findings.csv")
+        write_table(self.attrition, out / "attrition.csv")
+        write_table(self.performance, out / "performance.csv")
+        write_table(self.scores, out / "scores.csv")
+        write_table(self.labels, out / "labels.csv")
+        write_table(self.attributions, out / "attributions.parquet")
+        with written_whole(out / "study.yaml") as temporary:
+            temporary.write_text(
+                yaml.safe_dump(self.study.resolved(), sort_keys=False, allow_unicode=True),
+                encoding="utf-8",
+            )
+        self.write_report(out / "report.html")
+
+    @cached_property
+    def pictures(self) -> dict[str, bytes]:
+        """PNG of each figure; drawn once, for the report and for tracking."""
+        return {name: png(figure) for name, (figure, _) in self.figures.items()}
+
+    def write_report(self, path: Path) -> None:
+        """Write the report alone."""
+        write_report(path, self.facts, self.report_tables(), self.figures, drawn=self.pictures)
+
+    def report_tables(self) -> dict[str, pd.DataFrame]:
+        """Tables of the report: aggregates only, no patient in them."""
+        return card_tables(
+            self.findings,
+            self.attrition,
+            self.performance,
+            self.scores,
+            self.labels,
+            self.attributions,
+            self.assessments,
+        )
+
+
+def _selective_curves(judged: Cohort, scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """How often the model errs by the share of patients decided on, in each unseen cohort."""
+    labels = judged.table[["cohort", "patient_id", "label"]]
+    return {
+        str(name): selective_curve(
+            rows["label"].astype(float),
+            rows["risk"],
+            rows["risk_low"],
+            rows["risk_high"],
+            threshold=DECISION_THRESHOLD,
+        )
+        for name, rows in labels.merge(scores, on=["cohort", "patient_id"]).groupby("cohort")
+    }
+
+
+def results_of(
+    model: ResistanceModel,
+    study: Study,
+    kind: str,
+    cohort: Cohort,
+    scores: pd.DataFrame,
+    assessments: list[Assessment],
+    hashes: dict[str, str],
+) -> Results:
+    """Draw and explain what was found, and put it together."""
+    judged = cohort.evaluable
+    shown = judged.of_split("test", "external")
+    undecided = selective_figures(_selective_curves(shown, scores), DECISION_THRESHOLD)
+    explained = attributions(model.classifier, cohort.table)
+    plotted = explained
+    if len(shown):
+        plotted = explained[explained["cohort"].isin(set(shown.table["cohort"]))]
+    performance = pd.concat([a.performance for a in assessments], ignore_index=True)
+    return Results(
+        model=model,
+        study=study,
+        kind=kind,
+        performance=performance,
+        attrition=cohort.attrition,
+        findings=cohort.findings.table(),
+        scores=scores,
+        attributions=explained,
+        labels=cohort.labels,
+        assessments=assessments,
+        figures=card_figures(assessments, plotted, performance, cohort.labels) | undecided,
+        facts=card_facts(model, study, kind, cohort, hashes),
+        hashes=hashes,
+    )

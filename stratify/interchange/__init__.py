@@ -1,0 +1,1 @@
+"""Trial and portal formats, in and out: ADaM, cBioPortal."""

@@ -1,0 +1,444 @@
+"""CDISC ADaM and cBioPortal: their folders become a study, risks and labels go back out.
+
+What a source states (units, events, levels) is written into the study file. What it leaves open is
+written there as ``null  # fill in`` and never guessed.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shutil
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from stratify.errors import ArgumentError, DataError, FileError
+from stratify.interchange.adam import read_adam
+from stratify.interchange.cbioportal import read_cbioportal
+from stratify.interchange.exports import OPEN, Export, coding_of, event_coding, rows_text
+from stratify.tables.findings import listed, shared_levels
+from stratify.tables.schema import field_named, load_schema
+from stratify.tables.tabular import make_folder, write_table, written_whole
+
+__all__ = ["fill_ins", "from_adam", "from_cbioportal", "to_adam", "to_cbioportal"]
+
+# Longest text of a SAS transport file, version 5, in bytes.
+_LONGEST = 200
+_KEYS = ["patient_id", "cohort"]
+_TITLES = {"adam": "CDISC ADaM", "cbioportal": "cBioPortal"}
+
+
+def from_adam(
+    folder: str | Path, out: str | Path, *, regimens: Mapping[str, str] | None = None
+) -> Path:
+    r"""Make a study of a folder of CDISC ADaM datasets.
+
+    Parameters
+    ----------
+    folder : path
+        Holds ``adsl`` and, if there, ``adrs``, ``adtte``, ``adae``, each in any case as ``.csv``,
+        ``.xpt`` or ``.sas7bdat``.
+    out : path
+        Folder for ``study.yaml`` and ``panels/``; made if absent, and may hold neither.
+    regimens : mapping of str to str, optional
+        Arm, as the treatment column writes it, to a level of ``regimen``.
+
+    Returns
+    -------
+    Path
+        The study file. Its ``description`` says what was chosen, and :func:`fill_ins` which lines
+        wait for an answer.
+
+    Raises
+    ------
+    FileError
+        If the folder, ADSL or a file cannot be read, or ``out`` cannot be written.
+    DataError
+        If a dataset lacks a variable, has two rows for a patient, a unit that is not known or a
+        censoring flag that is no number. Nothing is written then.
+    ArgumentError
+        If ``regimens`` names an arm or a class that does not exist.
+
+    Notes
+    -----
+    CNSR 0 is an event, any positive number is censored. Times stay as in AVAL; the study file
+    states their unit. Of several parameters of best response or PFS the investigator's is taken
+    first. ``adverse_events.csv`` has the worst CTCAE grade (0 where a treated patient has no
+    event) and whether an immune-related event reached grade 3; no panel reads it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     adsl = "USUBJID,AGE,AGEU,SEX,ARM\na-1,61,YEARS,F,Drug A\na-2,58,YEARS,M,Drug A\n"
+    ...     _ = (Path(folder) / "adsl.csv").write_text(adsl)
+    ...     study = from_adam(folder, Path(folder) / "out", regimens={"Drug A": "anti_pd1_pdl1"})
+    ...     study.name, fill_ins(study)
+    ('study.yaml', {})
+    """
+    return _study_of(read_adam(Path(folder)), "adam", Path(out), regimens or {})
+
+
+def from_cbioportal(
+    folder: str | Path, out: str | Path, *, regimens: Mapping[str, str] | None = None
+) -> Path:
+    r"""Make a study of a folder with cBioPortal's clinical files.
+
+    Parameters
+    ----------
+    folder : path
+        Holds ``data_clinical_patient.txt`` and ``data_clinical_sample.txt`` with their four header
+        rows that begin with ``#``, or the website's export of them (TSV or CSV).
+    out, regimens
+        As in :func:`from_adam`.
+
+    Returns
+    -------
+    Path
+        The study file, as of :func:`from_adam`.
+
+    Raises
+    ------
+    FileError, DataError, ArgumentError
+        As :func:`from_adam`; also if header rows are missing or a status mixes two codings.
+
+    Notes
+    -----
+    Of several samples of a patient the first by identifier is taken, one before treatment first;
+    who has only later ones keeps no marker of them. A status is read by its prefix (``1:`` is an
+    event) or, where none has a prefix, by its word.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     table = "Patient ID,Drug Type,Overall Survival (Months),Overall Survival Status\n"
+    ...     table += "a-1,Drug A,7.5,1:DECEASED\na-2,Drug A,9,0:LIVING\n"
+    ...     _ = (Path(folder) / "x_clinical_data.csv").write_text(table)
+    ...     fill_ins(from_cbioportal(folder, Path(folder) / "out"))
+    {'regimen': [26]}
+    """
+    return _study_of(read_cbioportal(Path(folder)), "cbioportal", Path(out), regimens or {})
+
+
+def fill_ins(study: str | Path) -> dict[str, list[int]]:
+    """Lines of a study file that wait for the user's answer, by canonical column.
+
+    The examples of :func:`from_adam` and :func:`from_cbioportal` show it.
+    """
+    found: dict[str, list[int]] = {}
+    for number, line in enumerate(Path(study).read_text(encoding="utf-8").splitlines(), 1):
+        if match := re.search(r": null  # fill in: (\w+)$", line):
+            found.setdefault(match[1], []).append(number)
+    return found
+
+
+def to_adam(scores: pd.DataFrame, labels: pd.DataFrame | None, folder: str | Path) -> list[Path]:
+    """Write risks, recommendations and labels as an ADaM-like dataset, one row a parameter.
+
+    Parameters
+    ----------
+    scores, labels : DataFrame of shape (n_patients, ...)
+        As in the dictionaries ``scores`` and ``labels``; labels may be None.
+    folder : path
+        Made if absent.
+
+    Returns
+    -------
+    list of Path
+        ``ADRISK.csv`` and ``ADRISK.xpt`` (SAS transport, version 5). Parameters are RISK, RISKLO,
+        RISKHI (AVAL, a probability), RECOMM (AVALC) and RESIST (AVAL 1 primary resistance or
+        non-response, 0 not; AVALC the state); REASON says why. A risk or recommendation without
+        a value has no row.
+
+    Raises
+    ------
+    ArgumentError
+        If a table lacks a column.
+    DataError
+        If a text is too long for a transport file.
+    FileError
+        If a file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> scores = pd.DataFrame({name: ["x"] for name in load_schema("scores").fields})
+    >>> scores = scores.assign(risk=0.4, risk_low=0.3, risk_high=0.5, recommendation="refer")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     table = pd.read_csv(to_adam(scores, None, folder)[0])
+    >>> table[["PARAMCD", "AVAL", "AVALC"]].values.tolist()
+    [['RISK', 0.4, nan], ['RISKLO', 0.3, nan], ['RISKHI', 0.5, nan], ['RECOMM', nan, 'refer']]
+    """
+    _check_columns("scores", scores)
+    parts = [
+        _parameter(scores, "RISK", "Calibrated probability of resistance", "risk"),
+        _parameter(scores, "RISKLO", "Lower limit of its 80 % interval", "risk_low"),
+        _parameter(scores, "RISKHI", "Upper limit of its 80 % interval", "risk_high"),
+        _parameter(scores, "RECOMM", "Recommendation by the policy", None, "recommendation"),
+    ]
+    parts = [part[part["AVAL"].notna() | (part["AVALC"] != "")] for part in parts]
+    if labels is not None:
+        _check_columns("labels", labels)
+        parts.append(_parameter(labels, "RESIST", "Resistance in follow-up", "label", "state"))
+    table = pd.concat(parts).sort_values(["STUDYID", "USUBJID"], kind="stable", ignore_index=True)
+    for column in table.columns.drop("AVAL"):
+        long = table[column].map(lambda text: len(text.encode())) > _LONGEST
+        if long.any():
+            raise DataError(
+                f"ADRISK: texts of {column} have more than {_LONGEST} bytes ({rows_text(long)}), "
+                "the most that a SAS transport file takes. Shorten them."
+            )
+    import pyreadstat
+
+    paths = [make_folder(Path(folder)) / f"ADRISK{ending}" for ending in (".csv", ".xpt")]
+    title = "Risk of resistance, research use only"
+    write_table(table, paths[0])
+    with written_whole(paths[1]) as part:
+        pyreadstat.write_xport(table, str(part), title, table_name="ADRISK", file_format_version=5)
+    return paths
+
+
+def to_cbioportal(
+    scores: pd.DataFrame, folder: str | Path, labels: pd.DataFrame | None = None
+) -> Path:
+    """Write risks, recommendations and labels as a table of patients that cBioPortal loads.
+
+    Parameters
+    ----------
+    scores, folder, labels
+        As in :func:`to_adam`.
+
+    Returns
+    -------
+    Path
+        ``data_clinical_patient_stratify.txt``, with cBioPortal's four header rows.
+
+    Raises
+    ------
+    ArgumentError, FileError
+        As :func:`to_adam`.
+    DataError
+        If an identifier stands twice or has characters that cBioPortal does not take.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> scores = pd.DataFrame({name: ["x"] for name in load_schema("scores").fields})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     print(to_cbioportal(scores, folder).read_text().splitlines()[4].expandtabs(1)[:42])
+    PATIENT_ID STRATIFY_RISK STRATIFY_RISK_LOW
+    """
+    _check_columns("scores", scores)
+    table, fields = scores, dict(load_schema("scores").fields)
+    if labels is not None:
+        _check_columns("labels", labels)
+        known, told = load_schema("labels").fields, {"state": "state", "reason": "state_reason"}
+        fields |= {name: known[column] for column, name in told.items()}
+        table = scores.merge(labels[[*_KEYS, *told]].rename(columns=told), on=_KEYS, how="left")
+    del fields["cohort"]
+    ids = table["patient_id"].astype(str)
+    odd = ~ids.str.fullmatch(r"[A-Za-z0-9._-]+")
+    for wrong, found, remedy in (
+        (ids.duplicated(keep=False), "that stand more than once", "Write one file a cohort"),
+        (odd, "with other signs than letters, digits, '.', '_' and '-'", "Rename them"),
+    ):
+        if wrong.any():
+            raise DataError(
+                f"scores: identifiers {found} ({rows_text(wrong)}), which cBioPortal does not "
+                f"take. {remedy}."
+            )
+    heads = [
+        [
+            "Patient identifier",
+            *(f"Stratify {name.replace('_', ' ')}" for name in list(fields)[1:]),
+        ],
+        [entry.description for entry in fields.values()],
+        ["NUMBER" if entry.type == "number" else "STRING" for entry in fields.values()],
+        ["1"] * len(fields),
+    ]
+    names = ["PATIENT_ID", *(f"STRATIFY_{name.upper()}" for name in list(fields)[1:])]
+    text = "".join("#" + "\t".join(head) + "\n" for head in heads)
+    text += table[list(fields)].to_csv(sep="\t", index=False, na_rep="NA", header=names)
+    path = make_folder(Path(folder)) / "data_clinical_patient_stratify.txt"
+    with written_whole(path) as part:
+        part.write_text(text, encoding="utf-8")
+    return path
+
+
+def _check_columns(what: str, table: pd.DataFrame) -> None:
+    columns = load_schema(what).fields
+    if absent := [column for column in columns if column not in table]:
+        raise ArgumentError(
+            f"`{what}` has no column {listed(absent)}; {', '.join(columns)} are expected. Pass "
+            f"{what} as stratify writes them."
+        )
+
+
+def _parameter(
+    table: pd.DataFrame, code: str, title: str, value: str | None, text: str | None = None
+) -> pd.DataFrame:
+    """Rows of one parameter, in ADaM's names."""
+    columns: dict[str, Any] = {
+        "STUDYID": table["cohort"],
+        "USUBJID": table["patient_id"],
+        "PARAMCD": code,
+        "PARAM": title,
+        "AVAL": float("nan") if value is None else table[value].astype(float),
+        "AVALC": "" if text is None else table[text],
+        "AVISIT": "BASELINE",
+        "REASON": "" if text is None else table["reason"],
+        "ENDPRULE": table["endpoint_rule"],
+        "MODELVER": table.get("model_version", ""),
+        "FLAGS": table.get("flags", ""),
+    }
+    rows = pd.DataFrame(columns, index=table.index)
+    texts = rows.columns.drop("AVAL")
+    filled = rows[texts].astype(object).where(rows[texts].notna(), "").astype(str)
+    return rows.assign(**filled)
+
+
+def _study_of(export: Export, source: str, out: Path, regimens: Mapping[str, str]) -> Path:
+    """Write panels and study file, or nothing."""
+    sources, notes = _mapped(export, regimens), list(export.notes)
+    stated, patients, outcomes = sources.pop("outcomes", {}), export.patients, export.outcomes
+    if outcomes is None and stated:
+        columns = [export.columns[name] for name in stated]
+        outcomes, patients = patients[[export.key, *columns]], patients.drop(columns=columns)
+    files = {"clinical": patients}
+    panels = {"clinical": sources or {"clinical": {}}}
+    if outcomes is not None:
+        files["outcomes"], panels["outcomes"] = outcomes, {"outcomes": stated}
+    if export.adverse_events is not None:
+        files["adverse_events"] = export.adverse_events
+        notes.append("adverse_events.csv is not mapped: no panel has toxicity.")
+    endpoint = "proxy_pfs6"
+    if "pfs" not in stated:
+        known = {"best_response", "objective_response"} & set(stated)
+        endpoint = "objective_response" if known else endpoint
+        notes.append(
+            "There is no PFS: the label is the response."
+            if known
+            else "There is neither PFS nor response: patients can be scored, not labelled."
+        )
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", export.name).strip("-_.") or "study"
+    tables = [
+        {"file": f"{file}.csv", "delimiter": ",", "patient_id": export.key, "panels": columns}
+        for file, columns in panels.items()
+    ]
+    study = {
+        "stratify": 1,
+        "name": name,
+        "title": f"{name}, from {_TITLES[source]}",
+        "description": "\n".join(notes),
+        "data": "panels",
+        "endpoint": endpoint,
+        "cohorts": [{"name": name, "role": "train", "tables": tables}],
+    }
+    head = f"Written by `stratify init --from {source}` from {export.files}."
+    return _write(out, files, _study_text(head, study))
+
+
+def _mapped(export: Export, regimens: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Entries of the study file by panel; what stays open is marked to be filled in."""
+    if not export.columns:
+        raise DataError(
+            f"{export.files}: none of the names of columns is known, so nothing can be mapped. "
+            "Give an export in its own names, or write the study file by hand."
+        )
+    _check_regimens(export, regimens)
+    sources: dict[str, dict[str, Any]] = {}
+    for name, column in export.columns.items():
+        field = field_named(name)
+        apart = export.outcomes if field.panel == "outcomes" else None
+        cells = (export.patients if apart is None else apart)[column]
+        entry: dict[str, Any] = {"column": column}
+        if field.numeric and len(field.accepted_units) > 1:
+            entry["unit"] = export.units.get(name) or f"{OPEN} {name}"
+        elif name.endswith("_event") and export.censoring:
+            entry["coding"] = {text: text == "0" for text in sorted(set(cells) - {""})}
+        elif name.endswith("_event"):
+            entry["coding"] = event_coding(cells, name, f"{export.files}: column {column}")
+        elif field.enum or field.type == "boolean":
+            entry["coding"] = coding_of(cells, name) | (dict(regimens) if name == "regimen" else {})
+        if name in export.assays:
+            entry["assay"] = export.assays[name]
+        sources.setdefault(field.panel, {})[name] = entry if len(entry) > 1 else column
+    return sources
+
+
+def _check_regimens(export: Export, regimens: Mapping[str, str]) -> None:
+    classes = field_named("regimen").enum
+    if wrong := sorted(set(regimens.values()) - set(classes)):
+        raise ArgumentError(
+            f"regimen: {listed([repr(name) for name in wrong])} is no class; classes are "
+            f"{', '.join(classes)}."
+        )
+    column = export.columns.get("regimen")
+    arms = [] if column is None else [cell for cell in export.patients[column] if cell]
+    if strange := sorted(set(regimens) - set(arms)):
+        there = f"column {column} holds {shared_levels(arms)}" if arms else "no column has arms"
+        raise ArgumentError(
+            f"regimen: no arm {listed([repr(arm) for arm in strange])} in {export.files}; {there}. "
+            "Write arms as the file does."
+        )
+
+
+class _Dumper(yaml.SafeDumper):
+    """Texts that the study file's reader would take for numbers stay quoted."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _scalar(dumper: _Dumper, text: str) -> yaml.Node:
+    quoted = text[:1] in "+-.0123456789"
+    style = "|" if "\n" in text else "'" if quoted else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _scalar)
+
+
+def _study_text(head: str, study: dict[str, Any]) -> str:
+    body = yaml.dump(study, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10**6)
+    heads = [head]
+    if waiting := list(dict.fromkeys(re.findall(rf": {OPEN} (\w+)$", body, re.MULTILINE))):
+        heads.append("Lines that end with `fill in` wait for a value in place of null (missing):")
+    for name in waiting:
+        field = field_named(name)
+        values = field.enum or list(field.accepted_units) or ["true", "false"]
+        heads.append(f"{name}: {', '.join(values)}")
+    heads.append("Then run `stratify validate` on this file.")
+    comment = [
+        textwrap.fill(line, 100, initial_indent="# ", subsequent_indent="#   ") for line in heads
+    ]
+    body = re.sub(rf": {OPEN} (\w+)$", r": null  # fill in: \1", body, flags=re.MULTILINE)
+    return "\n".join([*comment, body])
+
+
+def _write(out: Path, tables: Mapping[str, pd.DataFrame], text: str) -> Path:
+    out = make_folder(out)
+    for taken in ("study.yaml", "panels"):
+        if (out / taken).exists():
+            raise FileError(f"{out / taken} exists and is not written over. Choose another folder.")
+    part = out / f".{secrets.token_hex(4)}.part"
+    try:
+        make_folder(part / "panels")
+        for name, table in tables.items():
+            write_table(table, part / "panels" / f"{name}.csv")
+        (part / "study.yaml").write_text(text, encoding="utf-8")
+        (part / "panels").rename(out / "panels")
+        (part / "study.yaml").rename(out / "study.yaml")
+    except OSError as error:
+        if isinstance(error, FileError):
+            raise
+        raise FileError(f"{out} cannot be written: {error.strerror or error}.") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return out / "study.yaml"

@@ -1,0 +1,1 @@
+"""The resistance model and the models it is compared with."""

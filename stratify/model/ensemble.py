@@ -1,0 +1,345 @@
+"""Anchored ensemble: bagged LightGBM models beside a linear score from which they start.
+
+The linear score (the anchor) carries what is roughly linear. The trees start from a share of its
+out-of-fold margin: from all of it they learn only what it misses; from less they also see where its
+lines are wrong, and the sum is a mean of two views. Each member sees a bootstrap sample of patients
+twice: as they are, and as a copy in which values and whole panels are made missing, so that any
+subset of panels can be scored and a missing value is never read as zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from stratify.errors import ArgumentError
+from stratify.model.linear import LinearScore
+from stratify.tables.schema import known_field
+
+if TYPE_CHECKING:
+    import lightgbm
+
+__all__ = ["AnchoredEnsemble", "Boosting", "Design", "Patients"]
+
+Floats = npt.NDArray[np.float64]
+
+# Categories rarer than this in training are pooled by LightGBM's smoothing, not split off.
+_MIN_DATA_PER_CATEGORY = 20
+# Folds in which the anchor's starting margins are predicted for patients it was not fitted on.
+_ANCHOR_FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Boosting:
+    """Settings of the boosting; names and meaning as in ``ResistanceClassifier``."""
+
+    n_members: int
+    n_estimators: int
+    learning_rate: float
+    num_leaves: int
+    min_child_samples: int
+    reg_lambda: float
+    feature_fraction: float
+    max_bin: int
+    mask_value: float
+    mask_panel: float
+    masked_weight: float
+    anchor_variance: float
+    anchor_start: float
+
+
+@dataclass(frozen=True)
+class Patients:
+    """Training patients, in an order that does not depend on the file.
+
+    Attributes
+    ----------
+    matrix : ndarray of shape (n_patients, n_features)
+        Numbers and level codes, NaN for missing.
+    label : ndarray of shape (n_patients,)
+        1 or 0.
+    graded : ndarray of shape (n_patients,)
+        The label in finer grades, 0 to 1, from which the anchor learns.
+    weight : ndarray of shape (n_patients,)
+    """
+
+    matrix: Floats
+    label: Floats
+    graded: Floats
+    weight: Floats
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def take(self, rows: npt.NDArray[Any]) -> Patients:
+        """Patients at these positions, or marked True."""
+        return Patients(self.matrix[rows], self.label[rows], self.graded[rows], self.weight[rows])
+
+    def folds(self, most: int, seed: int) -> list[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
+        """Training and left-out positions by fold, stratified; none where a class has one."""
+        from sklearn.model_selection import StratifiedKFold
+
+        folds = min(most, int(self.label.sum()), int((1 - self.label).sum()))
+        if folds < 2:
+            return []
+        split = StratifiedKFold(folds, shuffle=True, random_state=seed)
+        return list(split.split(self.matrix, self.label))
+
+
+@dataclass(frozen=True)
+class Design:
+    """What the columns of the matrix are.
+
+    Attributes
+    ----------
+    features : list of str
+    n_levels : mapping of str to int
+        Number of levels of each categorical column, coded 0, 1, ...
+    directions : list of int
+        +1, -1 or 0 by column: monotone constraint of the trees and of the anchor.
+    panels : list of ndarray of bool of shape (n_features,)
+        Columns that are masked together.
+    anchor : list of int
+        Columns of the anchor; none for no anchor.
+    """
+
+    features: list[str]
+    n_levels: Mapping[str, int]
+    directions: list[int]
+    panels: list[npt.NDArray[np.bool_]]
+    anchor: list[int]
+
+    @classmethod
+    def of(
+        cls,
+        levels: Mapping[str, Sequence[str]],
+        features: list[str],
+        *,
+        monotone: str | Mapping[str, int] | None,
+        panels: Mapping[str, str] | None,
+        anchor: str | Sequence[str] | None,
+    ) -> Design:
+        """Design by the settings of ``ResistanceClassifier``, of the same names.
+
+        Raises
+        ------
+        ArgumentError
+            If `monotone` or `anchor` is a word that means nothing.
+        """
+        groups: dict[str, npt.NDArray[np.bool_]] = {}
+        for j, name in enumerate(features):
+            field = known_field(name)
+            own = name if field is None else field.panel
+            panel = own if panels is None else panels.get(name, name)
+            groups.setdefault(panel, np.zeros(len(features), dtype=bool))[j] = True
+        if isinstance(anchor, str) and anchor != "all":
+            raise ArgumentError(
+                f"anchor is {anchor!r}; 'all', None or a list of features is expected."
+            )
+        wanted = features if anchor == "all" else anchor or ()
+        return cls(
+            features=features,
+            n_levels={name: len(known) for name, known in levels.items()},
+            directions=_directions(levels, features, monotone),
+            panels=list(groups.values()),
+            anchor=[j for j, name in enumerate(features) if name in wanted],
+        )
+
+
+def _directions(
+    levels: Mapping[str, Sequence[str]],
+    features: Sequence[str],
+    monotone: str | Mapping[str, int] | None,
+) -> list[int]:
+    if monotone is None:
+        directions = [0] * len(features)
+    elif monotone == "schema":
+        types = levels.get("cancer_type", [])
+        indication = types[0] if len(types) == 1 else None
+        known = [known_field(name) for name in features]
+        directions = [0 if field is None else field.direction_for(indication) for field in known]
+    elif isinstance(monotone, Mapping):
+        directions = [int(monotone.get(name, 0)) for name in features]
+    else:
+        raise ArgumentError(f"monotone is {monotone!r}; 'schema', None or a mapping is expected.")
+    return [0 if name in levels else d for name, d in zip(features, directions, strict=True)]
+
+
+@dataclass(frozen=True)
+class AnchoredEnsemble:
+    """A fitted ensemble.
+
+    Attributes
+    ----------
+    members : list of lightgbm.Booster
+    anchor : LinearScore or None
+    anchor_columns : list of int
+    base_value : float
+        Expected margin, the origin of the contributions: LightGBM's expected value of the trees
+        over their training rows, plus the anchor's training mean.
+    """
+
+    members: list[lightgbm.Booster]
+    anchor: LinearScore | None
+    anchor_columns: list[int]
+    base_value: float
+
+    @classmethod
+    def fit(
+        cls, patients: Patients, design: Design, boosting: Boosting, *, seed: int, n_jobs: int = 1
+    ) -> AnchoredEnsemble:
+        """Fit anchor and members.
+
+        Parameters
+        ----------
+        patients : Patients
+        design : Design
+        boosting : Boosting
+        seed : int
+        n_jobs : int
+            Threads; each member is trained on one, so that the number does not matter.
+        """
+        from joblib import Parallel, delayed
+
+        anchor, start = _anchored(patients, design, boosting, seed)
+        streams = np.random.default_rng(seed).spawn(boosting.n_members)
+        members: list[lightgbm.Booster] = Parallel(n_jobs=n_jobs, prefer="threads")(
+            delayed(_member)(patients, design, boosting, start, stream) for stream in streams
+        )
+        base = float(_mean_contributions(members, patients.matrix[:1])[0, -1])
+        if anchor is not None:
+            base += anchor.base_value
+        return cls(members, anchor, design.anchor, base)
+
+    def margins(self, matrix: Floats) -> Floats:
+        """Margin by each member, anchor and trees together, in log-odds.
+
+        Returns
+        -------
+        ndarray of shape (n_members, n_patients)
+        """
+        trees = [m.predict(matrix, raw_score=True, num_threads=1) for m in self.members]
+        margins = np.array(trees)
+        if self.anchor is not None:
+            margins += self.anchor.margin(matrix[:, self.anchor_columns])
+        return margins
+
+    def contributions(self, matrix: Floats) -> Floats:
+        """Exact SHAP values of the mean margin.
+
+        Returns
+        -------
+        ndarray of shape (n_patients, n_features)
+        """
+        values = _mean_contributions(self.members, matrix)[:, :-1]
+        if self.anchor is not None:
+            parts = self.anchor.contributions(matrix[:, self.anchor_columns])
+            values[:, self.anchor_columns] += parts
+        return values
+
+
+# margins from which the trees start: of a matrix whose rows are these training patients
+Start = Callable[[Floats, npt.NDArray[np.int_]], Floats]
+
+
+def _anchored(
+    patients: Patients, design: Design, boosting: Boosting, seed: int
+) -> tuple[LinearScore | None, Start | None]:
+    """Anchor on all patients, and the margin by anchors that did not see the patient."""
+    folds = patients.folds(_ANCHOR_FOLDS, seed) if design.anchor else []
+    if not folds:
+        return None, None
+    names = [design.features[j] for j in design.anchor]
+
+    def fitted(some: Patients) -> LinearScore:
+        return LinearScore.fit(
+            some.matrix[:, design.anchor],
+            names,
+            {name: design.n_levels[name] for name in names if name in design.n_levels},
+            some.graded,
+            weight=some.weight,
+            penalty=boosting.anchor_variance / len(names),
+            directions=[design.directions[j] for j in design.anchor],
+        )
+
+    home = np.empty(len(patients), dtype=int)
+    anchors = []
+    for k, (train, left_out) in enumerate(folds):
+        home[left_out] = k
+        anchors.append(fitted(patients.take(train)))
+
+    def start(matrix: Floats, rows: npt.NDArray[np.int_]) -> Floats:
+        margin = np.empty(len(matrix))
+        for k, anchor in enumerate(anchors):
+            here = home[rows] == k
+            parts = anchor.contributions(matrix[here][:, design.anchor]).sum(axis=1)
+            margin[here] = anchor.base_value + boosting.anchor_start * parts
+        return margin
+
+    return fitted(patients), start
+
+
+def _member(
+    patients: Patients,
+    design: Design,
+    boosting: Boosting,
+    start: Start | None,
+    rng: np.random.Generator,
+) -> lightgbm.Booster:
+    import lightgbm
+
+    rows = rng.integers(0, len(patients), len(patients))
+    if len(np.unique(patients.label[rows])) < 2:  # tiny data: keep both classes
+        rows = np.arange(len(patients))
+    drawn = patients.take(rows)
+    sample, target, weights = drawn.matrix, drawn.label, drawn.weight
+    if boosting.masked_weight > 0:
+        copy = sample.copy()
+        copy[rng.random(copy.shape) < boosting.mask_value] = np.nan
+        for columns in design.panels:
+            masked = rng.random(len(rows)) < boosting.mask_panel
+            copy[masked[:, None] & columns] = np.nan
+        sample = np.vstack([sample, copy])
+        target, rows = np.tile(target, 2), np.tile(rows, 2)
+        weights = np.concatenate([weights, boosting.masked_weight * weights])
+    data = lightgbm.Dataset(
+        sample,
+        target,
+        weight=weights,
+        init_score=None if start is None else start(sample, rows),
+        feature_name=[f"f{j}" for j in range(sample.shape[1])],
+        categorical_feature=[j for j, n in enumerate(design.features) if n in design.n_levels],
+        params={"max_bin": boosting.max_bin, "verbose": -1, "num_threads": 1},
+    )
+    parameters = {
+        "objective": "binary",
+        "learning_rate": boosting.learning_rate,
+        "num_leaves": boosting.num_leaves,
+        "min_data_in_leaf": boosting.min_child_samples,
+        "lambda_l2": boosting.reg_lambda,
+        "feature_fraction": boosting.feature_fraction,
+        "max_bin": boosting.max_bin,
+        "min_data_per_group": _MIN_DATA_PER_CATEGORY,
+        "cat_smooth": 20,
+        "cat_l2": 10,
+        "monotone_constraints": design.directions,
+        "deterministic": True,
+        "force_row_wise": True,
+        "num_threads": 1,
+        "seed": int(rng.integers(2**31 - 1)),
+        "verbose": -1,
+    }
+    return lightgbm.train(parameters, data, num_boost_round=boosting.n_estimators)
+
+
+def _mean_contributions(members: Sequence[lightgbm.Booster], matrix: Floats) -> Floats:
+    total = np.zeros((len(matrix), matrix.shape[1] + 1))
+    if len(matrix) == 0:  # LightGBM divides by the number of rows
+        return total
+    for member in members:
+        total += member.predict(matrix, pred_contrib=True, num_threads=1)
+    return total / len(members)

@@ -1,0 +1,321 @@
+"""Recalibration on a small local cohort: intercept, or intercept and slope, of a model's log-odds.
+
+How much is changed is decided by closed testing (Vergouwe 2017), so that a few patients do not
+move a model that fits them: the model is kept unless intercept and slope together are
+significantly off; the slope is changed only if that is significantly better than the intercept
+alone. At least ten patients of the rarer label are asked for each number that is fitted (Peduzzi
+1996).
+
+References
+----------
+Vergouwe Y et al. Stat Med 2017;36:4529-4539 (closed testing; here without its last step, the
+refitting of all effects). Steyerberg EW et al. Stat Med 2004;23:2567-2586 (parsimonious updating
+in small samples). Peduzzi P et al. J Clin Epidemiol 1996;49:1373-1379.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from stratify.cohort.features import model_matrix
+from stratify.errors import ArgumentError, CohortError
+from stratify.statistics.calibration import (
+    calibration_curve,
+    calibration_intercept,
+    recalibration_line,
+)
+from stratify.statistics.discrimination import Estimate, _wald
+from stratify.statistics.performance import Prediction, performance_table
+
+if TYPE_CHECKING:
+    from stratify.cohort.cohort import Cohort
+    from stratify.scoring import ResistanceModel
+
+__all__ = ["METHODS", "Recalibration", "before_and_after", "recalibrate"]
+
+Floats = npt.NDArray[np.float64]
+
+METHODS = ("closed_test", "intercept", "intercept_slope")
+_PER_NUMBER = 10  # patients of the rarer label for each number fitted
+_SIGNIFICANT, _LEVEL = 0.05, 0.95
+_FOLDS, _REPEATS = 5, 20
+
+
+@dataclass(frozen=True)
+class Recalibration:
+    """A straight line from the log-odds of a model to those of a cohort.
+
+    Attributes
+    ----------
+    changed : {"none", "intercept", "intercept_slope"}
+    intercept, slope : Estimate
+        With 95 % intervals; 0 and 1, without width, where they were not changed.
+    covariance : list of list of float
+        Of intercept and slope.
+    n, n_events : int
+        Patients on whom it was fitted, and those with the label 1.
+    """
+
+    changed: str
+    intercept: Estimate
+    slope: Estimate
+    covariance: list[list[float]]
+    n: int
+    n_events: int
+
+    @classmethod
+    def fit(cls, y: Floats, p: Floats, what: str = "closed_test") -> Recalibration:
+        """Fit the line by maximum likelihood.
+
+        Parameters
+        ----------
+        y : ndarray of shape (n_patients,)
+            1 with the event, else 0; both present.
+        p : ndarray of shape (n_patients,)
+            Risks between 0 and 1 by the model.
+        what : {"closed_test", "intercept", "intercept_slope"}
+            What may change. With fewer than 20 patients of the rarer label the closed test looks
+            at the intercept only.
+
+        Examples
+        --------
+        >>> y = np.repeat([0.0, 1, 0, 1], [40, 10, 30, 20])
+        >>> p = np.repeat([0.4, 0.6], 50)
+        >>> line = Recalibration.fit(y, p)
+        >>> line.changed, round(line.intercept.value, 2), line.risk(p)[[0, 99]].round(2).tolist()
+        ('intercept', -0.88, [0.22, 0.38])
+        """
+        logit = np.log(p) - np.log1p(-p)
+        lines = {"intercept": _intercept_only(y, p)}
+        coefficients, covariance = recalibration_line(y, logit)
+        if _rarer(y) >= 2 * _PER_NUMBER and np.isfinite(coefficients).all():
+            lines["intercept_slope"] = (*coefficients, covariance)
+        if what == "closed_test":
+            what = _closed_test(y, logit, lines)
+        if what == "none":
+            return cls(what, Estimate(0, 0, 0), Estimate(1, 1, 1), [[0, 0], [0, 0]], *_counts(y))
+        if what not in lines:
+            raise CohortError(
+                "A slope cannot be fitted: the label separates the risks, or fewer than "
+                f"{2 * _PER_NUMBER} patients have the rarer one. Recalibrate the intercept only."
+            )
+        intercept, slope, covariance = lines[what]
+        errors = np.sqrt(np.diag(covariance))
+        return cls(
+            what,
+            _wald(intercept, errors[0], _LEVEL),
+            _wald(slope, errors[1], _LEVEL),
+            covariance.tolist(),
+            *_counts(y),
+        )
+
+    def __call__(self, logit: Floats) -> Floats:
+        """Recalibrated log-odds."""
+        return self.intercept.value + self.slope.value * logit
+
+    def original(self, logit: Floats) -> Floats:
+        """Log-odds before recalibration; the inverse of calling."""
+        return (logit - self.intercept.value) / self.slope.value
+
+    def variance(self, logit: Floats) -> Floats:
+        """Variance of the recalibrated log-odds, from that of the line, by the original ones."""
+        (first, both), (_, second) = self.covariance
+        return first + 2 * both * logit + second * logit**2
+
+    def risk(self, p: Floats) -> Floats:
+        """Recalibrated risks of risks from 0 to 1."""
+        from scipy.special import expit, logit
+
+        risk: Floats = expit(self(logit(p)))
+        return risk
+
+    def original_risk(self, p: Floats) -> Floats:
+        """Risks before recalibration; the inverse of :meth:`risk`."""
+        from scipy.special import expit, logit
+
+        risk: Floats = expit(self.original(logit(p)))
+        return risk
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for the card."""
+        return asdict(self) | {"intercept": [*self.intercept], "slope": [*self.slope]}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Recalibration:
+        """Inverse of :meth:`to_json`; other keys are left aside."""
+        return cls(
+            document["changed"],
+            Estimate(*document["intercept"]),
+            Estimate(*document["slope"]),
+            document["covariance"],
+            document["n"],
+            document["n_events"],
+        )
+
+
+def recalibrate(
+    model: ResistanceModel, cohort: Cohort, *, what: str = "closed_test"
+) -> ResistanceModel:
+    """Fit a model's risks to a local cohort.
+
+    Risk, interval, Venn-Abers pair and risk groups follow the new line, and the interval widens
+    by what the cohort leaves open about it. Contributions of features stay as they are: they
+    are in log-odds before calibration.
+
+    Parameters
+    ----------
+    model : ResistanceModel
+        As it was trained; a recalibrated one is refused.
+    cohort : Cohort
+        Patients with and without a label; the former are used.
+    what : {"closed_test", "intercept", "intercept_slope"}
+        What may change; see :meth:`Recalibration.fit`.
+
+    Returns
+    -------
+    ResistanceModel
+        Of another version. Its card states under ``recalibration`` the line with intervals, the
+        cohorts, n, events, and the version it was made from.
+
+    Raises
+    ------
+    ArgumentError
+        If `what` is unknown, or the model was recalibrated before.
+    CohortError
+        If a label has fewer than 10 patients (20 for a slope), or the model does not rank the
+        patients: its slope is not above 0.
+    """
+    if what not in METHODS:
+        raise ArgumentError(f"what is {what!r}; one of {', '.join(METHODS)} is expected.")
+    if "recalibration" in model.card:
+        raise ArgumentError(
+            f"The model {model.version} was recalibrated before; recalibrate "
+            f"{model.card['recalibration']['from_version']}, from which it was made."
+        )
+    y, p = _labels_and_risks(model, cohort)
+    names = ", ".join(sorted(set(cohort.evaluable.table["cohort"])))
+    if _rarer(y) < _PER_NUMBER:
+        raise CohortError(
+            f"{names or 'The study'} has {int(y.sum())} patients with label 1 and "
+            f"{int((1 - y).sum())} with label 0; at least {_PER_NUMBER} of each are needed to "
+            "recalibrate. Add patients."
+        )
+    line = Recalibration.fit(y, p, what)
+    if line.slope.value <= 0:
+        raise CohortError(
+            f"The model does not rank the patients of {names}: the slope is "
+            f"{line.slope.value:.2f} ({line.slope.low:.2f} to {line.slope.high:.2f}). "
+            "Recalibration cannot mend that; train on patients like these."
+        )
+    classifier = copy.copy(model.classifier)
+    slope, intercept = classifier.calibration_
+    classifier.calibration_ = (line.slope.value * slope, float(line(np.array(intercept))))
+    cuts = line.risk(np.array(model.card["risk_group_cuts"])).tolist()
+    record = line.to_json() | {
+        "asked": what,
+        "cohorts": names,
+        "files": dict(cohort.files),
+        "from_version": model.version,
+    }
+    card = {**model.card, "risk_group_cuts": cuts, "recalibration": record}
+    return replace(model, classifier=classifier, card=card, version="")
+
+
+def before_and_after(
+    model: ResistanceModel, cohort: Cohort, *, what: str = "closed_test", seed: int = 0
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Judge a model in a cohort before and after recalibration on it.
+
+    Parameters
+    ----------
+    model, cohort, what
+        As for :func:`recalibrate`, which tells what cannot be used.
+    seed : int
+        Of the folds.
+
+    Returns
+    -------
+    performance : DataFrame
+        Rows of ``performance.csv``, models ``before`` and ``after``. Split ``train`` judges the
+        patients that fitted the line; split ``cv`` those that did not: cross-fitted in 5 folds by
+        label, log-odds averaged over 20 divisions.
+    curves : DataFrame
+        Calibration curves of the split ``cv``.
+    """
+    from sklearn.model_selection import RepeatedStratifiedKFold
+
+    y, p = _labels_and_risks(model, cohort)
+    logit = np.log(p) - np.log1p(-p)
+    total = np.zeros(len(y))
+    split = RepeatedStratifiedKFold(n_splits=_FOLDS, n_repeats=_REPEATS, random_state=seed)
+    for rest, judged in split.split(logit, y):
+        try:
+            line = Recalibration.fit(y[rest], p[rest], what)
+        except CohortError:  # no slope without some of the patients: what is left is fitted
+            line = Recalibration.fit(y[rest], p[rest], "intercept")
+        total[judged] += line(logit[judged])
+    risks = {
+        "train": Recalibration.fit(y, p, what).risk(p),
+        "cv": 1 / (1 + np.exp(-total / _REPEATS)),
+    }
+    names = ", ".join(sorted(set(cohort.evaluable.table["cohort"])))
+    tables = [
+        performance_table(
+            y,
+            {"before": Prediction(p, probability=True), "after": Prediction(r, probability=True)},
+            cohort=names,
+            split=split_name,
+            delta_for="after",
+        )
+        for split_name, r in risks.items()
+    ]
+    curves = [
+        calibration_curve(y, r, n_bins=5).assign(model=name)
+        for name, r in (("before", p), ("after", risks["cv"]))
+    ]
+    return pd.concat(tables, ignore_index=True), pd.concat(curves, ignore_index=True)
+
+
+def _labels_and_risks(model: ResistanceModel, cohort: Cohort) -> tuple[Floats, Floats]:
+    table = cohort.evaluable.table
+    matrix = model_matrix(table, model.classifier.features_)
+    return table["label"].to_numpy(dtype=float), model.classifier.predict_proba(matrix)[:, 1]
+
+
+def _rarer(y: Floats) -> int:
+    return int(min(y.sum(), len(y) - y.sum()))
+
+
+def _counts(y: Floats) -> tuple[int, int]:
+    return len(y), int(y.sum())
+
+
+def _intercept_only(y: Floats, p: Floats) -> tuple[float, float, Floats]:
+    shift = calibration_intercept(y, p).value
+    risk = 1 / (1 + (1 - p) / p * np.exp(-shift))
+    return shift, 1.0, np.array([[1 / float((risk * (1 - risk)).sum()), 0.0], [0.0, 0.0]])
+
+
+def _closed_test(y: Floats, logit: Floats, lines: Mapping[str, tuple[float, float, Floats]]) -> str:
+    """Least change that no more extensive one improves on significantly."""
+    from scipy.stats import chi2
+
+    def likelihood(intercept: float, slope: float) -> float:
+        margin = intercept + slope * logit
+        return float((y * margin - np.logaddexp(0, margin)).sum())
+
+    most = "intercept_slope" if "intercept_slope" in lines else "intercept"
+    best = likelihood(*lines[most][:2])
+    numbers = 2 if most == "intercept_slope" else 1
+    if chi2.sf(2 * (best - likelihood(0, 1)), numbers) >= _SIGNIFICANT:
+        return "none"
+    if chi2.sf(2 * (best - likelihood(*lines["intercept"][:2])), 1) >= _SIGNIFICANT:
+        return "intercept"
+    return most

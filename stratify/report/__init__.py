@@ -1,0 +1,1 @@
+"""Facts and figures shown: plots and self-contained HTML."""

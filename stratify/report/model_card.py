@@ -1,0 +1,309 @@
+"""Facts, figures and tables of a model card or an evaluation report, from results.
+
+What is shown, in which order and with which words about the model; nothing is estimated here.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from stratify.attribution import importance
+from stratify.cohort.cohort import Cohort
+from stratify.cohort.features import model_matrix
+from stratify.endpoint import rule_name
+from stratify.report import figures
+from stratify.report.response_figures import label_flow
+from stratify.report.selective_figures import error_by_share
+from stratify.scoring import ResistanceModel
+from stratify.study import Study
+from stratify.tables.schema import endpoint_rule, field_named, panel_versions
+from stratify.treatment import EVIDENCE_CLASS
+from stratify.validation.validation import Assessment
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "LIMITS",
+    "bundle_card",
+    "card_facts",
+    "card_figures",
+    "card_tables",
+    "recalibration_statement",
+    "selective_figures",
+]
+
+INTERVAL_LEVEL = 0.95
+LIMITS = (
+    "The risk is prognostic (class C1): it does not show that another treatment is better.",
+    "The label is stated by the rule above; exposure and confirmation may not be known.",
+    "Differences to the references are given with intervals; one that includes 0 shows no "
+    "difference.",
+    "Contributions of features are associations of the model, not causes.",
+    "Biomarkers measured with other assays than in training are flagged; recalibrate before use.",
+)
+
+
+def card_tables(
+    findings: pd.DataFrame,
+    attrition: pd.DataFrame,
+    performance: pd.DataFrame,
+    scores: pd.DataFrame,
+    labels: pd.DataFrame,
+    attributions: pd.DataFrame,
+    assessments: list[Assessment],
+) -> dict[str, pd.DataFrame]:
+    """Tables of the report: aggregates only, no patient in them."""
+    shares = scores["recommendation"].fillna("none").value_counts()
+    tables = {
+        "findings": findings,
+        "attrition": attrition,
+        "performance": performance,
+        "recommendations": pd.DataFrame(
+            {
+                "recommendation": shares.index,
+                "n": shares.to_numpy(),
+                "share": shares.to_numpy() / max(len(scores), 1),
+            }
+        ),
+        "labels": labels.groupby(["cohort", "state", "reason"], as_index=False).agg(
+            n=("patient_id", "size")
+        ),
+        "importance": importance(attributions),
+    }
+    shown = _shown(assessments)
+    if "pfs" in shown.survival:
+        tables["km"] = _km_summary(shown, "pfs")
+    return tables
+
+
+def _shown(assessments: list[Assessment]) -> Assessment:
+    """Choose the assessment that leads: unseen cohorts before cross-validation."""
+    order = {"external": 0, "test": 1, "cv": 2, "train": 3}
+    return min(assessments, key=lambda a: (order[a.split], -a.n))
+
+
+def _km_summary(assessment: Assessment, outcome: str) -> pd.DataFrame:
+    return assessment.survival[outcome][1].rename(
+        columns={"hazard_ratio_low": "low", "hazard_ratio_high": "high"}
+    )
+
+
+def card_figures(
+    assessments: list[Assessment],
+    explained: pd.DataFrame,
+    performance: pd.DataFrame,
+    labels: pd.DataFrame,
+) -> dict[str, tuple[Figure, str]]:
+    """Figures with captions: every assessment but the apparent one, and the beeswarm."""
+    found: dict[str, tuple[Figure, str]] = {}
+    counts = labels.groupby(["cohort", "state", "reason"], as_index=False).agg(
+        n=("patient_id", "size")
+    )
+    for cohort, rows in counts.groupby("cohort", sort=True):
+        found[f"labels_{cohort}"] = (
+            label_flow(rows, title=f"Labels, {cohort} (n = {rows['n'].sum()})"),
+            "Eligible patients by state and reason of the label.",
+        )
+    for a in assessments:
+        if a.split == "train":
+            continue
+        where = f"{a.cohort}, {a.split} (n = {a.n}, {a.n_events} with label 1)"
+        name = f"{a.cohort}_{a.split}"
+        here = performance[
+            (performance["cohort"] == a.cohort)
+            & (performance["split"] == a.split)
+            & (performance["subgroup"] == "all")
+        ]
+        if len(a.roc):
+            aurocs = here[(here["metric"] == "auroc") & (here["reference"] == "")]
+            found[f"roc_{name}"] = (
+                figures.roc(a.roc, title=f"ROC curves, {where}", aurocs=aurocs),
+                "Discrimination of the model and of the references on the same patients.",
+            )
+        found[f"calibration_{name}"] = (
+            figures.calibration(a.calibration, title=f"Calibration, {where}"),
+            "Observed share against predicted risk in groups of equal size; the diagonal is "
+            "perfect.",
+        )
+        found[f"decision_curve_{name}"] = (
+            figures.decision_curve(a.decision, title=f"Decision curves, {where}"),
+            "Net benefit of flagging patients as likely resistant, by threshold of the risk.",
+        )
+        for outcome, (curves, _) in a.survival.items():
+            found[f"kaplan_meier_{outcome}_{name}"] = (
+                figures.kaplan_meier(
+                    curves,
+                    _km_summary(a, outcome),
+                    title=f"{outcome.upper()} by risk group, {where}",
+                    outcome=outcome.upper(),
+                ),
+                "Kaplan–Meier estimate by tertile of the training patients' risk.",
+            )
+    cohorts = ", ".join(sorted(set(explained["cohort"])))
+    n = explained[["patient_id", "cohort"]].drop_duplicates().shape[0]
+    found["beeswarm"] = (
+        figures.beeswarm(explained, title=f"Contributions to the risk, {cohorts} (n = {n})"),
+        "Each point is a patient; exact SHAP values in log-odds before calibration.",
+    )
+    return found
+
+
+def selective_figures(
+    curves: Mapping[str, pd.DataFrame], threshold: float
+) -> dict[str, tuple[Figure, str]]:
+    """Figures with captions of how often the model errs by the share of patients decided on.
+
+    Parameters
+    ----------
+    curves : mapping of str to DataFrame
+        By cohort, as from :func:`stratify.statistics.selective.selective_curve`.
+    threshold : float
+        Risk from which a patient was called resistant.
+    """
+    return {
+        f"selective_{name}": (
+            error_by_share(
+                curve, title=f"Deciding on the surest first, {name} (n = {curve['n'].max()})"
+            ),
+            f"Wrong decisions at a risk of {threshold:g}, with 95 % intervals; the surest are "
+            "those whose risk lies farthest from it in widths of its interval.",
+        )
+        for name, curve in curves.items()
+    }
+
+
+def bundle_card(
+    study: Study,
+    cohort: Cohort,
+    home: Cohort,
+    features: list[str],
+    cuts: list[float],
+    hashes: Mapping[str, str],
+) -> dict[str, Any]:
+    """Gather what a bundle says of itself: study, rule, patients, files and versions."""
+    trained = sorted(set(home.table["cohort"]))
+    training_files = {
+        table.file for source in study.cohorts if source.name in trained for table in source.tables
+    }
+    return {
+        "study": study.name,
+        "title": study.title,
+        "endpoint": study.rule["name"],
+        "endpoint_stated": study.endpoint_stated,
+        "endpoint_rule": rule_name(study.rule),
+        "response_criteria": study.response_criteria.model_dump(mode="json"),
+        "target": study.rule["target"],
+        "eligible_regimens": list(study.eligible_regimens),
+        "mixed_regimens": study.mixed_regimens,
+        "landmark_weeks": study.landmark_weeks,
+        "censored_early": study.censored_early,
+        "features": features,
+        "training_cohorts": trained,
+        "n": len(home),
+        "n_events": int(home.table["label"].sum()),
+        "risk_group_cuts": cuts,
+        "assays": {
+            name: sorted({assay for c, assay in by_cohort.items() if c in trained})
+            for name, by_cohort in sorted(cohort.assays.items())
+        },
+        "hashes": dict(hashes),
+        "training_files": {
+            name: digest for name, digest in cohort.files.items() if name in training_files
+        },
+        "schema_versions": panel_versions(),
+        "package_versions": _versions(),
+        "evidence_class": EVIDENCE_CLASS,
+    }
+
+
+def _versions() -> dict[str, str]:
+    names = ("stratify-immuno", "lightgbm", "numpy", "pandas", "scikit-learn", "shap", "mlflow")
+    found = {}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def card_facts(
+    model: ResistanceModel, study: Study, kind: str, cohort: Cohort, hashes: Mapping[str, str]
+) -> dict[str, Any]:
+    """Facts that the report prints beside the tables."""
+    card = model.card
+    rule = endpoint_rule(card.get("endpoint_stated", card["endpoint"]))
+    matrix = model_matrix(cohort.table, list(card["features"]))
+    directions = dict(zip(model.classifier.features_, model.classifier.monotone_, strict=True))
+    words = {1: "more, higher risk", -1: "more, lower risk", 0: "free"}
+    regimens = ", ".join(card["eligible_regimens"])
+    return {
+        "kind": kind,
+        "study": study.name,
+        "title": study.title or study.name,
+        "description": study.description,
+        "model_version": model.version,
+        "endpoint_rule": card["endpoint_rule"],
+        "endpoint_title": rule["title"],
+        "endpoint_source": rule["source"],
+        "target": card["target"],
+        "evidence_class": card["evidence_class"],
+        "regimens_statement": (
+            f"Trained on {', '.join(card['training_cohorts'])}: {card['n']} patients, "
+            f"{card['n_events']} with label 1; regimens: {regimens}"
+            + (" (mixed regimens)." if card["mixed_regimens"] else ".")
+            + (f" {recalibration_statement(card)}" if "recalibration" in card else "")
+        ),
+        "recommendation_statement": _recommendation_statement(model),
+        "limits": list(LIMITS),
+        "created": dt.datetime.now(tz=dt.UTC).date().isoformat(),
+        "versions": dict(card["package_versions"]),
+        "hashes": dict(hashes),
+        "settings": model.classifier.get_params(),
+        "features": [
+            {
+                "feature": name,
+                "title": field_named(name).title,
+                "panel": field_named(name).panel,
+                "unit": field_named(name).unit or "",
+                "direction": words[directions[name]],
+                "share_missing": float(matrix[name].isna().mean()),
+            }
+            for name in card["features"]
+        ],
+        "interval_level": INTERVAL_LEVEL,
+    }
+
+
+def recalibration_statement(card: Mapping[str, Any]) -> str:
+    """Sentence on the local cohort and the line fitted to it."""
+    record = card["recalibration"]
+    words = {
+        "none": "no change was shown to be needed",
+        "intercept": "intercept {0}",
+        "intercept_slope": "intercept {0}, slope {1}",
+    }
+    lines = [figures.estimate(*record[name]) for name in ("intercept", "slope")]
+    return (
+        f"Recalibrated on {record['cohorts']}, {record['n']} patients, {record['n_events']} with "
+        f"label 1: {words[record['changed']].format(*lines)}; from {record['from_version']}."
+    )
+
+
+def _recommendation_statement(model: ResistanceModel) -> str:
+    if model.card["mixed_regimens"]:
+        return "None: the model was trained on mixed regimens."
+    if model.policy is None:
+        return "Refer for all: no policy was given."
+    policy = model.policy
+    return (
+        f"Policy {policy.name} {policy.version}: monotherapy below {policy.monotherapy_below:g}, "
+        f"combination from {policy.combination_from:g}, by the whole interval; source: "
+        f"{policy.source}."
+    )

@@ -1,0 +1,482 @@
+"""Model card and evaluation report: result tables and plots in one HTML file.
+
+A report computes nothing: each number stands in a table or among the facts and is only formatted
+here. The file needs no network and runs no script. All English words of the report stand in
+`TEXT` and in :data:`stratify.report.figures.METRICS`, for translation.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import uuid4
+
+import pandas as pd
+
+from stratify.errors import ArgumentError, FileError
+from stratify.report.figures import METRICS, estimate, png
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["TEXT", "write_report"]
+
+TEXT: dict[str, Any] = {
+    "lang": "en",
+    "kinds": {"model card": "Model card", "evaluation report": "Evaluation report"},
+    "banner": "Research use only",
+    "banner_more": "Not a medical device. Not for decisions about the care of a patient.",
+    "evidence": "Evidence class {}",
+    "evidence_more": "A prognostic risk (class C1) does not show that another treatment is better.",
+    "contents": "Contents",
+    "footer": "Every number of this page stands in the result tables of the run.",
+    "no_rows": "None.",
+    "sections": {
+        "key-facts": "Key facts",
+        "prediction": "What it predicts",
+        "patients": "Patients",
+        "performance": "Performance on patients it never saw",
+        "figures": "Figures",
+        "explanations": "Explanations",
+        "recommendations": "Recommendations",
+        "findings": "Findings about the data",
+        "limits": "Limits",
+        "provenance": "Settings, versions and hashes",
+    },
+    "facts": {
+        "study": "Study",
+        "model_version": "Model version",
+        "endpoint_rule": "Endpoint rule",
+        "evidence_class": "Evidence class",
+        "regimens_statement": "Regimens",
+        "recommendation_statement": "Recommendations",
+        "created": "Created",
+    },
+    "target": "Target",
+    "endpoint": "Endpoint",
+    "source": "Source",
+    "features": "Features it reads",
+    "attrition": "Patients left after each step",
+    "labels": "Labels and their reasons",
+    "steps": {
+        "read": "Read",
+        "eligible_regimen": "Eligible regimen",
+        "landmark": "At risk at the landmark",
+        "label_evaluable": "Label evaluable",
+    },
+    "states": {
+        "primary": "primary resistance",
+        "secondary": "secondary resistance",
+        "none": "no primary resistance",
+        "non_response": "non-response",
+        "response": "response",
+        "not_evaluable": "not evaluable",
+    },
+    "splits": {
+        "test": "held-out test patients",
+        "external": "external patients",
+        "left_out": "patients left out of training",
+        "cv": "cross-validation",
+        "train": "training patients (apparent)",
+    },
+    "models": {"flag_all": "flag everyone", "flag_none": "flag no one"},
+    "place": "{cohort}, {split}: {n} patients, {n_events} events",
+    "place_alone": "{cohort}, {split}",
+    "headline": "Discrimination and calibration",
+    "intervals": "Intervals cover {}. A dash means that the number was not estimated or is not "
+    "defined for the model.",
+    "differences": "Differences between models on the same patients",
+    "minus": "The first model minus the reference. Above 0 favours the first model for "
+    "AUROC, below 0 for the Brier score.",
+    "thresholds": "Decisions at thresholds",
+    "subgroups": "Subgroups",
+    "apparent": "Apparent performance on the training patients (optimistic)",
+    "others": "Other metrics",
+    "survival": "Survival by group of predicted risk",
+    "log_rank": "Log-rank p",
+    "not_reached": "not reached",
+    "importance": "Mean absolute contribution of each feature",
+    "importance_more": "In log-odds before calibration. Associations of the model, not causes.",
+    "recommendations": "Patients by recommendation",
+    "findings": "What was found, where, and what to do",
+    "referred": "Referred: {share} ({n} patients).",
+    "settings": "Settings",
+    "versions": "Package versions",
+    "hashes": "SHA-256 of the inputs and the model",
+    "name": "Name",
+    "value": "Value",
+    "yes": "yes",
+    "no": "no",
+    "alt": "Plot. {}",
+    "columns": {
+        "advice": "Advice",
+        "arm": "Arm",
+        "best_response": "Best response",
+        "code": "Code",
+        "cohort": "Cohort",
+        "column": "Column",
+        "count": "Number",
+        "direction": "Direction",
+        "feature": "Feature",
+        "group": "Group",
+        "hazard_ratio": "Hazard ratio",
+        "mean_abs_shap": "Mean |SHAP|",
+        "median": "Median (months)",
+        "message": "Message",
+        "metric": "Metric",
+        "model": "Model",
+        "n": "Patients",
+        "n_events": "Events",
+        "n_remaining": "Remaining",
+        "panel": "Panel",
+        "reason": "Reason",
+        "recommendation": "Recommendation",
+        "reference": "Reference",
+        "severity": "Severity",
+        "share": "Share",
+        "share_missing": "Missing",
+        "split": "Data",
+        "state": "State",
+        "step": "Step",
+        "subgroup": "Subgroup",
+        "threshold": "Threshold",
+        "title": "Title",
+        "unit": "Unit",
+        "value": "Value",
+    },
+}
+
+_FACTS = (
+    *("kind", "study", "title", "description", "model_version", "endpoint_rule", "endpoint_title"),
+    *("endpoint_source", "target", "evidence_class", "regimens_statement"),
+    *("recommendation_statement", "limits", "created", "versions", "hashes", "settings"),
+    *("features", "interval_level"),
+)
+_FEATURE = ("feature", "title", "panel", "unit", "direction", "share_missing")
+_TABLES: dict[str, tuple[str, ...]] = {
+    "findings": ("severity", "code", "cohort", "panel", "column", "n", "message", "advice"),
+    "attrition": ("cohort", "step", "reason", "n", "n_remaining"),
+    "performance": (
+        *("cohort", "split", "model", "reference", "subgroup", "metric", "threshold"),
+        *("value", "low", "high", "n", "n_events"),
+    ),
+    "recommendations": ("recommendation", "n", "share"),
+    "labels": ("cohort", "state", "reason", "n"),
+    "importance": ("feature", "title", "panel", "mean_abs_shap"),
+}
+_KM = ("group", "n", "n_events", "median", "hazard_ratio", "low", "high", "log_rank_p")
+_KM_NAMES = {"hazard_ratio_low": "low", "hazard_ratio_high": "high"}
+_COUNTS = ("count", "n", "n_events", "n_remaining")
+_NUMBERS = {*_COUNTS, "share", "share_missing", "mean_abs_shap", "threshold", "median"}
+_NUMBERS |= {"hazard_ratio", "value"}
+_CODED = {"step": "steps", "state": "states", "split": "splits"}
+_CODES = {"reason", "recommendation", "direction", "panel", "group"}  # codes with underscores
+_HEADLINE = ("auroc", "brier", "brier_skill", "calibration_slope", "calibration_intercept",
+             "mean_predicted", "mean_observed")  # fmt: skip
+_DECISIONS = ("sensitivity", "specificity", "ppv", "npv", "share_flagged", "net_benefit")
+_SPLITS = ("test", "external", "left_out", "cv", "train")
+_PERFORMANCE = ("headline", "differences", "thresholds", "subgroups", "others", "apparent")
+
+Row = Mapping[Any, Any]
+
+
+class _Table(NamedTuple):
+    """A table ready to print: column heads, which columns hold numbers, and rows of texts."""
+
+    caption: str
+    heads: list[str]
+    numeric: list[bool]
+    rows: list[list[str]]
+
+
+def _share(value: float) -> str:
+    return "–" if pd.isna(value) else f"{100 * value:.1f}\u00a0%"
+
+
+def _plain(value: Any) -> str:
+    """One fact or cell as text; missing and empty ones as a dash."""
+    if isinstance(value, Mapping):
+        return "; ".join(f"{key}: {_plain(each)}" for key, each in value.items()) or "–"
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return ", ".join(_plain(each) for each in value) or "–"
+    if value is None or value == "" or pd.isna(value):
+        return "–"
+    if isinstance(value, bool):
+        return str(TEXT["yes"] if value else TEXT["no"])
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+def _model(name: str) -> str:
+    return str(TEXT["models"].get(name) or name.replace("_", " "))
+
+
+def _metric(name: str) -> str:
+    return METRICS[name][0] if name in METRICS else name.replace("_", " ")
+
+
+def _cell(column: str, row: Row) -> str:
+    """Write a column's cell; the other columns of the row hold limits and the metric."""
+    value = row[column]
+    if column in ("value", "hazard_ratio"):
+        digits = METRICS[row["metric"]][1] if row.get("metric") in METRICS else 2
+        return estimate(value, row["low"], row["high"], digits)
+    if column in _COUNTS:
+        return estimate(value, digits=0)
+    if column in ("share", "share_missing"):
+        return _share(value)
+    if column == "mean_abs_shap":
+        return estimate(value, digits=3)
+    if column == "median":
+        return TEXT["not_reached"] if pd.isna(value) else estimate(value, digits=1)
+    if column in ("model", "reference"):
+        return _model(value)
+    if column == "metric":
+        return _metric(value)
+    if column == "subgroup":
+        return str(value).replace("=", ": ").replace("_", " ")
+    if column in _CODED:
+        return str(TEXT[_CODED[column]].get(value) or value)
+    return _plain(value).replace("_", " ") if column in _CODES else _plain(value)
+
+
+def page_table(caption: str, rows: Iterable[Row], columns: Sequence[str]) -> _Table:
+    heads = [TEXT["columns"][column] for column in columns]
+    cells = [[_cell(column, row) for column in columns] for row in rows]
+    return _Table(caption, heads, [column in _NUMBERS for column in columns], cells)
+
+
+def _pairs(caption: str, names: Mapping[str, Any]) -> _Table:
+    rows = [[str(name), _plain(value)] for name, value in names.items()]
+    return _Table(caption, [TEXT["name"], TEXT["value"]], [False, False], rows)
+
+
+def _pivot(rows: Sequence[Row], columns: Sequence[str], metrics: Sequence[str]) -> list[_Table]:
+    """Rows of one cohort and split: a line a model (threshold, subgroup), a column a metric."""
+    found: dict[tuple[str, ...], dict[str, str]] = {}
+    counts: dict[str, list[str]] = {"n": [], "n_events": []}
+    for row in rows:
+        if row["metric"] in metrics:
+            key = tuple(_cell(column, row) for column in columns)
+            found.setdefault(key, {})[row["metric"]] = _cell("value", row)
+            for name, seen in counts.items():
+                seen += [_cell(name, row)] * (_cell(name, row) not in seen)
+    if not found:
+        return []
+    place = {name: _cell(name, rows[0]) for name in ("cohort", "split")}
+    words = TEXT["place_alone" if "n" in columns else "place"]
+    caption = words.format(**place, **{name: "/".join(counts[name]) for name in counts})
+    heads = [TEXT["columns"][column] for column in columns] + [_metric(name) for name in metrics]
+    numeric = [column in _NUMBERS for column in columns] + [True] * len(metrics)
+    cells = [[*key, *(found[key].get(name, "–") for name in metrics)] for key in found]
+    return [_Table(caption, heads, numeric, cells)]
+
+
+def _performance(table: pd.DataFrame) -> dict[str, list[_Table]]:
+    """Tables of the section on performance, by heading."""
+    rows: list[dict[str, Any]] = [
+        {
+            **{str(name): value for name, value in row.items()},
+            "reference": row["reference"] if pd.notna(row["reference"]) else "",
+            "subgroup": row["subgroup"] if pd.notna(row["subgroup"]) else "all",
+        }
+        for row in table.to_dict("records")
+    ]
+    cohorts = list(dict.fromkeys(row["cohort"] for row in rows))
+    models = ["stratify", *dict.fromkeys(row["model"] for row in rows)]
+    rows.sort(
+        key=lambda row: (
+            _SPLITS.index(row["split"]),
+            cohorts.index(row["cohort"]),
+            row["model"] in TEXT["models"],
+            models.index(row["model"]),
+        )
+    )
+    tables: dict[str, list[_Table]] = {name: [] for name in _PERFORMANCE}
+    for (split, _), part in groupby(rows, key=lambda row: (row["split"], row["cohort"])):
+        single = [row for row in part if not row["reference"]]
+        whole = [row for row in single if row["subgroup"] == "all"]
+        if split == "train":
+            tables["apparent"] += _pivot(whole, ["model"], _HEADLINE)
+            continue
+        tables["headline"] += _pivot(whole, ["model"], _HEADLINE)
+        tables["thresholds"] += _pivot(whole, ["model", "threshold"], _DECISIONS)
+        own = [
+            row
+            for row in single
+            if row["subgroup"].startswith("measured=")
+            or (row["subgroup"] != "all" and row["model"] == "stratify")
+        ]
+        tables["subgroups"] += _pivot(own, ["subgroup", "model", "n", "n_events"], _HEADLINE)
+    unseen = [row for row in rows if row["split"] != "train" and row["subgroup"] == "all"]
+    pairs = [row for row in unseen if row["reference"]]
+    known = (*_HEADLINE, *_DECISIONS)
+    others = [row for row in unseen if not row["reference"] and row["metric"] not in known]
+    columns = ["cohort", "split", "model", "reference", "metric", "value", "n", "n_events"]
+    if pairs:
+        tables["differences"] = [page_table(TEXT["minus"], pairs, columns)]
+    if others:
+        columns.remove("reference")
+        tables["others"] = [page_table(TEXT["others"], others, columns)]
+    return tables
+
+
+def _survival(km: pd.DataFrame) -> _Table:
+    rows = km.rename(columns=_KM_NAMES).to_dict("records")
+    p = rows[0]["log_rank_p"] if rows else None
+    caption = TEXT["survival"]
+    if pd.notna(p):
+        caption += f". {TEXT['log_rank']} " + ("< 0.001" if p < 0.001 else f"= {p:.3f}")
+    return page_table(caption, rows, ["group", "n", "n_events", "median", "hazard_ratio"])
+
+
+def page_picture(name: str, figure: Figure, caption: str, drawn: bytes | None) -> dict[str, str]:
+    title = " ".join(figure.get_suptitle().replace(r"\$", "$").split()) or name.replace("_", " ")
+    alt = TEXT["alt"].format(title)
+    return {
+        "name": name,
+        "alt": alt,
+        "caption": caption,
+        "data": b64encode(drawn or png(figure)).decode(),
+    }
+
+
+def _check(facts: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> None:
+    if absent := [name for name in _FACTS if name not in facts]:
+        raise ArgumentError(f"`facts` lacks {', '.join(absent)}; the report needs them: add them.")
+    if facts["kind"] not in TEXT["kinds"]:
+        kinds = " or ".join(repr(kind) for kind in TEXT["kinds"])
+        raise ArgumentError(f"`facts['kind']` is {facts['kind']!r}; expected {kinds}.")
+    for i, feature in enumerate(facts["features"], start=1):
+        if absent := [name for name in _FEATURE if name not in feature]:
+            raise ArgumentError(f"`facts['features']` lacks {', '.join(absent)} in entry {i}.")
+    needed = _TABLES | ({"km": _KM} if "km" in tables else {})
+    for name, columns in needed.items():
+        if name not in tables:
+            raise ArgumentError(
+                f"`tables` lacks {name!r}; the report needs it: add it, even empty."
+            )
+        present = tables[name].rename(columns=_KM_NAMES).columns
+        if absent := [column for column in columns if column not in present]:
+            raise ArgumentError(f"`tables[{name!r}]` lacks the column(s) {', '.join(absent)}.")
+
+
+def write_report(
+    path: str | Path,
+    facts: Mapping[str, Any],
+    tables: Mapping[str, pd.DataFrame],
+    figures: Mapping[str, tuple[Figure, str]],
+    *,
+    drawn: Mapping[str, bytes] | None = None,
+) -> None:
+    """Write a model card or an evaluation report as one HTML file that needs no network.
+
+    The file is written under a temporary name in the same folder and then renamed, so that `path`
+    never holds half a report; a report that stands there is replaced. The same arguments give
+    the same bytes.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        The file to write, in a folder that exists.
+    facts : mapping
+        kind ("model card" or "evaluation report"), study, title, description, model_version,
+        endpoint_rule, endpoint_title, endpoint_source, target, evidence_class,
+        regimens_statement, recommendation_statement, limits (sentences), created (ISO date),
+        versions (package to version), hashes (name to SHA-256), settings, features (mappings
+        with feature, title, panel, unit, direction, share_missing from 0 to 1) and
+        interval_level (such as 0.95).
+    tables : mapping of pandas.DataFrame
+        findings, attrition and performance as in the data schemas; recommendations
+        (recommendation, n, share from 0 to 1); labels (cohort, state, reason, n); importance
+        (feature, title, panel, mean_abs_shap), in the order to print; optional km, the
+        `summary` of :func:`stratify.report.figures.kaplan_meier`. Any but km may have no rows.
+    figures : mapping of name to (matplotlib.figure.Figure, caption)
+        In the order to print; those whose name begins with "beeswarm" stand with the
+        explanations. The title of a figure is its text for readers who do not see it.
+    drawn : mapping of name to bytes, optional
+        PNG of figures that are drawn already.
+
+    Raises
+    ------
+    ArgumentError
+        If a fact, a table or a column is missing, or the kind is unknown.
+    FileError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> write_report("card.html", {"kind": "model card"}, {}, {})
+    Traceback (most recent call last):
+        ...
+    stratify.errors.ArgumentError: `facts` lacks study, title, description, ...: add them.
+    """
+    _check(facts, tables)
+    rows = {name: table.to_dict("records") for name, table in tables.items()}
+    pictures = [
+        page_picture(name, *figure, (drawn or {}).get(name)) for name, figure in figures.items()
+    ]
+    html = rendered(
+        "model_card.html.j2",
+        text=TEXT,
+        facts=facts,
+        level=f"{100 * facts['interval_level']:g}\u00a0%",
+        features=page_table(TEXT["features"], facts["features"], _FEATURE[1:]),
+        attrition=page_table(TEXT["attrition"], rows["attrition"], _TABLES["attrition"]),
+        labels=page_table(TEXT["labels"], rows["labels"], _TABLES["labels"]),
+        performance=_performance(tables["performance"]),
+        km=_survival(tables["km"]) if "km" in tables else None,
+        importance=page_table(TEXT["importance"], rows["importance"], _TABLES["importance"][1:]),
+        plots=[each for each in pictures if not each["name"].startswith("beeswarm")],
+        beeswarms=[each for each in pictures if each["name"].startswith("beeswarm")],
+        recommendations=page_table(
+            TEXT["recommendations"],
+            rows["recommendations"],
+            _TABLES["recommendations"],
+        ),
+        referred=[
+            TEXT["referred"].format(n=_cell("n", row), share=_cell("share", row))
+            for row in rows["recommendations"]
+            if row["recommendation"] == "refer"
+        ],
+        findings=page_table(
+            TEXT["findings"],
+            [{**row, "count": row["n"]} for row in rows["findings"]],
+            ["count" if name == "n" else name for name in _TABLES["findings"]],
+        ),
+        provenance=[_pairs(TEXT[name], facts[name]) for name in ("settings", "versions", "hashes")],
+    )
+    write_page(Path(path), html)
+
+
+def rendered(template: str, **words: Any) -> str:
+    """Fill in a template of the package; texts are escaped."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(template).render(**words)
+
+
+def write_page(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.replace(path)
+    except OSError as error:
+        raise FileError(
+            f"{path} cannot be written ({error.strerror}): check that its folder exists and that "
+            "you may write there."
+        ) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)

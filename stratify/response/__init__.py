@@ -1,0 +1,1 @@
+"""Measured lesions and visits to best response and progression."""

@@ -1,0 +1,512 @@
+"""RECIST 1.1: measured tumours at each visit -> response, best response, PFS, duration of response.
+
+Visits are as in ``data_schemas/panels/visits.yaml``; :mod:`stratify.response.irecist` goes on from
+here. Baseline is the last assessment at or before day 0. Thresholds are compared unrounded; what
+was first assessed stays as assessed, whatever comes later. Where the guideline is silent:
+
+- no target sum (or 0) at baseline means no target disease; a sum at a later visit is then NE;
+- a target sum without its non-nodal part is taken as all non-nodal;
+- each visit is judged anew, so that less than 30 % after a PR is SD; best responses stay;
+- targets gone and all nodes below 10 mm are CR of the targets even if the nodes' sum grew;
+- disease seen again after a CR is PD (RECIST 1.1, table 3); where CR needs confirmation, only
+  after a confirmed one, else the first CR counts as PR;
+- between a PR and its confirmation SD and NE may lie, between a CR and its own only NE;
+- death counts for PFS however long after the last assessment; SD needs its days from day 0.
+
+References
+----------
+Eisenhauer EA. Eur J Cancer 2009;45:228-247, 10.1016/j.ejca.2008.10.026.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from stratify.errors import ArgumentError, DataError
+from stratify.response.visits import (
+    ABSENT,
+    CONFIRM_DAYS,
+    CR,
+    MEASURES,
+    MIN_SD_DAYS,
+    NE,
+    NON,
+    NON_TARGET,
+    NORMAL_NODE_MM,
+    PD,
+    PR,
+    PROGRESSIONS,
+    RECIST,
+    ROUNDING,
+    SD,
+    SHRINKAGE,
+    UPD,
+    YES_NO,
+    Codes,
+    Flags,
+    Floats,
+    Objects,
+    check_days,
+    check_table,
+    first_in,
+    grown,
+    joined,
+    numbers_of,
+    patient_faults,
+    runs,
+    visit_faults,
+)
+
+__all__ = [
+    "assess_recist",
+    "best_response",
+]
+
+
+@dataclass(frozen=True)
+class Course:
+    """Visits sorted by patient and day, with what each category of disease shows.
+
+    Arrays are over visits; ``steps`` are the rows of each patient's first visit, of the second,
+    and so on, so that a rule that looks back runs over all patients at once.
+    """
+
+    order: Codes
+    patient: Codes
+    n_patients: int
+    steps: Sequence[Codes]
+    day: Floats
+    place: Objects
+    baseline: Floats
+    nadir: Floats
+    total: Floats
+    target: Codes
+    non_target: Codes
+    n_new: Floats
+    new_sum: Floats
+    worse: Flags
+    progression: Codes  # bits of PROGRESSIONS, without new lesions
+
+    def response(self, new: Flags) -> tuple[Codes, Objects]:
+        """Response and its reason by RECIST 1.1, tables 1 and 2, if nothing progresses.
+
+        New lesions that persist without being progression (iRECIST only) rule out CR.
+        """
+        target, other = self.target, self.non_target
+        clear = np.isin(other, [ABSENT, CR]) & ~new
+        cases = [
+            ((target == NE) & ~(self.baseline > 0), NE, "baseline_sum_missing"),
+            (target == NE, NE, "target_not_measured"),
+            ((target == CR) & clear, CR, "complete_response"),
+            ((target == CR) & (other == NE), PR, "targets_gone_non_target_not_evaluated"),
+            ((target == CR) & (other == NON), PR, "targets_gone_non_target_persists"),
+            (target == CR, PR, "new_lesion_persists"),
+            (target == PR, PR, "partial_response"),
+            (target == SD, SD, "stable"),
+            ((other == CR) & clear, CR, "complete_response"),
+            (other == CR, NON, "new_lesion_persists"),
+            (other == NON, NON, "non_target_persists"),
+            (other == NE, NE, "non_target_not_evaluated"),
+        ]
+        met, codes, reasons = zip(*cases, strict=True)
+        code = np.select(met, codes, NE)
+        reason = np.select(met, reasons, "no_disease_recorded").astype(object)
+        return code, reason
+
+    def table(self, visits: pd.DataFrame, **columns: NDArray[Any]) -> pd.DataFrame:
+        """Columns over visits, in the order in which the visits were given."""
+        back = np.argsort(self.order)
+        seen = self.place == "after"
+        sums = {"nadir_mm": np.where(seen, self.nadir, np.nan)}
+        for name, before in (("baseline", self.baseline), ("nadir", sums["nadir_mm"])):
+            sums[f"change_from_{name}"] = self.total / np.where(before > 0, before, np.nan) - 1
+        table = visits[["patient_id", "visit_day"]].copy()
+        for name in ("response", *sums, "reason"):
+            values = (columns | sums)[name]
+            table[name] = pd.Series(values[back], index=table.index, dtype=values.dtype)
+        return table
+
+
+def course_of(visits: pd.DataFrame, confirm: bool, confirm_days: float) -> Course:
+    """Check and sort visits, and judge target and non-target disease at each of them."""
+    faults = visit_faults(visits)
+    if faults:
+        codes = ", ".join(dict.fromkeys(str(fault["code"]) for fault in faults))
+        message = f"visits cannot be assessed ({codes}); `visit_findings` tells every finding."
+        raise DataError(message, pd.DataFrame(faults))
+    patient, ids = pd.factorize(visits["patient_id"])
+    n = len(ids)
+    order = np.lexsort((numbers_of(visits, "visit_day"), patient))
+    patient = patient[order].astype(np.int64)
+    measures = {name: numbers_of(visits, name)[order] for name in ("visit_day", *MEASURES, *YES_NO)}
+    day, total = measures["visit_day"], measures["target_sum"]
+
+    rows = np.arange(len(day))
+    first_row = np.searchsorted(patient, np.arange(n))
+    n_before = np.bincount(patient[day <= 0], minlength=n)
+    start = (first_row + n_before - 1)[patient]
+    place = np.select(
+        [(n_before == 0)[patient], rows < start, rows == start],
+        ["no_baseline", "before_baseline", "baseline"],
+        "after",
+    ).astype(object)
+    after = place == "after"
+    number = rows - first_row[patient]
+    steps = np.split(np.argsort(number, kind="stable"), np.cumsum(np.bincount(number))[:-1])
+
+    at_start = np.where((n_before > 0)[patient], total[start], np.nan)
+    baseline, has_target = np.where(after, at_start, np.nan), after & (at_start > 0)
+    given = np.full(len(day), np.nan)
+    if "non_target" in visits:
+        codes_given = visits["non_target"].astype(object).map(NON_TARGET)
+        given = codes_given.to_numpy(dtype=float, na_value=np.nan)[order]
+    never = np.isnan(given[start]) | (given[start] == ABSENT)
+    other = np.where(np.isnan(given), np.where(never, ABSENT, NE), given).astype(np.int64)
+    n_new = np.nan_to_num(np.fmax(measures["n_new_lesions"], measures["new_lesion"]))
+
+    measured, non_nodal = ~np.isnan(total), measures["target_non_nodal_sum"]
+    not_nodes = np.where(np.isnan(non_nodal), total, non_nodal)
+    node = measures["max_nodal_short_axis"]
+    gone = (not_nodes == 0) & (np.where(np.isnan(node), total, node) < NORMAL_NODE_MM) & measured
+    no_new = after & (n_new == 0)
+    complete = no_new & np.where(
+        has_target, gone & np.isin(other, [ABSENT, CR]), ~(total > 0) & (other == CR)
+    )
+    silent = no_new & (other != PD) & np.where(has_target, ~measured, other == NE)
+
+    nadir, had_complete = np.full(len(day), np.nan), np.zeros(len(day), dtype=bool)
+    smallest, since, had = np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, dtype=bool)
+    counted = np.where((after | (place == "baseline")) & (at_start > 0), total, np.nan)
+    for step in steps:
+        who = patient[step]
+        nadir[step], had_complete[step] = smallest[who], had[who]
+        smallest[who] = np.fmin(smallest[who], counted[step])
+        kept = np.where(silent[step] | complete[step], since[who], np.nan)
+        since[who] = np.where(complete[step], np.fmin(kept, day[step]), kept)
+        had[who] |= complete[step] & (day[step] - since[who] >= (confirm_days if confirm else 0))
+
+    larger = grown(np.where(measured, total, measures["target_sum_partial"]), nadir) & ~gone
+    target_back = had_complete & has_target & (not_nodes > 0) & measured & ~larger
+    other_back = had_complete & (other == NON)
+    target = np.select(
+        [
+            ~has_target & (total > 0),
+            ~has_target,
+            larger | target_back,
+            ~measured,
+            gone,
+            total <= (1 - SHRINKAGE + ROUNDING) * baseline,
+        ],
+        [NE, ABSENT, PD, NE, CR, PR],
+        SD,
+    )
+    bits = [larger & has_target, other == PD, target_back | other_back]
+    progression = sum(flag * (1 << i) for i, flag in zip((0, 2, 3), bits, strict=True))
+    return Course(
+        order=order,
+        patient=patient,
+        n_patients=n,
+        steps=steps,
+        day=day,
+        place=place,
+        baseline=baseline,
+        nadir=nadir,
+        total=total,
+        target=target,
+        non_target=np.where(other_back, PD, other),
+        n_new=n_new,
+        new_sum=measures["new_lesion_sum"],
+        worse=measures["non_target_worse"] > 0,
+        progression=np.asarray(progression),
+    )
+
+
+def assess_recist(
+    visits: pd.DataFrame,
+    *,
+    confirm: bool = False,
+    min_sd_days: float = MIN_SD_DAYS,
+    confirm_days: float = CONFIRM_DAYS,
+) -> pd.DataFrame:
+    """Response at each visit by RECIST 1.1.
+
+    Parameters
+    ----------
+    visits : DataFrame of shape (n_visits, ...)
+        As in the ``visits`` dictionary: ``patient_id``, ``visit_day``, and ``target_sum`` or
+        ``non_target``; every other column may be absent. Rows in any order.
+    confirm : bool
+        Whether a CR counts only once confirmed; disease seen again after it is then PD.
+    min_sd_days : float
+        Days from day 0 from which SD counts as a best response; only the reason tells.
+    confirm_days : float
+        Least days between a CR and its confirmation.
+
+    Returns
+    -------
+    DataFrame of shape (n_visits, 7)
+        On the index of ``visits``: ``patient_id``, ``visit_day``, ``response`` (None up to
+        baseline), ``nadir_mm`` (smallest sum before the visit, baseline included; NaN without
+        target disease), ``change_from_baseline`` and ``change_from_nadir`` (fractions, -0.3 is
+        30 % less; NaN where the reference is 0 or missing) and ``reason`` (codes of the ``visits``
+        dictionary, separated by semicolons).
+
+    Raises
+    ------
+    DataError
+        If a column, identifier or day is missing, a value is impossible, or a patient's day
+        stands twice; :func:`visit_findings` tells all.
+    TypeError, ArgumentError
+        If ``visits`` is not a DataFrame, or days are not numbers of 0 or more.
+
+    References
+    ----------
+    Eisenhauer EA. Eur J Cancer 2009;45:228-247, 4.3 and tables 1 to 3.
+
+    Examples
+    --------
+    >>> visits = pd.DataFrame({"patient_id": "a", "visit_day": [-7, 42, 84, 126],
+    ...                        "target_sum": [100.0, 70.0, 60.0, 72.0]})
+    >>> assess_recist(visits)[["response", "nadir_mm", "change_from_baseline", "reason"]]
+      response  nadir_mm  change_from_baseline              reason
+    0     None       NaN                   NaN            baseline
+    1       PR     100.0                 -0.30    partial_response
+    2       PR      70.0                 -0.40    partial_response
+    3       PD      60.0                 -0.28  target_progression
+    """
+    check_days(min_sd_days=min_sd_days, confirm_days=confirm_days)
+    course = course_of(visits, confirm, confirm_days)
+    new = course.n_new > 0
+    code, reason = course.response(new)
+    reason[(code == SD) & (course.day < min_sd_days)] = "stable_before_min_sd_days"
+    progression = course.progression + new * 2
+    code = np.where(progression > 0, PD, code)
+    reason = np.where(progression > 0, joined(PROGRESSIONS, progression), reason)
+    return course.table(visits, **at_place(course, RECIST, code, reason))
+
+
+def at_place(
+    course: Course, names: Mapping[int, str], code: Codes, reason: Objects
+) -> dict[str, Objects]:
+    """Responses by name after baseline; NE without a baseline, and none up to it."""
+    place = course.place
+    response = pd.Series(code).map(names).to_numpy(dtype=object)
+    response = np.where(place == "no_baseline", names[NE], response)
+    response[np.isin(place, ["baseline", "before_baseline"])] = None
+    return {"response": response, "reason": np.where(place == "after", reason, place)}
+
+
+def best_response(
+    visits_assessed: pd.DataFrame,
+    patients: pd.DataFrame | None = None,
+    *,
+    confirm: bool = False,
+    min_sd_days: float = MIN_SD_DAYS,
+    confirm_days: float = CONFIRM_DAYS,
+) -> pd.DataFrame:
+    """Best overall response, PFS and duration of response of each patient by RECIST 1.1.
+
+    Parameters
+    ----------
+    visits_assessed : DataFrame of shape (n_visits, ...)
+        Output of :func:`assess_recist`, with the same options.
+    patients : DataFrame of shape (n_patients, ...), optional
+        ``patient_id``, each once, and as far as known ``death_day`` and ``censor_day`` (start of
+        another cancer treatment: what comes later is not counted), in days from day 0. Other
+        columns, such as ``last_contact_day``, are not used: PFS ends at the last assessment.
+    confirm : bool
+        Whether CR and PR must be seen again at least ``confirm_days`` later; else they count as
+        SD, if late enough.
+    min_sd_days : float
+        Days from day 0 from which SD (and NON-CR/NON-PD) counts.
+    confirm_days : float
+        Least days between a response and its confirmation.
+
+    Returns
+    -------
+    DataFrame of shape (n_patients, 10)
+        Sorted by ``patient_id``: ``best_response``, ``best_response_day`` (first day of it; NaN
+        for NE), ``best_change`` (smallest change of the target sum from baseline up to
+        progression, a fraction), ``pfs_days``, ``pfs_event`` (1 at the first PD or death; 0 at
+        the last assessment that is not NE, or at day 0 if there is none or no baseline),
+        ``pfs_event_kind`` (``progression | death``, None without event),
+        ``duration_of_response_days`` and ``dor_event`` (from the first CR or PR that counts to
+        the end of PFS; NaN without response) and ``reason`` (a code of the dictionary).
+
+    Raises
+    ------
+    DataError
+        If a patient stands twice in ``patients`` or days are not numbers.
+    ArgumentError
+        If ``visits_assessed`` is not such an output.
+
+    References
+    ----------
+    Eisenhauer EA. Eur J Cancer 2009;45:228-247, 4.4 to 4.7 and table 3.
+
+    Examples
+    --------
+    >>> visits = pd.DataFrame({"patient_id": list("aaabb"), "visit_day": [0, 56, 112, 0, 60],
+    ...                        "target_sum": [100.0, 60.0, 80.0, 40.0, 41.0]})
+    >>> patients = pd.DataFrame({"patient_id": list("ab"), "death_day": [300, 150]})
+    >>> best = best_response(assess_recist(visits), patients)
+    >>> best[["best_response", "pfs_days", "pfs_event", "duration_of_response_days"]]
+      best_response  pfs_days  pfs_event  duration_of_response_days
+    0            PR     112.0        1.0                       56.0
+    1            SD     150.0        1.0                        NaN
+    """
+    check_days(min_sd_days=min_sd_days, confirm_days=confirm_days)
+    outcome = Outcome.of(visits_assessed, patients, RECIST)
+    progression = outcome.first(outcome.code == PD)
+    return outcome.table(RECIST, progression, confirm, min_sd_days, confirm_days)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Responses that count, sorted by patient and day, and the patients' ends."""
+
+    ids: pd.Index
+    has_baseline: Flags
+    death: Floats
+    patient: Codes
+    day: Floats
+    code: Codes
+    change: Floats
+    only_non_target: Flags
+
+    @classmethod
+    def of(
+        cls, assessed: pd.DataFrame, patients: pd.DataFrame | None, names: Mapping[int, str]
+    ) -> Outcome:
+        """Read assessed visits, up to confirmed progression and to the patients' censoring."""
+        needed = ["patient_id", "visit_day", "response", "nadir_mm", "reason"]
+        check_table(visits_assessed=assessed)
+        absent = [name for name in needed if name not in assessed]
+        codes = {name: code for code, name in names.items()}
+        if absent or not assessed["response"].dropna().isin(codes).all():
+            what = f"no column {', '.join(absent)}" if absent else "other responses"
+            raise ArgumentError(
+                f"visits_assessed has {what}; expected the visits as assessed by the same "
+                f"criteria, with responses {', '.join(codes)}."
+            )
+        if patients is None:
+            patients = pd.DataFrame({"patient_id": assessed["patient_id"].unique()})
+        faults = patient_faults(patients)
+        if faults:
+            raise DataError(" ".join(str(f["message"]) for f in faults), pd.DataFrame(faults))
+        ends = {name: numbers_of(patients, name) for name in ("death_day", "censor_day")}
+        both = pd.concat([patients["patient_id"], assessed["patient_id"]])
+        ids = pd.Index(both.unique()).sort_values()
+        at = ids.get_indexer(patients["patient_id"])
+        death, censor = np.full(len(ids), np.inf), np.full(len(ids), np.inf)
+        death[at] = np.where(np.isnan(ends["death_day"]), np.inf, ends["death_day"])
+        censor[at] = np.where(np.isnan(ends["censor_day"]), np.inf, ends["censor_day"])
+
+        patient = ids.get_indexer(assessed["patient_id"]).astype(np.int64)
+        day = numbers_of(assessed, "visit_day")
+        given = assessed["response"].astype(object).map(codes)
+        code = given.to_numpy(dtype=float, na_value=np.nan)
+        starts = patient[(assessed["reason"] == "baseline").to_numpy()]
+        stop = first_in(day, patient, code == PD, len(ids))
+        keep = ~np.isnan(code) & (day <= np.minimum(stop, censor)[patient])
+        order = np.flatnonzero(keep)
+        order = order[np.lexsort((day[order], patient[order]))]
+        return cls(
+            ids=ids,
+            has_baseline=np.bincount(starts, minlength=len(ids)) > 0,
+            death=np.where(death <= censor, death, np.inf),
+            patient=patient[order],
+            day=day[order],
+            code=code[order].astype(np.int64),
+            change=numbers_of(assessed, "change_from_baseline")[order],
+            only_non_target=np.isnan(numbers_of(assessed, "nadir_mm")[order]),
+        )
+
+    def first(self, chosen: Flags) -> Floats:
+        """First day of the chosen rows by patient, infinite where none is chosen."""
+        return first_in(self.day, self.patient, chosen, len(self.ids))
+
+    def _first_confirmed(self, chosen: Flags, breaks: Flags, days: float) -> Floats:
+        run = runs(self.patient, breaks)
+        start = first_in(self.day, run, chosen, len(run))[run]
+        return first_in(start, self.patient, chosen & (self.day - start >= days), len(self.ids))
+
+    def table(
+        self,
+        names: Mapping[int, str],
+        progression: Floats,
+        confirm: bool,
+        min_sd_days: float,
+        confirm_days: float,
+    ) -> pd.DataFrame:
+        """One row a patient, given the day of progression (infinite without)."""
+        code, late = self.code, self.day >= min_sd_days
+        responds = np.isin(code, [PR, CR])
+        complete, response = self.first(code == CR), self.first(responds)
+        if confirm:
+            breaks = ~np.isin(code, [CR, NE])
+            complete = self._first_confirmed(code == CR, breaks, confirm_days)
+            response = self._first_confirmed(responds, np.isin(code, [PD, UPD]), confirm_days)
+        days = {
+            CR: complete,
+            PR: response,
+            SD: self.first(late & ((code == SD) | (responds & ~self.only_non_target))),
+            NON: self.first(late & ((code == NON) | (responds & self.only_non_target))),
+            PD: self.first(code == PD),
+            UPD: self.first(code == UPD),
+        }
+        met = [np.isfinite(day) for day in days.values()]
+        best = np.select(met, list(days), NE)
+        best_day = np.select(met, list(days.values()), np.nan)
+
+        last = -first_in(-self.day, self.patient, ~np.isin(code, [NE, UPD]), len(self.ids))
+        end = np.minimum(progression, self.death)
+        event = np.isfinite(end)
+        pfs = np.where(event, end, np.where(np.isfinite(last), last, 0.0))
+        kind = np.full(len(self.ids), None, dtype=object)
+        kind[event] = np.where((progression <= self.death)[event], "progression", "death")
+        change = first_in(self.change, self.patient, ~np.isnan(self.change), len(self.ids))
+        responded = np.isin(best, [PR, CR])
+        duration = np.where(responded, pfs - np.where(responded, response, 0.0), np.nan)
+
+        any_response = np.isfinite(self.first(responds))
+        too_early = np.isfinite(self.first(np.isin(code, [NON, SD, PR, CR])))
+        reason = np.select(
+            [
+                responded & confirm,
+                responded,
+                np.isin(best, [SD, NON]) & any_response,
+                np.isin(best, [SD, NON]),
+                best == PD,
+                best == UPD,
+                ~self.has_baseline,
+                too_early,
+                np.bincount(self.patient, minlength=len(self.ids)) > 0,
+            ],
+            [
+                *("response_confirmed", "response", "response_unconfirmed", "stable"),
+                *("progression", "progression_unconfirmed"),
+                *("no_baseline", "stable_too_short", "not_evaluable"),
+            ],
+            "no_assessment_after_baseline",
+        )
+        return pd.DataFrame(
+            {
+                "patient_id": self.ids.to_numpy(dtype=object),
+                "best_response": pd.Series(best).map(names).to_numpy(dtype=object),
+                "best_response_day": best_day,
+                "best_change": np.where(np.isfinite(change), change, np.nan),
+                "pfs_days": pfs,
+                "pfs_event": event.astype(float),
+                "pfs_event_kind": pd.Series(kind, dtype=object),
+                "duration_of_response_days": duration,
+                "dor_event": np.where(responded, event, np.nan),
+                "reason": reason.astype(object),
+            }
+        )

@@ -1,0 +1,1 @@
+"""Figures of performance, each with its interval."""

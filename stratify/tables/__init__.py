@@ -1,0 +1,1 @@
+"""Files to checked tables: dictionaries, study tables, cells with units, findings."""

@@ -1,0 +1,279 @@
+"""Cells of an export -> numbers, dates, levels and yes/no; what is not surely read is told.
+
+Equal texts are read once. Ambiguous numbers and dates are never guessed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stratify.tables.findings import listed, shared_levels
+from stratify.tables.plausibility import Place
+from stratify.tables.schema import plain_text
+from stratify.tables.sources import ColumnSource, TableSource
+
+__all__ = [
+    "cell_text",
+    "dates_in",
+    "levels_in",
+    "numbers_in",
+    "tell_unread",
+    "texts_of",
+    "yes_no_in",
+]
+
+MISSING = frozenset(
+    {"", ".", "-", "na", "n/a", "#n/a", "nan", "nat", "null", "none", "<na>"}
+    | {"not done", "not available"}
+)
+_Flags = np.ndarray[Any, np.dtype[np.bool_]]
+_Integers = np.ndarray[Any, np.dtype[np.int64]]
+
+
+def texts_of(cells: pd.Series, missing: Collection[str], meant: Collection[str] = ()) -> pd.Series:
+    """Cells as text, missing as NaN; texts that are ``meant`` are not missing."""
+    codes, firsts = _distinct(cells)
+    first = cells.to_numpy(dtype=object)[firsts]
+    texts = ["" if no else cell_text(cell) for cell, no in zip(first, pd.isna(first), strict=True)]
+    kept = [text if text in meant or text.lower() not in missing else np.nan for text in texts]
+    return pd.Series(np.array(kept, dtype=object)[codes], index=cells.index)
+
+
+def _distinct(cells: pd.Series) -> tuple[_Integers, _Integers]:
+    """Kind of each cell, and where each kind stands first: equal texts are read once."""
+    if pd.api.types.infer_dtype(cells, skipna=True) != "string":  # 1 and True are equal too
+        return np.arange(len(cells)), np.arange(len(cells))
+    codes, _ = pd.factorize(cells, use_na_sentinel=False)
+    return codes, np.unique(codes, return_index=True)[1]
+
+
+def cell_text(cell: object) -> str:
+    """One cell as text: spaces single, whole numbers without a point, dates as ISO 8601."""
+    if isinstance(cell, (bool, np.bool_)):
+        return str(cell).lower()
+    if isinstance(cell, float) and cell.is_integer() and abs(cell) < 1e15:
+        return str(int(cell))
+    if hasattr(cell, "isoformat"):  # dates in Excel cells
+        return str(cell.isoformat())[:10]
+    text = _plain(str(cell))
+    whole = text.removesuffix(".0")  # "1.0" of a spreadsheet is the level "1"
+    return whole if whole.lstrip("+-").isdigit() else text
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split())  # no-break spaces are spaces
+
+
+def numbers_in(
+    cells: pd.Series,
+    text: pd.Series,
+    coding: Mapping[str, Any],
+    source: ColumnSource,
+    table: TableSource,
+    place: Place,
+) -> pd.Series:
+    """Numbers of cells: as coded, as typed by Excel or Parquet, or as written."""
+    read = _reader(table.decimal, table.thousands, percent=source.unit == "percent")
+    codes, firsts = _distinct(cells)
+    values = np.full(len(firsts), np.nan)
+    unread = np.full(len(firsts), np.nan, dtype=object)
+    first, texts = cells.to_numpy(dtype=object)[firsts], text.to_numpy()[firsts]
+    for i, (cell, known) in enumerate(zip(first, texts, strict=True)):
+        if not isinstance(known, str):
+            continue
+        if known in coding:
+            values[i] = np.nan if coding[known] is None else coding[known]
+        elif _is_number(cell):
+            values[i] = float(cell)
+        elif (number := read(plain := _plain(str(cell)))) is None:  # 1.000 may be a thousand
+            unread[i] = plain
+        else:
+            values[i] = number
+    values = values[codes]
+    infinite = np.isinf(values)
+    if infinite.any() or not pd.isna(unread).all():
+        strange = pd.Series(unread[codes], cells.index, dtype="string")
+        tell_unread(strange, infinite, table.decimal, place)
+    return pd.Series(np.where(infinite, np.nan, values), index=cells.index)
+
+
+def _reader(decimal: str, thousands: str | None, *, percent: bool) -> Callable[[str], float | None]:
+    """Give a function from text to the number it surely is, else None."""
+    point, group = re.escape(decimal), re.escape(thousands or "")
+    number = re.compile(
+        rf"[+-]?(?:[0-9]+(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][+-]?[0-9]+)?"
+        + (rf"|[+-]?[1-9][0-9]{{0,2}}(?:{group}[0-9]{{3}})+(?:{point}[0-9]*)?" if group else "")
+    )
+
+    def read(text: str) -> float | None:
+        text = text.replace("−", "-").replace("’", "'")
+        if percent:
+            text = text.removesuffix("%").rstrip()
+        if not number.fullmatch(text):
+            return None
+        return float(text.replace(thousands or " ", "").replace(",", "."))
+
+    return read
+
+
+def intervals_in(
+    text: pd.Series, decimal: str, lowest: float, highest: float
+) -> dict[str, tuple[float, float]]:
+    """Intervals as laboratories write them, by their text.
+
+    Parameters
+    ----------
+    text : Series
+        Cells as text.
+    decimal : str
+    lowest, highest : float
+        Possible values, which end an open interval, in the file's unit.
+
+    Examples
+    --------
+    >>> cells = pd.Series(["<1 %", "TPS >= 50%", "1–49 %", "60", "5 to 10"])
+    >>> intervals_in(cells, ".", 0, 100)
+    {'<1 %': (0, 1.0), 'TPS >= 50%': (50.0, 100), '1–49 %': (1.0, 49.0), '5 to 10': (5.0, 10.0)}
+    """
+    number = rf"([0-9]+(?:{re.escape(decimal)}[0-9]+)?)"
+    label = r"(?:(?:pd-?l1 )?(?:tps|tc|cps|ic)[ :=]*)?"
+    one = re.compile(rf"{label}(<|<=|≤|>|>=|≥) ?{number} ?%?", re.IGNORECASE)
+    two = re.compile(rf"{label}{number} ?%? ?(?:-|–|to) ?{number} ?%?", re.IGNORECASE)
+    found: dict[str, tuple[float, float]] = {}
+    for cell in text.dropna().unique():
+        plain = str(cell)
+        if match := one.fullmatch(plain):
+            bound = float(match[2].replace(",", "."))
+            found[plain] = (lowest, bound) if match[1] in "<=≤" else (bound, highest)
+        elif match := two.fullmatch(plain):
+            low, high = (float(part.replace(",", ".")) for part in match.groups())
+            if low <= high:
+                found[plain] = (low, high)
+    return found
+
+
+def _is_number(cell: object) -> bool:
+    return isinstance(cell, (int, float, np.number, Decimal)) and not isinstance(cell, bool)
+
+
+def _matches(text: pd.Series, pattern: str) -> pd.Series:
+    return text.str.fullmatch(pattern).fillna(False).astype(bool)
+
+
+def tell_unread(unread: pd.Series, infinite: _Flags, decimal: str, place: Place) -> None:
+    """Say what stands where a number is expected; ambiguous numbers are never guessed."""
+    point, other = re.escape(decimal), "," if decimal == "." else r"\."
+    foreign = _matches(
+        unread,
+        rf"[+-]?(?:[0-9]{{1,3}}(?:{point}[0-9]{{3}})+|[0-9]*){other}[0-9]+(?:[eE][+-]?[0-9]+)?",
+    )
+    grouped = _matches(unread, r"[+-]?[1-9][0-9]{0,2}(?:[ ,.'][0-9]{3})+(?:[.,][0-9]*)?")
+    ambiguous = _matches(unread, rf"[+-]?[1-9][0-9]{{0,2}}{other}[0-9]{{3}}")
+    if (foreign & ~ambiguous).any():  # beside 3,9 the number 3,125 has three decimals
+        grouped &= ~foreign
+    else:
+        foreign &= ~ambiguous
+    censored = _matches(unread, r"[<>≤≥].*")
+    percent = _matches(unread, r"[^<>≤≥].*%")
+    words = unread.notna() & ~(foreign | grouped | censored | percent)
+    if decimal == "." and foreign.any():
+        place.add(
+            "decimal_comma",
+            f"{place.at(foreign)}: decimal commas in a column of numbers.",
+            int(foreign.sum()),
+        )
+        foreign = foreign & False
+    if grouped.any():
+        place.add(
+            "grouped_digits",
+            f"{place.at(grouped)}: digits in groups of three, or three decimals behind another "
+            f"sign than {decimal!r}.",
+            int(grouped.sum()),
+        )
+    kinds = (
+        (censored, "censored value such as '<1'", "censored values such as '<1'"),
+        (percent, "value with a percent sign", "values with percent signs"),
+        (foreign, "number with a decimal point", "numbers with decimal points"),
+        (infinite, "infinite value", "infinite values"),
+    )
+    found = [f"{n} {one if n == 1 else many}" for at, one, many in kinds if (n := int(at.sum()))]
+    if words.any():
+        found.append(shared_levels(list(unread[words])))
+    wrong = censored | percent | foreign | infinite | words
+    if found:
+        place.add(
+            "not_numeric",
+            f"{place.at(wrong)}: {listed(found)} where a number is expected.",
+            int(wrong.sum()),
+        )
+
+
+def dates_in(cells: pd.Series, text: pd.Series, source: ColumnSource, place: Place) -> pd.Series:
+    """Dates as typed by Excel or Parquet, or as written in the format stated."""
+    form = source.date_format or "%Y-%m-%d"
+    written = text.astype("string")
+    if source.date_format is None:  # a time of the day may follow
+        written = written.mask(_matches(written, r".{10}[ T][0-9:.+Z-]+"), written.str.slice(0, 10))
+    typed = cells.map(lambda cell: hasattr(cell, "isoformat")).astype(bool)
+    dates = pd.to_datetime(written, format=form, errors="coerce").astype("datetime64[s]")
+    if typed.any():
+        iso = pd.to_datetime(written.where(typed), format="%Y-%m-%d", errors="coerce")
+        dates = dates.mask(typed, iso.astype("datetime64[s]"))
+    wrong = text.notna() & dates.isna()
+    if wrong.any():
+        others = ("%Y-%m-%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y%m%d", "%d-%b-%Y", "%d%b%Y")
+        unread = written[wrong]
+        readable = any(
+            pd.to_datetime(unread, format=other, errors="coerce").notna().any() for other in others
+        )
+        mixed = readable and dates.notna().any()  # tells mixture from nonsense
+        hint = ", though a date in another" if readable else ""
+        if _matches(unread, "[1-9][0-9]{4}").all():
+            hint = ", but a number of days as Excel counts them"
+        place.add(
+            "mixed_date_formats" if mixed else "not_a_date",
+            f"{place.at(wrong)}: not a date in the format {form}{hint}.",
+            int(wrong.sum()),
+        )
+    return dates
+
+
+def yes_no_in(text: pd.Series, coding: Mapping[str, Any], place: Place) -> pd.Series:
+    """Yes/no as 1 and 0; other texts than true and false need a coding."""
+    others = [cell for cell in text.dropna() if cell.lower() not in ("true", "false")]
+    if not coding and others:
+        place.add(
+            "coding_absent",
+            f"{place.file}: {place.field.name} holds {shared_levels(others)} beside true "
+            "and false, and no coding is stated.",
+            len(others),
+        )
+        return pd.Series(np.nan, index=text.index, dtype=float)
+    return levels_in(text, coding, {"true": True, "false": False}, place).astype(float)
+
+
+def levels_in(
+    text: pd.Series, coding: Mapping[str, Any], canonical: Mapping[str, Any], place: Place
+) -> pd.Series:
+    """Levels as coded, else canonical levels by their :func:`plain_text`."""
+    levels = list(text.dropna().unique())
+    known = {
+        level: canonical[plain] for level in levels if (plain := plain_text(level)) in canonical
+    }
+    known |= {level: np.nan if goal is None else goal for level, goal in coding.items()}
+    wrong = text.notna() & ~text.isin(list(known))
+    if wrong.any():
+        also = f", or by the coding {', '.join(map(repr, coding))}" if coding else ""
+        place.add(
+            "unknown_category",
+            f"{place.at(wrong)}: {shared_levels(list(text[wrong]))} of {place.field.name} not "
+            f"known; levels are {', '.join(place.field.enum or canonical)}{also}.",
+            int(wrong.sum()),
+        )
+    return text.map(known).astype(object)

@@ -1,0 +1,525 @@
+"""Data dictionaries: what every column means, its unit, its limits and where that comes from.
+
+The dictionaries are YAML files in ``data_schemas/`` (Frictionless Table Schema vocabulary plus
+``unit, accepted_units, assay, limits, typical, cap, direction, available_at, window_days, role,
+reference, loinc``), reviewed by clinicians and read by everything else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, TypeVar, cast
+
+import numpy as np
+
+from stratify.errors import ArgumentError, BundleError
+from stratify.tables.documents import read_yaml
+
+__all__ = [
+    "LONG_PANELS",
+    "PANELS",
+    "Field",
+    "Schema",
+    "convert",
+    "endpoint_reasons",
+    "endpoint_rule",
+    "endpoint_rules",
+    "field_named",
+    "known_field",
+    "load_schema",
+    "panel_versions",
+    "plain_text",
+    "schemas_folder",
+]
+
+PANELS = ("clinical", "pdl1", "tmb", "infiltration", "ctdna", "outcomes")
+# several rows a patient; outcomes are derived from them
+LONG_PANELS = ("visits", "lesions")
+
+Values = TypeVar("Values", bound=Any)
+
+
+def schemas_folder() -> Path:
+    """Folder of the dictionaries: inside the wheel, or beside the package in a checkout.
+
+    Examples
+    --------
+    >>> (schemas_folder() / "panels" / "clinical.yaml").is_file()
+    True
+    """
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "data_schemas", package.parent / "data_schemas"):
+        if (folder / "units.yaml").is_file():
+            return folder
+    raise BundleError(
+        f"The data dictionaries are missing: neither {package / 'data_schemas'} nor "
+        f"{package.parent / 'data_schemas'} holds units.yaml. Reinstall stratify-immuno."
+    )
+
+
+@cache
+def _document(name: str) -> dict[str, Any]:
+    return cast(
+        dict[str, Any], read_yaml((schemas_folder() / f"{name}.yaml").read_text(encoding="utf-8"))
+    )
+
+
+@cache
+def _units() -> dict[str, tuple[str, Fraction]]:
+    return {
+        unit: (entry["dimension"], Fraction(entry["factor"]))
+        for unit, entry in _document("units")["units"].items()
+    }
+
+
+def plain_text(text: str) -> str:
+    """Text of a level without case; spaces, underscores and dashes are all alike.
+
+    Examples
+    --------
+    >>> plain_text(" Stable_Disease"), plain_text("NON–CR / Non PD")
+    ('stable disease', 'non cr/non pd')
+    """
+    return re.sub(r" ?/ ?", "/", re.sub(r"[\s_\u2010-\u2015-]+", " ", text.casefold())).strip()
+
+
+@dataclass(frozen=True)
+class Field:
+    """One column of a dictionary.
+
+    Attributes
+    ----------
+    name, panel, title, description : str
+        Canonical name, its panel, and what it means.
+    type : {"string", "number", "integer", "boolean", "date"}
+        Frictionless type.
+    role : {"feature", "identifier", "design", "outcome"}
+        Only ``feature`` columns may enter a model.
+    unit : str or None
+        Canonical unit.
+    accepted_units : mapping of str to Fraction
+        Units a file may have and the exact factor to the canonical unit.
+    minimum, maximum : float or None
+        Possible values; outside is an error.
+    limits, typical, cap : tuple of float or None
+        Usual values; range of a cohort's median; range a linear reference model is capped to.
+    synonyms : mapping of str to str
+        Other spellings of levels and the level they mean.
+    interval : bool
+        Whether laboratories report intervals (``<1``, ``1-49 %``), which are read as such.
+    direction : mapping of str to int
+        +1 where more goes with more resistance, -1 with less, by indication or ``any``.
+    available_at : str
+        ``baseline`` or the landmark at which the value is known.
+
+    Examples
+    --------
+    >>> field_named("albumin").unit
+    'g/dL'
+    >>> smoker = field_named("ever_smoker")
+    >>> smoker.direction_for("nsclc"), smoker.direction_for()
+    (-1, 0)
+    """
+
+    name: str
+    panel: str
+    type: str
+    title: str
+    description: str
+    role: Literal["feature", "identifier", "design", "outcome"] = "feature"
+    unit: str | None = None
+    accepted_units: Mapping[str, Fraction] = field(default_factory=dict)
+    assay: str | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    enum: tuple[str, ...] = ()
+    synonyms: Mapping[str, str] = field(default_factory=dict)
+    unique: bool = False
+    interval: bool = False
+    limits: tuple[float, float] | None = None
+    typical: tuple[float, float] | None = None
+    cap: tuple[float, float] | None = None
+    direction: Mapping[str, int] = field(default_factory=dict)
+    available_at: str = "baseline"
+    window_days: tuple[float, float] | None = None
+    time: str | None = None
+    reference: str | None = None
+    loinc: str | None = None
+
+    @property
+    def numeric(self) -> bool:
+        """Whether values are numbers with a scale (yes/no columns are not)."""
+        return self.type in ("number", "integer")
+
+    @property
+    def categorical(self) -> bool:
+        """Whether values are levels."""
+        return self.type == "string"
+
+    @property
+    def dtype(self) -> str:
+        """Type of the column in a table that was read."""
+        if self.type == "date":
+            return "datetime64[s]"
+        return "object" if self.categorical else "float64"
+
+    @property
+    def spellings(self) -> dict[str, str]:
+        """Level by its spellings as :func:`plain_text` gives them."""
+        texts = {**self.synonyms, **{level: level for level in self.enum}}
+        return {plain_text(text): level for text, level in texts.items()}
+
+    def known_by(self, landmark_weeks: float | None = None) -> bool:
+        """Whether the value is known at the baseline, or at a landmark in weeks.
+
+        Parameters
+        ----------
+        landmark_weeks : float, optional
+            Weeks from the first dose; None for the baseline.
+        """
+        if self.available_at == "baseline":
+            return True
+        week = float(self.available_at.removeprefix("week_"))
+        return landmark_weeks is not None and week <= landmark_weeks
+
+    def direction_for(self, indication: str | None = None) -> int:
+        """Direction of the association with resistance, 0 where none holds.
+
+        Parameters
+        ----------
+        indication : str, optional
+            Cancer type when all patients have the same one.
+        """
+        if indication is not None and indication in self.direction:
+            return self.direction[indication]
+        return self.direction.get("any", 0)
+
+
+class Fields(dict[str, Field]):
+    """Fields by name; ``signature_*`` stands for every name that begins so."""
+
+    def __missing__(self, name: str) -> Field:
+        for pattern, entry in self.items():
+            start = pattern.removesuffix("*")
+            if start != pattern and name.startswith(start) and name != start:
+                title = f"{entry.title}: {name.removeprefix(start).replace('_', ' ')}"
+                return replace(entry, name=name, title=title)
+        raise KeyError(name)
+
+    def among(self, names: Iterable[str]) -> dict[str, Field]:
+        """Fields of the columns named, in the order of the dictionary, then by name."""
+        place = {name: i for i, name in enumerate(self)}
+        known = sorted(
+            (name for name in set(names) if name in self),
+            key=lambda name: (place.get(name, len(place)), name),
+        )
+        return {name: self[name] for name in known}
+
+    def __contains__(self, name: object) -> bool:
+        if super().__contains__(name):
+            return True
+        try:
+            return isinstance(name, str) and self[name] is not None
+        except KeyError:
+            return False
+
+
+@dataclass(frozen=True)
+class Schema:
+    """One dictionary: the fields of a panel or of a result table.
+
+    Examples
+    --------
+    >>> schema = load_schema("tmb")
+    >>> schema.version, schema.fields["tmb"].unit
+    ('1.1.0', 'mut/Mb')
+    """
+
+    name: str
+    version: str
+    title: str
+    fields: Fields
+    rules: tuple[Mapping[str, Any], ...] = ()
+    codes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+def _accepted(entry: Mapping[str, Any]) -> dict[str, Fraction]:
+    canonical = entry.get("unit")
+    if canonical is None:
+        return {}
+    dimension, to_base = _units()[canonical]
+    factors: dict[str, Fraction] = {}
+    for unit in entry["accepted_units"]:
+        if isinstance(unit, Mapping):  # substance-specific, for example mmol/L
+            factors.update({name: Fraction(factor) for name, factor in unit.items()})
+        elif unit == "mutations":  # needs the assay's scored Mb, which the study file states
+            factors[unit] = Fraction(1)
+        else:
+            other, factor = _units()[unit]
+            if other != dimension:
+                raise ArgumentError(f"{entry['name']}: {unit} is not a {dimension}.")
+            factors[unit] = factor / to_base
+    return factors
+
+
+def _pair(value: Any) -> tuple[float, float] | None:
+    return None if value is None else (float(value[0]), float(value[1]))
+
+
+def _synonyms(entry: Mapping[str, Any]) -> Mapping[str, list[str]]:
+    stated = entry.get("synonyms", {})
+    if isinstance(stated, str):  # the same as of another column
+        panel, _, column = stated.partition(".")
+        entries = {field["name"]: field for field in _document(f"panels/{panel}")["fields"]}
+        stated = entries[column]["synonyms"]
+    return {level: texts for level, texts in stated.items() if level in _enum(entry)}
+
+
+def _enum(entry: Mapping[str, Any]) -> list[str]:
+    return list(entry.get("constraints", {}).get("enum", ()))
+
+
+def _field(entry: Mapping[str, Any], panel: str) -> Field:
+    constraints = entry.get("constraints", {})
+    return Field(
+        name=entry["name"],
+        panel=panel,
+        type=entry["type"],
+        title=entry["title"],
+        description=entry["description"],
+        role=entry.get("role", "feature"),
+        unit=entry.get("unit"),
+        accepted_units=_accepted(entry),
+        assay=entry.get("assay"),
+        minimum=constraints.get("minimum"),
+        maximum=constraints.get("maximum"),
+        enum=tuple(_enum(entry)),
+        synonyms={text: level for level, texts in _synonyms(entry).items() for text in texts},
+        unique=bool(constraints.get("unique", False)),
+        interval=bool(entry.get("interval", False)),
+        limits=_pair(entry.get("limits")),
+        typical=_pair(entry.get("typical")),
+        cap=_pair(entry.get("cap")),
+        direction=entry.get("direction", {}),
+        available_at=entry.get("available_at", "baseline"),
+        window_days=_pair(entry.get("window_days")),
+        time=entry.get("time"),
+        reference=entry.get("reference"),
+        loinc=entry.get("loinc"),
+    )
+
+
+@cache
+def load_schema(name: str) -> Schema:
+    """Load a dictionary by name.
+
+    Parameters
+    ----------
+    name : str
+        A panel (``clinical``, ``pdl1``, ``tmb``, ``infiltration``, ``ctdna``, ``outcomes``; with
+        several rows a patient ``visits``, ``lesions``) or a result table (``findings``,
+        ``attrition``, ``labels``, ``performance``, ``scores``, ``attributions``).
+
+    Raises
+    ------
+    ArgumentError
+        If there is no such dictionary.
+
+    Examples
+    --------
+    >>> list(load_schema("findings").fields)
+    ['code', 'severity', 'cohort', 'panel', 'column', 'n', 'message', 'advice']
+    """
+    for folder in ("panels", "results"):
+        if (schemas_folder() / folder / f"{name}.yaml").is_file():
+            document = _document(f"{folder}/{name}")
+            return Schema(
+                name=document["name"],
+                version=document["version"],
+                title=document["title"],
+                fields=Fields({entry["name"]: _field(entry, name) for entry in document["fields"]}),
+                rules=tuple(document.get("rules", ())),
+                codes=document.get("codes", {}),
+            )
+    known = sorted(path.stem for path in schemas_folder().glob("*s/*.yaml"))
+    raise ArgumentError(f"No data dictionary is named {name!r}; there are {', '.join(known)}.")
+
+
+@cache
+def _fields() -> Fields:
+    return Fields(
+        {
+            name: entry
+            for panel in PANELS
+            for name, entry in load_schema(panel).fields.items()
+            if name != "patient_id"
+        }
+    )
+
+
+def field_named(name: str) -> Field:
+    """Field of any panel by its canonical name.
+
+    Raises
+    ------
+    ArgumentError
+        If no panel has it.
+
+    Examples
+    --------
+    >>> field_named("pdl1_tps").panel
+    'pdl1'
+    >>> field_named("signature_tgf_beta").title
+    'Expression signature: tgf beta'
+    """
+    fields = _fields()
+    if name not in fields:
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, fields, n=3)
+        hint = f"; near names are {', '.join(near)}" if near else ""
+        raise ArgumentError(f"No panel has a column named {name!r}{hint}.")
+    return fields[name]
+
+
+def known_field(name: str) -> Field | None:
+    """Field of any panel by its canonical name, None for a column outside the dictionaries.
+
+    Examples
+    --------
+    >>> known_field("shoe_size") is None
+    True
+    """
+    fields = _fields()
+    return fields[name] if name in fields else None  # noqa: SIM401, `get` knows no pattern
+
+
+def panel_versions() -> dict[str, str]:
+    """Version of the dictionary of every panel with one row a patient.
+
+    Examples
+    --------
+    >>> panel_versions()["clinical"]
+    '1.0.0'
+    """
+    return {panel: load_schema(panel).version for panel in PANELS}
+
+
+def endpoint_rules() -> dict[str, dict[str, Any]]:
+    """Endpoint rules by id, as in ``data_schemas/endpoints.yaml``.
+
+    Examples
+    --------
+    >>> endpoint_rules()["proxy_pfs6"]["months"]
+    6
+    """
+    return {name: rule for name, rule in _document("endpoints").items() if name != "reasons"}
+
+
+def endpoint_rule(endpoint: str | Mapping[str, Any]) -> dict[str, Any]:
+    """Rule by its id, or as a study file defines it from another one.
+
+    Parameters
+    ----------
+    endpoint : str or mapping
+        Rule id; or ``name``, ``based_on`` (rule id), ``version``, ``title``, ``source`` and the
+        settings in which it differs (see the head of ``data_schemas/endpoints.yaml``); or a rule
+        that this function returned.
+
+    Returns
+    -------
+    dict
+        All settings of the rule, and its ``name``.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no such rule.
+
+    Examples
+    --------
+    >>> rule = endpoint_rule({"name": "ici_ici", "based_on": "sitc_mono_2020", "version": "0.1",
+    ...                       "title": "ICI+ICI", "source": "protocol", "confirmation": False})
+    >>> rule["name"], rule["months"], rule["confirmation"], rule["needs"]
+    ('ici_ici', 6, False, ['pfs', 'pfs_event', 'best_response'])
+    """
+    if not isinstance(endpoint, str) and "basis" in endpoint:
+        return dict(endpoint)
+    rules = endpoint_rules()
+    base = endpoint if isinstance(endpoint, str) else endpoint["based_on"]
+    if base not in rules:
+        raise ArgumentError(f"endpoint {base!r} is not known; there are {', '.join(rules)}.")
+    if isinstance(endpoint, str):
+        return {**rules[base], "name": endpoint}
+    rule = {**rules[base], "target": f"risk of primary resistance ({endpoint['title']})"}
+    rule |= {key: value for key, value in endpoint.items() if key != "based_on"}
+    asked = {"pd_confirmed": "confirmation", "best_response": "best_response_pd"}
+    asked |= {"exposure": "strict"}
+    needed = [column for column, setting in asked.items() if rule[setting]]
+    return {**rule, "needs": ["pfs", "pfs_event", *needed]}
+
+
+def endpoint_reasons() -> dict[str, dict[str, str]]:
+    """State and meaning of every reason code.
+
+    Examples
+    --------
+    >>> endpoint_reasons()["non_cancer_death"]["state"]
+    'not_evaluable'
+    """
+    reasons: dict[str, dict[str, str]] = _document("endpoints")["reasons"]
+    return reasons
+
+
+def convert(values: Values, unit: str, name: str | Field, *, back: bool = False) -> Values:
+    """Convert values of a column from a file's unit to the canonical unit, or back.
+
+    The factor is an exact fraction, applied as one multiplication and one division, so that
+    38 g/L is 3.8 g/dL and not 3.8000000000000003.
+
+    Parameters
+    ----------
+    values : float, ndarray or Series
+        Values in ``unit`` (in the canonical unit if ``back``).
+    unit : str
+        One of the column's accepted units.
+    name : str or Field
+        Canonical column name of a panel with one row a patient, or the column of any.
+    back : bool
+        Convert from the canonical unit to ``unit``.
+
+    Returns
+    -------
+    same type as ``values``
+
+    Raises
+    ------
+    ArgumentError
+        If the column does not accept the unit.
+
+    Examples
+    --------
+    >>> convert(38.0, "g/L", "albumin")
+    3.8
+    >>> convert(182.625, "days", "pfs")
+    6.0
+    >>> convert(6.0, "days", "pfs", back=True)
+    182.625
+    """
+    column = name if isinstance(name, Field) else field_named(name)
+    accepted = column.accepted_units
+    if unit not in accepted:
+        raise ArgumentError(
+            f"{column.name} cannot be read in {unit!r}; accepted units are "
+            f"{', '.join(accepted) or 'none'}."
+        )
+    factor = 1 / accepted[unit] if back else accepted[unit]
+    if factor == 1:
+        return values
+    with np.errstate(over="ignore"):
+        return cast(Values, values * float(factor.numerator) / float(factor.denominator))

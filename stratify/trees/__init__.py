@@ -1,0 +1,1 @@
+"""LightGBM members as arrays, scored and explained by compiled loops."""

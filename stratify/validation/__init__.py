@@ -1,0 +1,1 @@
+"""Judging a model on patients it never saw."""

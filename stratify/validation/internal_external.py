@@ -1,0 +1,183 @@
+"""Internal–external validation: each cohort, site or year judged by models that never saw it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from stratify.cohort.subgroups import SMALLEST_CLASS, SMALLEST_SUBGROUP, large_enough
+from stratify.errors import ArgumentError
+from stratify.model.classifier import ResistanceClassifier
+from stratify.statistics.meta_analysis import pool_performance
+from stratify.validation.validation import Assessment, assess, fit_with_references, judged_risks
+
+__all__ = ["InternalExternal", "internal_external"]
+
+
+@dataclass(frozen=True)
+class InternalExternal:
+    """What leaving out one part after the other has shown.
+
+    Attributes
+    ----------
+    assessments : list of Assessment
+        One a part, in alphabetical order; split ``left_out``.
+    pooled : DataFrame
+        As in the ``meta_analysis`` dictionary: every model and reference over the parts.
+    too_small : list of str
+        Parts that trained the others' models but are too small to be judged.
+    """
+
+    assessments: list[Assessment]
+    pooled: pd.DataFrame
+    too_small: list[str]
+
+    @property
+    def performance(self) -> pd.DataFrame:
+        """Rows of all parts, as in the ``performance`` dictionary."""
+        return pd.concat([part.performance for part in self.assessments], ignore_index=True)
+
+
+def internal_external(
+    classifier: ResistanceClassifier,
+    table: pd.DataFrame,
+    features: Sequence[str],
+    *,
+    by: str = "cohort",
+    groups: Mapping[str, str] | None = None,
+    thresholds: Sequence[float] = (),
+    progress: Callable[[str], None] | None = None,
+) -> InternalExternal:
+    """Leave out one part of the patients at a time, fit every model on the rest, judge on the part.
+
+    Parameters
+    ----------
+    classifier : ResistanceClassifier
+        Unfitted, or fitted (then cloned).
+    table : DataFrame of shape (n_patients, ...)
+        Patients with ``label``.
+    features : sequence of str
+        Those with one value in all patients of a training are left out of it.
+    by : str
+        Column whose values are the parts: ``cohort``, ``site``, ``start_year``, ``cancer_type``.
+    groups : mapping of str to str, optional
+        Part to overlap group, as by :func:`stratify.cohort.overlap.overlap_groups`: parts of one
+        group share patients and are left out together, so that these never stand on both sides. Of
+        a group only the largest part is pooled. Parts that are not named are on their own.
+    thresholds : sequence of float
+        Risks at which probabilities are turned into decisions.
+    progress : callable, optional
+        Told of each part.
+
+    Returns
+    -------
+    InternalExternal
+
+    Raises
+    ------
+    ArgumentError
+        If the column or a value of it is missing, `groups` names a part that is not there, all
+        patients are in one group, or no part is large enough to be judged (20 patients, 5 of each
+        label).
+
+    References
+    ----------
+    Steyerberg EW, Harrell FE. J Clin Epidemiol 2016;69:245-247. Debray TPA et al. Stat Med
+    2013;32:3158-3180.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"site": np.repeat(["North", "South", "West"], 100),
+    ...                       "albumin": rng.normal(3.9, 0.5, 300)})
+    >>> table["label"] = (rng.random(300) < 1 / (1 + np.exp(3 * (table["albumin"] - 3.9)))) * 1.0
+    >>> small = ResistanceClassifier(n_members=2, n_estimators=10, calibration_folds=2)
+    >>> found = internal_external(small, table, ["albumin"], by="site")
+    >>> [(part.cohort, part.n) for part in found.assessments]
+    [('site=North', 100), ('site=South', 100), ('site=West', 100)]
+    >>> found.pooled.loc[0, ["model", "metric"]].tolist()
+    ['stratify', 'auroc']
+    """
+    parts = _parts(table, by)
+    group = parts.map(_checked_groups(parts, by, groups or {}))
+    assessments, too_small, together = [], [], {}
+    for left_out in sorted(group.unique()):
+        home = table[group != left_out].reset_index(drop=True)
+        judged = []
+        for part in sorted(parts[group == left_out].unique()):
+            name = part if by == "cohort" else f"{by}={part}"
+            away = table[parts == part].reset_index(drop=True)
+            if large_enough(away["label"].to_numpy(dtype=float)):
+                judged.append((name, away))
+                together[name] = left_out
+            else:
+                too_small.append(name)
+        if not judged:
+            continue
+        if progress:
+            progress(f"leaving out {', '.join(name for name, _ in judged)}")
+        known = [name for name in features if len(home[name].dropna().unique()) > 1]
+        fitted, references = fit_with_references(classifier, home, known)
+        assessments += [
+            assess(
+                away,
+                judged_risks(fitted, references, away),
+                cohort=name,
+                split="left_out",
+                thresholds=list(thresholds),
+            )
+            for name, away in judged
+        ]
+    if not assessments:
+        raise ArgumentError(
+            f"no {by} has {SMALLEST_SUBGROUP} patients and {SMALLEST_CLASS} of each label, so that "
+            "none can be judged; take a column with larger parts."
+        )
+    assessments.sort(key=lambda part: part.cohort)
+    return InternalExternal(assessments, _pooled(assessments, together), sorted(too_small))
+
+
+def _parts(table: pd.DataFrame, by: str) -> pd.Series:
+    if by not in table:
+        raise ArgumentError(f"by is {by!r}; a column of the table is expected.")
+    missing = int(table[by].isna().sum())
+    if missing:
+        raise ArgumentError(
+            f"{by} is missing for {missing} of {len(table)} patients; it is expected for all: "
+            "leave these patients out."
+        )
+    if pd.api.types.is_numeric_dtype(table[by]):
+        return table[by].map("{:g}".format)
+    return table[by].astype(str)
+
+
+def _checked_groups(parts: pd.Series, by: str, groups: Mapping[str, str]) -> dict[str, str]:
+    known = set(parts)
+    if strangers := sorted(set(groups) - known):
+        raise ArgumentError(
+            f"groups names {', '.join(strangers)}; parts by {by} are {', '.join(sorted(known))}."
+        )
+    group = {part: groups.get(part, part) for part in known}
+    if len(set(group.values())) < 2:
+        raise ArgumentError(
+            f"all patients are in one group by {by}; at least two are expected, so that one can be "
+            "left out."
+        )
+    return group
+
+
+def _pooled(assessments: list[Assessment], together: Mapping[str, str]) -> pd.DataFrame:
+    """Pool the largest part of each group, each reference where most of its patients are."""
+    largest: dict[str, Assessment] = {}
+    for part in assessments:
+        group = together[part.cohort]
+        if group not in largest or part.n > largest[group].n:
+            largest[group] = part
+    rows = pd.concat([part.performance for part in largest.values()], ignore_index=True)
+    rows = rows[rows["threshold"].isna() & rows["subgroup"].str.match("all$|measured=")]
+    rows = rows.sort_values("n", ascending=False, kind="stable")
+    once = rows.drop_duplicates(["cohort", "model", "reference", "metric"]).sort_index()
+    return pool_performance(once)

@@ -1,0 +1,105 @@
+"""Prognostic or predictive: a frozen score and survival where no ICI was given.
+
+A score that orders survival of patients without an ICI tells who does badly, whatever is given.
+That it does so under an ICI is then no sign that it tells who benefits (LORIS does both).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from stratify.cohort.cohort import Cohort
+from stratify.errors import CohortError
+from stratify.scoring import ResistanceModel
+from stratify.statistics.discrimination import c_index
+from stratify.statistics.survival import hazard_ratio_per_sd
+from stratify.validation.validation import judged_risks
+
+__all__ = ["prognosis", "statement"]
+
+COLUMNS = ("cohort", "model", "metric", "value", "low", "high", "n", "n_events")
+_CLIP = 1e-6  # risks of 0 and 1 have no log-odds
+
+
+def prognosis(model: ResistanceModel, cohort: Cohort, *, outcome: str = "os") -> pd.DataFrame:
+    """Association of the risk, and of every reference, with survival.
+
+    Parameters
+    ----------
+    model : ResistanceModel
+    cohort : Cohort
+        From :func:`stratify.cohort.cohort.read_cohort` with ``labels=False``; patients whose
+        survival is not recorded are left out.
+    outcome : {"os", "pfs"}
+
+    Returns
+    -------
+    DataFrame
+        One row a cohort, model and metric: ``c_index`` (0.5 is no association; above it a higher
+        risk goes with earlier events) and ``hazard_ratio_per_sd`` (of the log-odds), each with 95 %
+        interval, ``n`` and ``n_events``. References stand for patients with complete inputs.
+
+    Raises
+    ------
+    CohortError
+        If no patient has the outcome recorded.
+
+    References
+    ----------
+    Harrell FE. JAMA 1982;247:2543-2546. Cox DR. J R Stat Soc B 1972;34:187-220.
+    """
+    table = cohort.table
+    known = pd.Series(False, index=table.index)
+    if {outcome, f"{outcome}_event"} <= set(table):
+        known = table[[outcome, f"{outcome}_event"]].notna().all(axis=1)
+    if not known.any():
+        raise CohortError(
+            f"No patient has {outcome} and {outcome}_event recorded; map both in the outcomes "
+            "panel."
+        )
+    rows = []
+    for name, part in table[known].groupby("cohort", sort=True):
+        part = part.reset_index(drop=True)
+        risks = judged_risks(model.classifier, model.references, part)
+        for scored, risk in risks.by_model.items():
+            mask = np.ones(len(part), dtype=bool)
+            if scored != "stratify":
+                mask = risks.complete[scored]
+            mask = mask & np.isfinite(risk)
+            time = part.loc[mask, outcome].to_numpy(dtype=float)
+            event = part.loc[mask, f"{outcome}_event"].to_numpy(dtype=float)
+            score = risk[mask]
+            if len(set(score)) < 2 or event.sum() == 0:
+                continue
+            if score.min() >= 0 and score.max() <= 1:
+                within = np.clip(score, _CLIP, 1 - _CLIP)
+                score = np.log(within / (1 - within))
+            for metric, found in (
+                ("c_index", c_index(time, event, score)),
+                ("hazard_ratio_per_sd", hazard_ratio_per_sd(time, event, score)),
+            ):
+                base = (str(name), scored, metric, *found, int(mask.sum()), int(event.sum()))
+                rows.append(dict(zip(COLUMNS, base, strict=True)))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def statement(table: pd.DataFrame, cohort: str) -> str:
+    """Say in a sentence what the table of :func:`prognosis` shows for the model.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame([["no_ici", "stratify", "c_index", 0.61, 0.58, 0.64, 841, 400]],
+    ...                     columns=list(COLUMNS))
+    >>> statement(rows, "no_ici")
+    'no_ici: the risk is associated with survival (C 0.61, 0.58 to 0.64; n = 841): prognostic.'
+    """
+    row = table[
+        (table["cohort"] == cohort)
+        & (table["model"] == "stratify")
+        & (table["metric"] == "c_index")
+    ].iloc[0]
+    figures = f"C {row['value']:.2f}, {row['low']:.2f} to {row['high']:.2f}; n = {row['n']}"
+    if row["low"] > 0.5:
+        return f"{cohort}: the risk is associated with survival ({figures}): prognostic."
+    return f"{cohort}: no association of the risk with survival is shown ({figures})."

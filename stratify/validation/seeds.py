@@ -1,0 +1,145 @@
+"""How much a comparison depends on the seed: one training, several cohorts, several seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+from sklearn.base import clone
+
+from stratify.cohort.features import features_matrix
+from stratify.errors import ArgumentError
+from stratify.model.classifier import ResistanceClassifier
+from stratify.model.horizons import horizon_outcomes
+from stratify.model.reference import References
+from stratify.statistics.discrimination import auroc, delta_auroc
+from stratify.validation.validation import judged_risks
+
+__all__ = ["across_seeds", "weighted_differences"]
+
+
+def across_seeds(
+    classifier: ResistanceClassifier,
+    home: pd.DataFrame,
+    features: Sequence[str],
+    away: Mapping[str, pd.DataFrame],
+    *,
+    seeds: Sequence[int] = range(10),
+    progress: Callable[[str], None] = lambda _: None,
+) -> pd.DataFrame:
+    """Train with several seeds and judge on cohorts none of the models saw.
+
+    Parameters
+    ----------
+    classifier : ResistanceClassifier
+        Unfitted, or fitted (then cloned).
+    home : DataFrame of shape (n_patients, ...)
+        Training patients with ``label``.
+    features : sequence of str
+    away : mapping of str to DataFrame
+        Cohorts to judge on, with ``label``.
+    seeds : sequence of int
+    progress : callable
+        Told of each seed.
+
+    Returns
+    -------
+    DataFrame
+        One row a seed, cohort and reference: ``auroc`` of the model, ``auroc_reference``, their
+        ``difference`` with ``low`` and ``high`` (95 %, DeLong), ``n``. References that do not
+        cover all patients of a cohort are left out.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no seed or no cohort.
+    """
+    if not len(seeds) or not away:
+        raise ArgumentError("At least one seed and one cohort to judge on are expected.")
+    matrix, others = features_matrix(home, list(features)), horizon_outcomes(home)
+    label = home["label"].to_numpy(dtype=float)
+    references = References.fit(home, list(features), label)
+    rows = []
+    for seed in seeds:
+        progress(f"seed {seed}")
+        fitted = (
+            clone(classifier).set_params(random_state=seed).fit(matrix, label, auxiliary=others)
+        )
+        for name, table in away.items():
+            risks = judged_risks(fitted, references, table.reset_index(drop=True))
+            known = table["label"].to_numpy(dtype=float)
+            own = risks.by_model["stratify"]
+            for other, risk in risks.by_model.items():
+                # LORIS takes training medians for missing inputs
+                covers = other == "loris" and risks.filled
+                if other == "stratify" or not (covers or risks.complete[other].all()):
+                    continue
+                value, low, high = delta_auroc(known, own, risk)
+                row = {"seed": seed, "cohort": name, "reference": other}
+                row |= {"auroc": auroc(known, own).value}
+                row |= {"auroc_reference": auroc(known, risk).value}
+                rows.append(row | {"difference": value, "low": low, "high": high, "n": len(known)})
+    return pd.DataFrame(rows)
+
+
+def weighted_differences(found: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
+    """Mean over cohorts, weighted by patients, of the seed in the middle.
+
+    Parameters
+    ----------
+    found : DataFrame
+        From :func:`across_seeds`.
+    level : float
+        Of the interval.
+
+    Returns
+    -------
+    DataFrame
+        One row a reference that stands in every cohort: weighted AUROC of both, and the paired
+        ``difference`` with ``low`` and ``high``, for the seed whose weighted AUROC is the lower
+        median; ``seed_low`` and ``seed_high`` are the range of the model's AUROC over seeds.
+
+    Examples
+    --------
+    >>> found = pd.DataFrame({"seed": [0, 0], "cohort": ["a", "b"], "reference": "tmb",
+    ...     "auroc": [0.7, 0.8], "auroc_reference": [0.6, 0.6], "difference": [0.1, 0.2],
+    ...     "low": [0.0, 0.1], "high": [0.2, 0.3], "n": [100, 300]})
+    >>> weighted_differences(found)[["auroc", "difference", "low", "high"]].round(3)
+       auroc  difference    low   high
+    0  0.775       0.175  0.096  0.254
+    """
+    cohorts = found["cohort"].nunique()
+    everywhere = found.groupby(["seed", "reference"])["cohort"].transform("nunique") == cohorts
+    kept = found[everywhere]
+    z = norm.ppf(0.5 + level / 2)
+    rows = []
+    for reference, part in kept.groupby("reference", sort=False):
+        by_seed = pd.DataFrame([_weighted(rows) for _, rows in part.groupby("seed")])
+        middle = by_seed.sort_values("auroc", kind="stable").iloc[(len(by_seed) - 1) // 2]
+        half = z * middle["error"]
+        rows.append(
+            {
+                "reference": reference,
+                **middle[["auroc", "auroc_reference", "difference"]],
+                "low": middle["difference"] - half,
+                "high": middle["difference"] + half,
+                "seed_low": by_seed["auroc"].min(),
+                "seed_high": by_seed["auroc"].max(),
+                "n": int(part[part["seed"] == part["seed"].iloc[0]]["n"].sum()),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _weighted(part: pd.DataFrame) -> dict[str, float]:
+    """Weighted means of one seed, and the standard error of the difference."""
+    weight = part["n"] / part["n"].sum()
+    z = norm.ppf(0.975)
+    error = (part["high"] - part["low"]) / (2 * z)
+    means = {
+        name: float((weight * part[name]).sum())
+        for name in ("auroc", "auroc_reference", "difference")
+    }
+    return {**means, "error": float(np.sqrt((weight**2 * error**2).sum()))}

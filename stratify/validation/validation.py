@@ -1,0 +1,442 @@
+"""The model and its references judged on the same patients: cross-validation, test, external.
+
+Everything learned (model, calibration, references, medians) is learned inside the fold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from stratify.cohort.features import model_matrix
+from stratify.cohort.subgroups import large_enough, subgroups
+from stratify.model.classifier import ResistanceClassifier
+from stratify.model.horizons import horizon_outcomes
+from stratify.model.reference import REFERENCES, References
+from stratify.model.tuning import tuned
+from stratify.statistics.calibration import calibration_curve, delta_brier
+from stratify.statistics.discrimination import delta_auroc, roc_curve_table
+from stratify.statistics.performance import (
+    PERFORMANCE_COLUMNS,
+    Prediction,
+    decision_curve,
+    performance_table,
+)
+from stratify.statistics.survival import censoring_weights, survival_by_group
+
+__all__ = [
+    "Assessment",
+    "EarlyCensoring",
+    "Risks",
+    "assess",
+    "cross_validate",
+    "fit_with_references",
+    "judged_risks",
+]
+
+Floats = npt.NDArray[np.float64]
+OUTCOMES = ("pfs", "os")
+
+
+@dataclass(frozen=True)
+class Risks:
+    """Risks of the same patients by the model and the references.
+
+    Attributes
+    ----------
+    by_model : dict of str to ndarray of shape (n_patients,)
+        ``stratify`` first; higher is worse.
+    complete : dict of str to ndarray of bool of shape (n_patients,)
+        Patients with every input of a reference measured.
+    filled : bool
+        Whether LORIS may be shown for all patients, missing inputs at training medians.
+    """
+
+    by_model: dict[str, Floats]
+    complete: dict[str, npt.NDArray[np.bool_]]
+    filled: bool
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """Performance in one cohort and split.
+
+    Attributes
+    ----------
+    cohort, split : str
+    n, n_events : int
+    performance : DataFrame
+        Rows of ``performance.csv``.
+    roc, calibration, decision : DataFrame
+        Curves of probability models, tall with a column ``model``.
+    survival : dict of str to (curves, summary)
+        Kaplan–Meier by risk group for ``pfs`` and ``os`` where recorded.
+    """
+
+    cohort: str
+    split: str
+    n: int
+    n_events: int
+    performance: pd.DataFrame
+    roc: pd.DataFrame
+    calibration: pd.DataFrame
+    decision: pd.DataFrame
+    survival: dict[str, tuple[pd.DataFrame, pd.DataFrame]]
+
+
+@dataclass(frozen=True)
+class EarlyCensoring:
+    """Training patients censored before the horizon of the label, and that horizon.
+
+    Attributes
+    ----------
+    table : DataFrame of shape (n_patients, ...)
+        ``pfs`` (months) and ``pfs_event``.
+    horizon : float
+        Months.
+    """
+
+    table: pd.DataFrame
+    horizon: float
+
+
+def fit_with_references(
+    classifier: ResistanceClassifier,
+    table: pd.DataFrame,
+    features: list[str],
+    *,
+    censoring: EarlyCensoring | None = None,
+    trials: int = 0,
+) -> tuple[ResistanceClassifier, References]:
+    """Fit a clone of the classifier and every reference on the same patients.
+
+    Parameters
+    ----------
+    classifier : ResistanceClassifier
+    table : DataFrame of shape (n_patients, ...)
+        Patients with ``label``.
+    features : list of str
+    censoring : EarlyCensoring, optional
+        Patients for whom those with a label stand, by inverse-probability-of-censoring weights.
+    trials : int
+        Settings tried by :func:`stratify.model.tuning.tuned` on these patients; 0 keeps the
+        classifier's.
+
+    Returns
+    -------
+    ResistanceClassifier, References
+
+    Notes
+    -----
+    The anchor also learns from other outcomes of the same patients that are recorded, see
+    :func:`stratify.model.horizons.horizon_outcomes`.
+    """
+    from sklearn.base import clone
+
+    label = table["label"].to_numpy(dtype=float)
+    weight = None
+    if censoring is not None:
+        both = pd.concat([table, censoring.table], ignore_index=True)
+        weights = censoring_weights(both["pfs"], both["pfs_event"], censoring.horizon)
+        weight = weights[: len(table)]
+    matrix, others = model_matrix(table, features), horizon_outcomes(table)
+    if trials:
+        classifier = tuned(classifier, matrix, label, weight, others, trials=trials)
+    fitted = clone(classifier).fit(matrix, label, sample_weight=weight, auxiliary=others)
+    return fitted, References.fit(table, features, label, weight)
+
+
+def judged_risks(
+    classifier: ResistanceClassifier, references: References, table: pd.DataFrame
+) -> Risks:
+    """Risks by the model and by every reference that has its columns.
+
+    Parameters
+    ----------
+    classifier, references
+        Fitted on training patients.
+    table : DataFrame of shape (n_patients, ...)
+        Canonical columns.
+    """
+    matrix = model_matrix(table, classifier.features_)
+    complete = references.complete(table)
+    by_model = {"stratify": classifier.predict_proba(matrix)[:, 1]}
+    filled = references.fillable(table)
+    for name, mask in complete.items():
+        if mask.any() or (name == "loris" and filled):
+            by_model[name] = references.risk(name, table)
+    return Risks(by_model, complete, filled)
+
+
+def cross_validate(
+    classifier: ResistanceClassifier,
+    table: pd.DataFrame,
+    features: list[str],
+    *,
+    folds: int = 5,
+    seed: int = 0,
+    censoring: EarlyCensoring | None = None,
+    trials: int = 0,
+    progress: Callable[[str], None] | None = None,
+) -> Risks:
+    """Out-of-fold risks: model, calibration and references refitted without the judged patients.
+
+    Parameters
+    ----------
+    classifier : ResistanceClassifier
+        Unfitted, or fitted (then cloned).
+    table : DataFrame of shape (n_patients, ...)
+        Training patients with ``label``, sorted by cohort and patient.
+    features : list of str
+    folds : int
+        Stratified by label; fewer where a class is smaller.
+    seed : int
+    censoring : EarlyCensoring, optional
+        As in :func:`fit_with_references`; these patients are in no fold.
+    trials : int
+        As in :func:`fit_with_references`: settings are chosen anew in every fold.
+    progress : callable, optional
+        Told of each fold.
+
+    Returns
+    -------
+    Risks
+        In the order of ``table``.
+    """
+    from sklearn.model_selection import StratifiedKFold
+
+    label = table["label"].to_numpy(dtype=float)
+    folds = max(2, min(folds, int(label.sum()), int((1 - label).sum())))
+    split = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    by_model: dict[str, Floats] = {}
+    complete: dict[str, npt.NDArray[np.bool_]] = {}
+    filled = True
+    for k, (train, test) in enumerate(split.split(table, label)):
+        if progress:
+            progress(f"cross-validation, fold {k + 1} of {folds}")
+        home, away = table.iloc[train], table.iloc[test]
+        fitted, references = fit_with_references(
+            classifier, home, features, censoring=censoring, trials=trials
+        )
+        risks = judged_risks(fitted, references, away)
+        filled &= risks.filled
+        for name, risk in risks.by_model.items():
+            by_model.setdefault(name, np.full(len(table), np.nan))[test] = risk
+        for name, mask in risks.complete.items():
+            complete.setdefault(name, np.zeros(len(table), dtype=bool))[test] = mask
+    return Risks(by_model, complete, filled)
+
+
+def assess(
+    table: pd.DataFrame,
+    risks: Risks,
+    *,
+    cohort: str,
+    split: str,
+    thresholds: list[float],
+    groups: npt.NDArray[np.object_] | None = None,
+    apparent: Risks | None = None,
+) -> Assessment:
+    """Judge risks against labels and survival.
+
+    Parameters
+    ----------
+    table : DataFrame of shape (n_patients, ...)
+        Evaluable patients: ``label`` and, where recorded, ``pfs, pfs_event, os, os_event``.
+    risks : Risks
+        Of the same patients in the same order.
+    cohort, split : str
+        Name the rows.
+    thresholds : list of float
+        Stated thresholds of the risk.
+    groups : ndarray of shape (n_patients,), optional
+        Risk group of each patient, for survival.
+    apparent : Risks, optional
+        Of the same patients by models that learned from them: adds the optimism, by which they
+        look better than `risks`.
+
+    Returns
+    -------
+    Assessment
+        Row group ``all`` holds every patient and the references that cover them; LORIS takes
+        training medians for missing inputs there. Row groups ``measured=...`` hold the patients
+        with complete inputs of a reference that does not cover all. Those of
+        :func:`~stratify.cohort.subgroups.subgroups` follow, with the references of ``all`` and the
+        metrics that need no bootstrap.
+    """
+    label = table["label"].to_numpy(dtype=float)
+    rows = []
+    row_groups = _row_groups(risks, label)
+    everyone = row_groups[0][2]
+    for subgroup, mask, names in row_groups:
+        times = _times(table[mask], "pfs")
+        rows.append(
+            performance_table(
+                label[mask],
+                {name: _prediction(name, risks.by_model[name][mask]) for name in names},
+                cohort=cohort,
+                split=split,
+                subgroup=subgroup,
+                thresholds=tuple(thresholds),
+                time=times.get("time"),
+                event=times.get("event"),
+            )
+        )
+    for subgroup, mask in subgroups(table, label):
+        rows.append(
+            performance_table(
+                label[mask],
+                {name: _prediction(name, risks.by_model[name][mask]) for name in everyone},
+                cohort=cohort,
+                split=split,
+                subgroup=subgroup,
+                resampled=False,
+            )
+        )
+    survival = {}
+    if groups is not None:
+        survival = _survival(table, groups)
+    if survival:  # no empty table among the others, it would turn their numbers into objects
+        rows.append(_survival_rows(survival, cohort, split))
+    probabilities = {
+        name: risks.by_model[name] for name in everyone if _kind(name) == "probability"
+    }
+    both = 0 < label.sum() < len(label)
+    if apparent is not None and both:
+        rows.append(_optimism(label, apparent, probabilities, cohort, split))
+    grid = np.round(np.arange(0.05, 0.96, 0.01), 2)
+    return Assessment(
+        cohort=cohort,
+        split=split,
+        n=len(label),
+        n_events=int(label.sum()),
+        performance=pd.concat(rows, ignore_index=True)[list(PERFORMANCE_COLUMNS)],
+        roc=_by_model({n: risks.by_model[n] for n in everyone}, lambda r: _roc(label, r))
+        if both
+        else pd.DataFrame(),
+        calibration=_by_model(probabilities, lambda r: calibration_curve(label, r)),
+        decision=decision_curve(label, probabilities, list(grid)),
+        survival=survival,
+    )
+
+
+def _by_model(risks: Mapping[str, Floats], curve: Callable[[Floats], pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat(
+        [curve(risk).assign(model=name) for name, risk in risks.items()], ignore_index=True
+    )
+
+
+def _roc(label: Floats, risk: Floats) -> pd.DataFrame:
+    curve = roc_curve_table(label, risk)
+    return pd.DataFrame(
+        {
+            "false_positive_rate": 1 - curve["specificity"],
+            "true_positive_rate": curve["sensitivity"],
+        }
+    )
+
+
+def _kind(name: str) -> str:
+    return "probability" if name == "stratify" else REFERENCES[name].kind
+
+
+def _prediction(name: str, risk: Floats) -> Prediction:
+    kind = _kind(name)
+    return Prediction(risk, probability=kind == "probability", binary=kind == "rule")
+
+
+def _row_groups(risks: Risks, label: Floats) -> list[tuple[str, npt.NDArray[np.bool_], list[str]]]:
+    everyone = np.ones(len(label), dtype=bool)
+    whole = [n for n in risks.by_model if n == "stratify" or risks.complete[n].all()]
+    if risks.filled and "loris" in risks.by_model and "loris" not in whole:
+        whole.append("loris")
+    groups = [("all", everyone, whole)]
+    # references that share their inputs share the row group
+    told: dict[tuple[str, ...], str] = {}
+    for name, mask in risks.complete.items():
+        inputs = REFERENCES[name].needs
+        if mask.all() or inputs in told or not large_enough(label[mask]):
+            continue
+        told[inputs] = inputs[0] if len(inputs) == 1 else name
+        names = [n for n in risks.by_model if n == "stratify" or risks.complete[n][mask].all()]
+        groups.append((f"measured={told[inputs]}", mask, names))
+    return groups
+
+
+def _optimism(
+    label: Floats, apparent: Risks, held_out: Mapping[str, Floats], cohort: str, split: str
+) -> pd.DataFrame:
+    """Apparent minus held-out performance on the same patients; above 0 in AUROC is optimistic."""
+    rows: list[dict[str, object]] = []
+    for name, risk in held_out.items():
+        for metric, delta in (("auroc", delta_auroc), ("brier", delta_brier)):
+            found = delta(label, apparent.by_model[name], risk)._asdict()
+            rows.append({"model": name, "metric": f"optimism_{metric}", **found})
+    table = pd.DataFrame(rows, columns=list(PERFORMANCE_COLUMNS))
+    counts = {"n": len(label), "n_events": int(label.sum())}
+    return table.assign(cohort=cohort, split=split, reference="", subgroup="all", **counts)
+
+
+def _times(table: pd.DataFrame, outcome: str) -> dict[str, Floats]:
+    event = f"{outcome}_event"
+    if not {outcome, event} <= set(table.columns):
+        return {}
+    if table[[outcome, event]].isna().to_numpy().any():
+        return {}
+    return {"time": table[outcome].to_numpy(float), "event": table[event].to_numpy(float)}
+
+
+def _survival(
+    table: pd.DataFrame, groups: npt.NDArray[np.object_]
+) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
+    found = {}
+    for outcome in OUTCOMES:
+        if not {outcome, f"{outcome}_event"} <= set(table.columns):
+            continue
+        known = table[[outcome, f"{outcome}_event"]].notna().all(axis=1).to_numpy()
+        here = pd.Categorical(groups[known], ["low", "intermediate", "high"], ordered=True)
+        if len(set(groups[known])) < 2:
+            continue
+        times = _times(table[known], outcome)
+        found[outcome] = survival_by_group(
+            times["time"], times["event"], pd.Series(here).cat.remove_unused_categories()
+        )
+    return found
+
+
+def _survival_rows(
+    survival: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], cohort: str, split: str
+) -> pd.DataFrame:
+    rows: list[dict[str, object]] = []
+    for outcome, (_, summary) in survival.items():
+        against_low = summary["group"].iloc[0] == "low"
+        for k, line in enumerate(summary.to_dict("records")):
+            base = {"subgroup": f"risk_group={line['group']}", "n": line["n"]}
+            base["n_events"] = line["n_events"]
+            for name in ("median", "hazard_ratio"):
+                if name == "hazard_ratio" and (k == 0 or not against_low):
+                    continue  # the summary is against the first group that there is
+                rows.append(
+                    {
+                        **base,
+                        "metric": f"{name}_{outcome}",
+                        "value": line[name],
+                        "low": line[f"{name}_low"],
+                        "high": line[f"{name}_high"],
+                    }
+                )
+        rows.append(
+            {
+                "subgroup": "all",
+                "metric": f"log_rank_p_{outcome}",
+                "value": summary["log_rank_p"].iloc[0],
+                "n": int(summary["n"].sum()),
+                "n_events": int(summary["n_events"].sum()),
+            }
+        )
+    table = pd.DataFrame(rows, columns=list(PERFORMANCE_COLUMNS))
+    return table.assign(cohort=cohort, split=split, model="stratify", reference="")
