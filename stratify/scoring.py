@@ -300,6 +300,7 @@ def load(path: str | Path) -> ResistanceModel:
         anchor_columns=fitted["anchor_columns"],
         base_value=fitted["base_value"],
     )
+    _ = classifier.ensemble_.trees  # checked against LightGBM now, not at the first patient
     classifier.classes_ = np.array(fitted["classes"])
     classifier.calibration_ = (fitted["calibration"][0], fitted["calibration"][1])
     for name in _FITTED:

@@ -433,6 +433,33 @@ max_bin
         margin = self.ensemble_.margins(matrix).mean(axis=0)
         return self.ensemble_.contributions(matrix), self.ensemble_.base_value, margin
 
+    def interactions(self, X: Any) -> Floats:
+        """Exact pairwise SHAP interactions of the mean margin.
+
+        Parameters
+        ----------
+        X : DataFrame or array of shape (n_samples, n_features)
+            As for :meth:`predict_proba`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features, n_features)
+            Log-odds before calibration, rows and columns as ``features_``; symmetric, half of each
+            interaction on either side. The diagonal is what a feature adds by itself, the anchor's
+            part included; a row adds up to the feature's contribution.
+
+        Raises
+        ------
+        UnsupportedTreesError
+            If the members are of a kind that only LightGBM scores (never those of `fit`).
+
+        Notes
+        -----
+        Lundberg 2020 (10.1038/s42256-019-0138-9), by quadrature: see
+        :mod:`stratify.trees.shapley`.
+        """
+        return self.ensemble_.interactions(self._matrix_to_predict(X))
+
     def encoded(self, X: Any) -> Floats:
         """Features as the members see them: columns as ``features_``, levels as codes."""
         return self._matrix(self._frame_to_predict(X))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ import numpy.typing as npt
 from stratify.errors import ArgumentError
 from stratify.model.linear import LinearScore
 from stratify.tables.schema import known_field
+from stratify.trees.members import Members
 
 if TYPE_CHECKING:
     import lightgbm
@@ -31,6 +33,9 @@ Floats = npt.NDArray[np.float64]
 _MIN_DATA_PER_CATEGORY = 20
 # Folds in which the anchor's starting margins are predicted for patients it was not fitted on.
 _ANCHOR_FOLDS = 5
+# Rows from which the compiled loops repay their check, which the many models of a nested
+# validation, each for a few patients, would not.
+_MANY = 4000
 
 
 @dataclass(frozen=True)
@@ -210,10 +215,15 @@ class AnchoredEnsemble:
         members: list[lightgbm.Booster] = Parallel(n_jobs=n_jobs, prefer="threads")(
             delayed(_member)(patients, design, boosting, start, stream) for stream in streams
         )
-        base = float(_mean_contributions(members, patients.matrix[:1])[0, -1])
+        base = float(Members(members, None).base_values.mean())
         if anchor is not None:
             base += anchor.base_value
         return cls(members, anchor, design.anchor, base)
+
+    @cached_property
+    def trees(self) -> Members:
+        """The members as they score many patients: checked against LightGBM on first use."""
+        return Members.checked(self.members)
 
     def margins(self, matrix: Floats) -> Floats:
         """Margin by each member, anchor and trees together, in log-odds.
@@ -222,8 +232,9 @@ class AnchoredEnsemble:
         -------
         ndarray of shape (n_members, n_patients)
         """
-        trees = [m.predict(matrix, raw_score=True, num_threads=1) for m in self.members]
-        margins = np.array(trees)
+        checked = "trees" in self.__dict__ or len(matrix) >= _MANY
+        trees = self.trees if checked else Members(self.members, None)  # equal to the last bit
+        margins = trees.margins(matrix)
         if self.anchor is not None:
             margins += self.anchor.margin(matrix[:, self.anchor_columns])
         return margins
@@ -235,10 +246,30 @@ class AnchoredEnsemble:
         -------
         ndarray of shape (n_patients, n_features)
         """
-        values = _mean_contributions(self.members, matrix)[:, :-1]
+        values = self.trees.contributions(matrix)
         if self.anchor is not None:
             parts = self.anchor.contributions(matrix[:, self.anchor_columns])
             values[:, self.anchor_columns] += parts
+        return values
+
+    def interactions(self, matrix: Floats) -> Floats:
+        """Exact pairwise SHAP interactions of the mean margin.
+
+        Returns
+        -------
+        ndarray of shape (n_patients, n_features, n_features)
+            Rows add up to the contributions; the anchor has no interactions and stands on the
+            diagonal.
+
+        Raises
+        ------
+        UnsupportedTreesError
+            If the members are of a kind that only LightGBM scores; it has no interactions.
+        """
+        values = self.trees.interactions(matrix)
+        if self.anchor is not None:
+            parts = self.anchor.contributions(matrix[:, self.anchor_columns])
+            values[:, self.anchor_columns, self.anchor_columns] += parts
         return values
 
 
@@ -334,12 +365,3 @@ def _member(
         "verbose": -1,
     }
     return lightgbm.train(parameters, data, num_boost_round=boosting.n_estimators)
-
-
-def _mean_contributions(members: Sequence[lightgbm.Booster], matrix: Floats) -> Floats:
-    total = np.zeros((len(matrix), matrix.shape[1] + 1))
-    if len(matrix) == 0:  # LightGBM divides by the number of rows
-        return total
-    for member in members:
-        total += member.predict(matrix, pred_contrib=True, num_threads=1)
-    return total / len(members)
