@@ -19,8 +19,8 @@ _HOMES = {
     "ResistanceModel": "scoring",
     "load": "scoring",
     "Policy": "treatment",
-    "attributions": "attribution",
-    "explanation": "attribution",
+    "attributions": "interpretation.attribution",
+    "explanation": "interpretation.attribution",
     "train": "experiment.experiment",
     "evaluate": "experiment.experiment",
     "score": "experiment.experiment",
@@ -47,11 +47,11 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from stratify.attribution import attributions, explanation
     from stratify.cohort.cohort import Cohort, read_cohort
     from stratify.endpoint import label_outcomes
     from stratify.errors import StratifyError
     from stratify.experiment.experiment import evaluate, score, train
+    from stratify.interpretation.attribution import attributions, explanation
     from stratify.model.classifier import ResistanceClassifier
     from stratify.scoring import ResistanceModel, load
     from stratify.simulation import simulate

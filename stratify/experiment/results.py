@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from stratify.attribution import attributions
 from stratify.cohort.cohort import Cohort
+from stratify.interpretation.attribution import attributions
 from stratify.report.figures import png
 from stratify.report.model_card import card_facts, card_figures, card_tables, selective_figures
 from stratify.report.report import write_report

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from stratify.attribution import importance
 from stratify.cohort.cohort import Cohort
 from stratify.cohort.features import model_matrix
 from stratify.endpoint import rule_name
+from stratify.interpretation.attribution import importance
 from stratify.report import figures
 from stratify.report.response_figures import label_flow
 from stratify.report.selective_figures import error_by_share

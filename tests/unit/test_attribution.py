@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 
-from stratify.attribution import attributions, explanation, importance
 from stratify.cohort.features import features_matrix
 from stratify.errors import StratifyError
+from stratify.interpretation.attribution import attributions, explanation, importance
 from stratify.model.classifier import ResistanceClassifier
 from stratify.model.ensemble import AnchoredEnsemble
 from stratify.tables.schema import field_named, load_schema

@@ -1,0 +1,1 @@
+"""Why a risk is what it is: attributions, the cancer-immunity cycle, what else could change it."""
