@@ -22,17 +22,10 @@ from pydantic import (
 )
 
 from stratify.errors import DataError
+from stratify.tables.measurements import RegionRule
 from stratify.tables.schema import endpoint_rule, endpoint_rules, field_named
-from stratify.tables.sources import (
-    CohortSource,
-    Place,
-    Strict,
-    Texts,
-    as_text,
-    list_of,
-    mapping_of,
-    one_of,
-)
+from stratify.tables.sources import CohortSource
+from stratify.tables.strict import Place, Strict, Texts, as_text, list_of, mapping_of, one_of
 from stratify.tables.tabular import read_mapping
 
 __all__ = [
@@ -177,6 +170,7 @@ class Study(Strict):
     landmark_weeks: Annotated[float, Field(gt=0)] | None = None
     censored_early: Literal["exclude", "weight"] = "exclude"
     response_criteria: ResponseCriteria = ResponseCriteria()
+    region_rule: RegionRule = RegionRule()
     features: list[str] | None = None
     policy: Annotated[str | dict[str, Any] | None, one_of("a file or a mapping", str, dict)] = None
     thresholds: list[Annotated[float, Field(gt=0, lt=1)]] = [0.3, 0.4, 0.5, 0.6, 0.7, 0.8]

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from stratify.biomarkers.genes import document
 from stratify.cohort.cohort import Cohort, read_cohort
 from stratify.study import Study
 
@@ -131,6 +132,91 @@ def hospital_tables(n: int, seed: int) -> dict[str, pd.DataFrame]:
     }
 
 
+RAW: dict[str, dict[str, Any]] = {
+    "mutations": {
+        "burden": {"scored_mb": 0.8, "consequences": ["missense", "nonsense"], "assay": "panel X"},
+        "columns": {
+            "chromosome": "Chr",
+            "position": "Start",
+            "reference_allele": "Ref",
+            "alternate_allele": "Alt",
+            "consequence": "Class",
+            "vaf": {"column": "VAF", "unit": "fraction"},
+        },
+    },
+    "plasma_variants": {
+        "columns": {
+            "draw_day": {"column": "Day", "unit": "days"},
+            "gene": "Gene",
+            "chromosome": "Chr",
+            "position": "Start",
+            "reference_allele": "Ref",
+            "alternate_allele": "Alt",
+            "consequence": "Class",
+            "vaf": {"column": "VAF", "unit": "fraction", "assay": "plasma X"},
+        },
+    },
+    "plasma_draws": {
+        "columns": {
+            "draw_day": {"column": "Day", "unit": "days"},
+            "ctdna_mean_vaf": {"column": "VAF", "unit": "fraction", "assay": "plasma X"},
+            "cfdna_concentration": {"column": "DNA", "unit": "ng/mL"},
+        },
+    },
+    "regions": {
+        "columns": {
+            "region_id": "Region",
+            "area": {"column": "Area", "unit": "mm2"},
+            "cd8_cells": "Cells",
+            "cd8_density": {"column": "Density", "unit": "cells/mm2"},
+        },
+    },
+}
+
+
+def raw_measurements(name: str, ids: list[str]) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Raw measurements of patients as text, and their entry in a study file."""
+    n = 2 * len(ids)
+    rng = np.random.default_rng(17)
+    twice = np.repeat(ids, 2)
+    if name == "expression":
+        genes = sorted(document()["genes"])
+        tpm = rng.lognormal(3, 1.5, (len(genes), len(ids))).round(2)
+        texts = pd.DataFrame(tpm.astype(str), columns=ids, dtype=object)
+        matrix = pd.concat([pd.Series(genes, name="gene", dtype=object), texts], axis=1)
+        return matrix, {"expression": {"unit": "TPM", "assay": "RNA X"}}
+    if name == "deconvolution":
+        shares = rng.dirichlet(np.ones(3), len(ids)).round(4)
+        shares[:, 2] = 1 - shares[:, :2].sum(axis=1)
+        cells = pd.DataFrame(shares, columns=["B cells naive", "T cells CD8", "Monocytes"])
+        cells = cells.round(4).assign(**{"P-value": 0.01}).astype(str).astype(object)
+        cells.insert(0, "Mixture", ids)
+        return cells, {"deconvolution": {"method": "cibersortx"}}
+    columns = {
+        "Patient": twice,
+        "Day": np.tile(["-3", "42" if name == "plasma_draws" else "-3"], len(ids)),
+        "Chr": np.tile(["12", "17"], len(ids)),
+        "Start": (1000 + rng.integers(0, 9000, n)).astype(str),
+        "Ref": "C",
+        "Alt": "T",
+        "Gene": np.tile(["KRAS", "TP53"], len(ids)),
+        "Class": "Missense_Mutation",
+        "VAF": _texts(rng.uniform(0.01, 0.4, n), 4),
+        "DNA": _texts(rng.uniform(5, 50, n), 1),
+        "Region": np.tile(["1", "2"], len(ids)),
+        "Area": "2.0",
+        "Cells": (cells := rng.integers(50, 900, n) * 2).astype(str),
+        "Density": _texts(cells / 2, 1),
+    }
+    entry = RAW[name]
+    used = [c["column"] if isinstance(c, dict) else c for c in entry["columns"].values()]
+    table = pd.DataFrame({c: columns[c] for c in ("Patient", *used)}, dtype=object)
+    stated = {"patient_id": "Patient", "panels": {name: copy.deepcopy(entry["columns"])}}
+    if "burden" in entry:
+        stated["burden"] = copy.deepcopy(entry["burden"])
+    return table, stated
+
+
 class HospitalStudy:
     """Files and study document of one or more cohorts; change them, then read."""
 
@@ -213,6 +299,14 @@ class HospitalStudy:
             }
         }
 
+    def add_measurements(self, name: str, cohort: int = 0) -> None:
+        """Give a cohort a clean table of raw measurements, of its patients, two rows a patient."""
+        ids = self.tables["clinical" if not cohort else "away_clinical"]["Patient"]
+        table, entry = raw_measurements(name, list(ids))
+        file = name if not cohort else f"away_{name}"
+        self.tables[file] = table
+        self.document["cohorts"][cohort]["tables"].append({"file": f"{file}.csv", **entry})
+
     def source(self, file: str) -> dict[str, Any]:
         """Entry of a file in the study document."""
         for cohort in self.document["cohorts"]:
@@ -224,7 +318,7 @@ class HospitalStudy:
     def column(self, name: str) -> dict[str, Any]:
         """Entry of a canonical column in the first cohort, as a mapping."""
         for table in self.document["cohorts"][0]["tables"]:
-            for columns in table["panels"].values():
+            for columns in table.get("panels", {}).values():
                 if name in columns:
                     if isinstance(columns[name], str):
                         columns[name] = {"column": columns[name]}
@@ -246,10 +340,12 @@ class HospitalStudy:
         always = ("regimen", "first_dose_date")
         for cohort in self.document["cohorts"]:
             for table in cohort["tables"]:
-                for panel in set(table["panels"]) & set(panels):
+                for panel in set(table.get("panels", {})) & set(panels):
                     kept = {k: v for k, v in table["panels"][panel].items() if k in always}
                     table["panels"][panel] = kept
-            cohort["tables"] = [t for t in cohort["tables"] if any(t["panels"].values())]
+            cohort["tables"] = [
+                t for t in cohort["tables"] if "panels" not in t or any(t["panels"].values())
+            ]
 
     def write(self) -> None:
         for file, table in self.tables.items():

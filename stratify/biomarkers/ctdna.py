@@ -1,8 +1,9 @@
 """Circulating tumour DNA: variants and blood draws -> features of the ctdna panel.
 
 Variants are as in ``data_schemas/panels/plasma_variants.yaml``, draws as in ``plasma_draws.yaml``;
-a :class:`stratify.tables.sources.PlasmaRule` says how they are read. A patient without a row is not
-measured, never undetected, and tumour molecules per mL need a concentration of cell-free DNA.
+a :class:`stratify.tables.measurements.PlasmaRule` says how they are read. A patient without a row
+is not measured, never undetected, and tumour molecules per mL need a concentration of cell-free
+DNA.
 What happens on treatment stands in :mod:`stratify.biomarkers.ctdna_course`.
 """
 
@@ -33,8 +34,8 @@ from stratify.biomarkers.variants import (
 )
 from stratify.response.visits import Codes, Faults, Flags, Floats, check_table, numbers_of
 from stratify.tables.findings import Findings
+from stratify.tables.measurements import PlasmaRule
 from stratify.tables.schema import load_schema
-from stratify.tables.sources import PlasmaRule
 
 __all__ = [
     "add_ctdna",

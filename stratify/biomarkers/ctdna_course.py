@@ -13,8 +13,8 @@ import pandas as pd
 
 from stratify.biomarkers.variants import number_faults
 from stratify.response.visits import Faults, Floats, check_table, numbers_of
+from stratify.tables.measurements import PlasmaRule
 from stratify.tables.schema import load_schema
-from stratify.tables.sources import PlasmaRule
 
 __all__ = ["chosen_draws", "course_features", "draw_findings", "visit_of_draws"]
 

@@ -14,8 +14,8 @@ import pandas as pd
 from stratify.biomarkers.expression import some_of
 from stratify.biomarkers.genes import document
 from stratify.response.visits import Faults, check_table, numbers_of
+from stratify.tables.measurements import DeconvolutionTable
 from stratify.tables.schema import field_named
-from stratify.tables.sources import DeconvolutionTable
 
 __all__ = ["read_deconvolution"]
 

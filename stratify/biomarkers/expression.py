@@ -25,7 +25,7 @@ from stratify.biomarkers.genes import known_genes, mangled_names, read_gene_name
 from stratify.errors import FileError
 from stratify.tables.cells import MISSING
 from stratify.tables.findings import lines_text
-from stratify.tables.sources import ExpressionMatrix
+from stratify.tables.measurements import ExpressionMatrix
 from stratify.tables.tabular import read_numbered
 
 __all__ = ["read_expression", "read_matrix", "some_of"]

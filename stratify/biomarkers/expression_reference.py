@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from stratify.biomarkers.genes import known_genes
-from stratify.tables.sources import ExpressionMatrix
+from stratify.tables.measurements import ExpressionMatrix
 
 __all__ = ["ExpressionReference"]
 

@@ -13,8 +13,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from stratify.tables.measurements import ExpressionMatrix
 from stratify.tables.plausibility import SCALES
-from stratify.tables.sources import ExpressionMatrix
 
 __all__ = ["WHOLE", "linear_values", "scale_doubt", "too_low", "unlike_stated"]
 

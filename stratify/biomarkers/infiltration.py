@@ -19,7 +19,7 @@ from stratify.biomarkers.regions import aggregate_regions, region_findings
 from stratify.biomarkers.reported import put_beside, tell_all
 from stratify.biomarkers.signatures import score_signatures, signature_coverage
 from stratify.tables.findings import Findings
-from stratify.tables.sources import DeconvolutionTable, ExpressionMatrix, RegionRule
+from stratify.tables.measurements import DeconvolutionTable, ExpressionMatrix, RegionRule
 
 __all__ = [
     "add_deconvolution",

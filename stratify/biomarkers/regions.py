@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from stratify.response.visits import Faults, check_table, numbers_of
+from stratify.tables.measurements import RegionRule
 from stratify.tables.schema import load_schema
-from stratify.tables.sources import RegionRule
 
 __all__ = ["aggregate_regions", "region_findings"]
 

@@ -19,7 +19,7 @@ from stratify.biomarkers.expression_reference import ExpressionReference
 from stratify.biomarkers.expression_scale import WHOLE
 from stratify.biomarkers.genes import document, known_genes
 from stratify.errors import ArgumentError
-from stratify.tables.sources import ExpressionMatrix
+from stratify.tables.measurements import ExpressionMatrix
 
 __all__ = [
     "Signature",

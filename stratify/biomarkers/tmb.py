@@ -1,7 +1,7 @@
 """Tumour mutational burden: a table of mutations -> mutations per megabase; transforms.
 
 Mutations are as in ``data_schemas/panels/mutations.yaml``. What an assay counts, and in how many
-megabases, is stated by a :class:`stratify.tables.sources.BurdenRule`. Burdens in tissue and in
+megabases, is stated by a :class:`stratify.tables.measurements.BurdenRule`. Burdens in tissue and in
 blood are different columns; values of other assays are brought to one scale by
 :mod:`stratify.biomarkers.tmb_scale` or not at all.
 """
@@ -24,8 +24,8 @@ from stratify.biomarkers.variants import (
 )
 from stratify.response.visits import Faults, check_table, numbers_of
 from stratify.tables.findings import Findings
+from stratify.tables.measurements import BurdenRule
 from stratify.tables.schema import field_named, load_schema
-from stratify.tables.sources import BurdenRule
 
 __all__ = [
     "add_tmb",

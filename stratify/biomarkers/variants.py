@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from stratify.response.visits import Codes, Faults, Flags, Floats, numbers_of
+from stratify.tables.measurements import BurdenRule
 from stratify.tables.plausibility import ENOUGH_VALUES, FEW
 from stratify.tables.schema import Field, Schema
-from stratify.tables.sources import BurdenRule
 
 __all__ = [
     "absent_columns",
@@ -108,9 +108,9 @@ def variant_faults(variants: pd.DataFrame, schema: Schema, found: Faults) -> Non
     """Tell of rows without a patient, numbers that cannot be and consequences not known."""
     absent = variants["patient_id"].isna()
     found.tell("missing_identifier", "patient_id", absent, "no patient identifier.")
-    for column in ("vaf", "depth"):
-        if column in variants:
-            number_faults(variants, schema.fields[column], found)
+    for field in schema.fields.values():
+        if field.numeric and field.name in variants:
+            number_faults(variants, field, found)
     if "consequence" in variants:
         known = schema.fields["consequence"].enum
         unknown = variants["consequence"].notna() & ~variants["consequence"].isin(known)
@@ -140,7 +140,7 @@ def number_faults(table: pd.DataFrame, field: Field, found: Faults) -> None:
         )
         found.tell("looks_like_another_unit", column, above, text)
         return
-    text = f"{column} outside {low:g} to {high:g} {field.unit}."
+    text = f"{column} outside {low:g} to {high:g} {field.unit or ''}".strip() + "."
     found.tell("outside_limits", column, (numbers < low) | above, text)
     if field.typical is not None and known > ENOUGH_VALUES and (numbers > 0).any():
         usual, median = field.typical, float(np.median(numbers[numbers > 0]))

@@ -7,7 +7,7 @@ are told in the attrition table; the order of rows and columns in the files is i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,21 +15,18 @@ import numpy as np
 import pandas as pd
 
 from stratify.cohort.overlap import check_shared
+from stratify.cohort.patients import read_patients
 from stratify.endpoint import label_outcomes
 from stratify.errors import CohortError, FileError
-from stratify.response.followup import follow_up
 from stratify.study import Split, Study
 from stratify.tables.findings import Findings
-from stratify.tables.panel import read_panels
 from stratify.tables.plausibility import (
     check_assays,
     check_dates,
     check_features_time,
     check_usable,
 )
-from stratify.tables.schema import LONG_PANELS, convert, field_named, load_schema
-from stratify.tables.sources import CohortSource
-from stratify.tables.tabular import read_numbered, sha256_of
+from stratify.tables.schema import VISIT_PANELS, convert, field_named, load_schema
 
 __all__ = [
     "Cohort",
@@ -39,7 +36,7 @@ __all__ = [
 ]
 
 KEYS = ["patient_id", "cohort"]
-OUTCOMES = ("outcomes", *LONG_PANELS)
+OUTCOMES = ("outcomes", *VISIT_PANELS)
 
 
 @dataclass(frozen=True)
@@ -136,15 +133,17 @@ def read_cohort(
     labels = labels and outcomes
     for source in study.cohorts:
         try:
-            joined = _read_source(study, source, findings, files, left_out, responses)
+            patients = read_patients(study, source, findings, left_out)
         except FileError as error:
             unreadable.append(str(error))
             continue
-        for mapped in source.tables:
-            for columns in mapped.panels.values():
-                for name, column in columns.items():
-                    if column.assay is not None:
-                        assays.setdefault(name, {})[source.name] = column.assay
+        files |= patients.files
+        for name, assay in patients.assays.items():
+            assays.setdefault(name, {})[source.name] = assay
+        if patients.responses is not None:
+            patients.responses.insert(1, "cohort", source.name)
+            responses.append(patients.responses)
+        joined = patients.table
         if joined is None:
             continue
         joined.insert(1, "cohort", source.name)
@@ -188,86 +187,6 @@ def read_cohort(
         mixed_regimens=study.mixed_regimens,
         responses=pd.concat(responses, ignore_index=True) if responses else None,
     )
-
-
-def _read_source(
-    study: Study,
-    source: CohortSource,
-    findings: Findings,
-    files: dict[str, str],
-    left_out: Collection[str],
-    responses: list[pd.DataFrame],
-) -> pd.DataFrame | None:
-    joined: pd.DataFrame | None = None
-    visits: dict[str, tuple[str, pd.DataFrame]] = {}
-    unreadable = []
-    for table in source.tables:
-        if set(table.panels) <= set(left_out):
-            continue
-        path = study.folder / table.file
-        try:
-            raw = read_numbered(
-                path,
-                sheet=table.sheet,
-                delimiter=table.delimiter,
-                encoding=table.encoding,
-                comment=table.comment,
-            )
-        except FileError as error:
-            unreadable.append(str(error))
-            continue
-        files[table.file] = sha256_of(path)
-        doses = None
-        if joined is not None and "first_dose_date" in joined:
-            doses = joined.set_index("patient_id")["first_dose_date"]
-        panels = read_panels(
-            raw, table, source.name, findings, left_out=left_out, first_doses=doses
-        )
-        for i, (panel, frame) in enumerate(panels.items()):
-            if joined is None:
-                joined = frame
-                continue
-            if panel in LONG_PANELS:
-                visits[panel] = (table.file, frame)
-            if i == 0:  # all panels of a file have the same patients
-                _check_matched(frame, joined, table.file, source, findings)
-            if panel not in LONG_PANELS:
-                joined = joined.merge(frame, on="patient_id", how="left")
-    if unreadable:
-        raise FileError("\n".join(unreadable))
-    for panel, (file, frame) in visits.items():  # once all outcomes are read
-        if joined is not None:
-            kept = frame[frame["patient_id"].isin(joined["patient_id"])]
-            criteria = study.response_criteria
-            joined, seen = follow_up(joined, kept, panel, criteria, file, source.name, findings)
-            if seen is not None:
-                seen.insert(1, "cohort", source.name)
-                responses.append(seen)
-    return joined
-
-
-def _check_matched(
-    frame: pd.DataFrame, joined: pd.DataFrame, file: str, source: CohortSource, findings: Findings
-) -> None:
-    """Tell of patients who are not in the cohort's first table."""
-    ids, known = frame["patient_id"].drop_duplicates(), joined["patient_id"]
-    strangers = ids[~ids.isin(known)]
-    if strangers.empty:
-        return
-    nearly = strangers.map(_loose).isin(known.map(_loose)).sum()
-    hint = f"; {nearly} would be but for leading zeros or case" if nearly else ""
-    findings.add(
-        "no_patient_matched" if len(strangers) == len(ids) else "unmatched_patient",
-        f"{file}: {len(strangers)} of {len(ids)} patients are not in the cohort's first table"
-        f"{hint}.",
-        cohort=source.name,
-        column="patient_id",
-        n=len(strangers),
-    )
-
-
-def _loose(identifier: str) -> str:
-    return identifier.lower().lstrip("0")
 
 
 def _stacked(tables: list[pd.DataFrame]) -> pd.DataFrame:
@@ -364,7 +283,7 @@ def _labelled(table: pd.DataFrame, study: Study, findings: Findings) -> pd.DataF
     not_assessed = {
         row["cohort"]
         for row in findings.rows
-        if row["severity"] == "error" and row["panel"] in LONG_PANELS
+        if row["severity"] == "error" and row["panel"] in VISIT_PANELS
     }
     for cohort, rows in table.groupby("cohort", sort=True):
         for name in needed if cohort not in not_assessed else ():  # it would follow from those

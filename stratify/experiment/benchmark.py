@@ -23,7 +23,7 @@ from stratify.errors import DataError
 from stratify.model.classifier import ResistanceClassifier
 from stratify.report import figures
 from stratify.study import Study, all_faults
-from stratify.tables.sources import Strict
+from stratify.tables.strict import Strict
 from stratify.tables.tabular import make_folder, read_mapping, write_table, written_whole
 from stratify.validation.diagnostics import missingness_tells
 from stratify.validation.internal_external import internal_external

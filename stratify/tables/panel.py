@@ -37,10 +37,10 @@ from stratify.tables.plausibility import (
     check_usual,
     fits_another_unit,
 )
-from stratify.tables.schema import LONG_PANELS, Field, convert, load_schema
-from stratify.tables.sources import DAY_FORMS, ColumnSource, TableSource
+from stratify.tables.schema import LONG_PANELS, RAW_PANELS, Field, convert, load_schema
+from stratify.tables.sources import DAY_FORMS, ColumnSource, Identifier, TableSource
 
-__all__ = ["read_panels"]
+__all__ = ["read_panels", "tell_unfit", "written_as"]
 
 # Names of columns listed in one message.
 MOST_NAMES = 20
@@ -114,6 +114,8 @@ def read_panels(
             n=len(unknown),
         )
     identifiers = texts_of(raw[table.patient_id], MISSING)
+    if table.identifier is not None:
+        raw, identifiers = _as_written(raw, identifiers, table, cohort, findings)
     long = not set(LONG_PANELS).isdisjoint(table.panels)
     keep = _identifiable(identifiers, table, cohort, findings, long)
     starts = None if first_doses is None else identifiers.map(first_doses)
@@ -135,7 +137,8 @@ def read_panels(
             if schema.fields[name].interval:
                 read |= _bounds(raw, source, table, schema.fields[name], read[name])
         frame = pd.DataFrame({"patient_id": identifiers.astype(object), **read})
-        check_possible(frame, schema, columns, table.file, cohort, findings)
+        if panel not in RAW_PANELS:  # what makes features of those checks them
+            check_possible(frame, schema, columns, table.file, cohort, findings)
         check_rules(frame, schema, columns, table.file, cohort, findings)
         check_events(frame, schema, table.file, cohort, findings)
         if (
@@ -170,9 +173,54 @@ def _spread(columns: Mapping[str, ColumnSource], others: Sequence[str]) -> dict[
     return spread
 
 
+def written_as(identifiers: pd.Series, identifier: Identifier | None) -> pd.Series:
+    r"""Write identifiers as the first table does; missing where they do not fit the pattern.
+
+    Examples
+    --------
+    >>> written_as(pd.Series(["S.001.ST", "S.001.C3"]),
+    ...            Identifier(pattern=r"(S).(\d+).ST", written=r"\1-\2")).tolist()
+    ['S-001', nan]
+    """
+    if identifier is None:
+        return identifiers
+    form = re.compile(identifier.pattern)
+    fitting = identifiers.map(lambda text: form.fullmatch(str(text)), na_action="ignore")
+    known = fitting.notna()
+    written = identifiers.astype(object).where(known, np.nan)
+    written[known] = [match.expand(identifier.written) for match in fitting[known]]
+    return written
+
+
+def tell_unfit(
+    where: str, what: str, n: int, cohort: str, findings: Findings, field: Field | None = None
+) -> None:
+    """Tell of texts or identifiers that do not fit the pattern stated for them."""
+    findings.add(
+        "pattern_not_matched",
+        f"{where}: {what} that do not fit the stated pattern.",
+        cohort=cohort,
+        panel="" if field is None else field.panel,
+        column="patient_id" if field is None else field.name,
+        n=n,
+    )
+
+
 def _near(name: str, names: Sequence[str]) -> str:
     near = get_close_matches(name, names, n=3, cutoff=0.5)
     return f"; near names are {', '.join(near)}" if near else ""
+
+
+def _as_written(
+    raw: pd.DataFrame, identifiers: pd.Series, table: TableSource, cohort: str, findings: Findings
+) -> tuple[pd.DataFrame, pd.Series]:
+    """Rows whose identifier fits the table's pattern, and how the first table writes it."""
+    written = written_as(identifiers, table.identifier)
+    others = identifiers.notna() & written.isna()
+    if others.any():
+        where = lines_text(others.index[others], str(others.index.name or "row"))
+        tell_unfit(f"{table.file}, {where}", "identifiers", int(others.sum()), cohort, findings)
+    return raw[~others], written[~others]
 
 
 def _identifiable(
@@ -221,6 +269,8 @@ def _column(
     stated = {cell_text(text).lower() for text in (*table.missing, *source.missing)}
     if source.column is None:
         cells = pd.Series(source.value, index=raw.index, dtype=object)
+    elif source.pattern is not None:
+        cells = _group_of(raw[source.column], source.pattern, place)
     else:
         cells = raw[source.column]
         numbers = pd.api.types.is_numeric_dtype(cells) and not pd.api.types.is_bool_dtype(cells)
@@ -265,6 +315,20 @@ def _column(
     if not field.enum:
         return text.astype(object)
     return levels_in(text, coding, field.spellings, place)
+
+
+def _group_of(cells: pd.Series, pattern: str, place: Place) -> pd.Series:
+    """First group of a pattern in each text."""
+    text = texts_of(cells.astype(object), MISSING).astype("string")
+    whole = pattern if re.compile(pattern).groups else f"({pattern})"
+    group = text.str.extract(whole)[0]
+    unfit = text.notna() & group.isna()
+    if unfit.any():
+        what = f"texts of {place.field.name}"
+        tell_unfit(
+            place.at(unfit), what, int(unfit.sum()), place.cohort, place.findings, place.field
+        )
+    return group.astype(object)
 
 
 def _intervals(

@@ -23,6 +23,8 @@ from stratify.tables.documents import read_yaml
 __all__ = [
     "LONG_PANELS",
     "PANELS",
+    "RAW_PANELS",
+    "VISIT_PANELS",
     "Field",
     "Schema",
     "convert",
@@ -38,8 +40,10 @@ __all__ = [
 ]
 
 PANELS = ("clinical", "pdl1", "tmb", "infiltration", "ctdna", "outcomes")
-# several rows a patient; outcomes are derived from them
-LONG_PANELS = ("visits", "lesions")
+# several rows a patient: outcomes are derived from visits, features from raw measurements
+VISIT_PANELS = ("visits", "lesions")
+RAW_PANELS = ("mutations", "plasma_variants", "plasma_draws", "regions")
+LONG_PANELS = (*VISIT_PANELS, *RAW_PANELS)
 
 Values = TypeVar("Values", bound=Any)
 

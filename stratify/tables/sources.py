@@ -5,130 +5,44 @@ Every fault is told, by its place in the file; unknown keys are faults.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from itertools import pairwise
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ModelWrapValidatorHandler,
-    ValidationError,
-    model_validator,
+from pydantic import BeforeValidator, Field, model_validator
+
+from stratify.tables.measurements import (
+    BurdenRule,
+    DeconvolutionTable,
+    ExpressionMatrix,
+    PlasmaRule,
 )
-from pydantic_core import InitErrorDetails, PydanticCustomError
-
-from stratify.tables.schema import LONG_PANELS, PANELS, load_schema
+from stratify.tables.schema import LONG_PANELS, PANELS, VISIT_PANELS, load_schema
 from stratify.tables.schema import Field as Column
+from stratify.tables.strict import (
+    Level,
+    Name,
+    Pattern,
+    Place,
+    Strict,
+    Texts,
+    as_text,
+    keys_as_text,
+    list_of,
+    mapping_of,
+    one_of,
+)
 
-__all__ = [
-    "BurdenRule",
-    "CohortSource",
-    "ColumnSource",
-    "DeconvolutionTable",
-    "ExpressionMatrix",
-    "PlasmaRule",
-    "RegionRule",
-    "TableSource",
-]
+__all__ = ["CohortSource", "ColumnSource", "TableSource"]
 
 # forms of a time column other than a number in a unit
 DAY_FORMS = ("date", "study_day")
 
 
-def as_text(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "" if value is None else str(value)
-
-
-def _keys_as_text(value: object) -> object:
-    if isinstance(value, dict):
-        return {as_text(key): level for key, level in value.items()}
-    return value
-
-
-def _items_as_text(value: object) -> object:
-    if isinstance(value, list):
-        return [as_text(item) for item in value]
-    return value
-
-
-def one_of(what: str, *kinds: type) -> BeforeValidator:
-    """One fault where pydantic would tell one for each kind of a union."""
-
-    def checked(value: object) -> object:
-        if value is not None and not isinstance(value, kinds):
-            raise ValueError(f"{what} is expected")
-        return value
-
-    return BeforeValidator(checked)
-
-
-Level = Annotated[
-    bool | int | float | str | None,
-    one_of("a number, a text, true or false", bool, int, float, str),
-]
-Name = Annotated[str, AfterValidator(lambda name: " ".join(name.split()))]  # spaces as in headers
-Texts = Annotated[list[str], BeforeValidator(_items_as_text)]
-
-
-Place = tuple[str | int, ...]
-
-
-# pydantic's kinds of fault in the words of a study file
-_WORDS = {
-    "extra_forbidden": "unknown key",
-    "missing": "required, but not stated",
-    "string_pattern_mismatch": "letters, digits, '_', '.' and '-' are expected",
-}
-
-
-def mapping_of(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def list_of(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-class Strict(BaseModel):
-    """Unknown keys are faults, and all faults are told at once."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @classmethod
-    def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[Place, str]]:
-        """Faults between keys, found in the raw mapping, which may be wrong in other ways too."""
-        yield from ()
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _every_fault(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        # pydantic's own checks between keys are passed over as soon as one key is wrong
-        faults: list[tuple[Place, str]] = []
-        model = None
-        try:
-            model = handler(data)
-        except ValidationError as error:
-            for item in error.errors(include_url=False, include_input=False):
-                text = item["msg"].removeprefix("Value error, ")
-                faults.append((item["loc"], _WORDS.get(item["type"], text)))
-        if isinstance(data, dict):
-            faults += cls.contradictions(data)
-        if model is not None and not faults:
-            return model
-        raise ValidationError.from_exception_data(
-            cls.__name__,
-            [
-                InitErrorDetails(type=PydanticCustomError("fault", text), loc=loc, input=None)
-                for loc, text in faults
-            ],
-        )
+def matrices_of(table: dict[str, Any]) -> list[str]:
+    """Keys of a table that name a matrix."""
+    return [key for key in ("expression", "deconvolution") if table.get(key) is not None]
 
 
 class ColumnSource(Strict):
@@ -150,6 +64,8 @@ class ColumnSource(Strict):
         Texts of a coding are never taken for missing.
     missing : list of str
         Further texts that mean missing.
+    pattern : str
+        Regular expression; its first group is what is read of each text, before ``coding``.
     assay : str
         Assay or antibody clone.
     date_format : str
@@ -163,8 +79,9 @@ class ColumnSource(Strict):
     unit: str | None = None
     scale: Literal["linear", "ln", "log2", "log10", "log1p"] = "linear"
     scored_mb: Annotated[float, Field(gt=0)] | None = None
-    coding: Annotated[dict[str, Level], BeforeValidator(_keys_as_text)] | None = None
+    coding: Annotated[dict[str, Level], BeforeValidator(keys_as_text)] | None = None
     missing: Texts = []
+    pattern: Pattern | None = None
     assay: str | None = None
     date_format: str | None = None
     unit_confirmed: bool = False
@@ -204,6 +121,32 @@ def _misplaced(options: Mapping[str, Any], field: Column) -> list[str]:
     ]
 
 
+class Identifier(Strict):
+    r"""How the identifiers of a file are written, where the first table writes them otherwise.
+
+    Attributes
+    ----------
+    pattern : str
+        Regular expression that the whole identifier fits; rows with another one are left out.
+    written : str
+        How the first table writes it, in the groups of the pattern: ``\1-\2``.
+    """
+
+    pattern: Pattern
+    written: str = r"\1"
+
+    @classmethod
+    def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[Place, str]]:
+        """Find groups that the pattern does not have."""
+        try:
+            groups = re.compile(str(data.get("pattern"))).groups
+        except re.error:
+            return
+        named = [int(n) for n in re.findall(r"\\(\d+)", str(data.get("written", r"\1")))]
+        if max(named, default=0) > groups:
+            yield ("written",), f"group {max(named)} of a pattern with {groups}"
+
+
 class TableSource(Strict):
     """One file and the panels that are cut out of it.
 
@@ -224,9 +167,15 @@ class TableSource(Strict):
         Texts that mean missing in all columns.
     patient_id : str
         Column of the patient identifier.
+    identifier : Identifier
+        Where it is written otherwise than in the first table.
     panels : mapping
-        By panel, canonical column to :class:`ColumnSource`. ``visits`` or ``lesions``, which have
-        several rows a patient, need a table of their own.
+        By panel, canonical column to :class:`ColumnSource`. Panels with several rows a patient
+        (visits, mutations, plasma_variants, ...) need a table of their own.
+    burden : BurdenRule
+        How ``mutations`` are counted.
+    expression, deconvolution : ExpressionMatrix, DeconvolutionTable
+        In place of ``patient_id`` and ``panels``, for a matrix of genes, or a table of cells.
     """
 
     file: str
@@ -237,12 +186,22 @@ class TableSource(Strict):
     encoding: str | None = None
     comment: str | None = None
     missing: Texts = []
-    patient_id: Name
-    panels: dict[str, dict[str, ColumnSource]]
+    patient_id: Name = ""
+    identifier: Identifier | None = None
+    panels: dict[str, dict[str, ColumnSource]] = {}
+    burden: BurdenRule | None = None
+    expression: ExpressionMatrix | None = None
+    deconvolution: DeconvolutionTable | None = None
+
+    @property
+    def matrix(self) -> ExpressionMatrix | DeconvolutionTable | None:
+        """What stands in place of panels."""
+        return self.expression or self.deconvolution
 
     @classmethod
     def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[Place, str]]:
         """Names that no dictionary has, and one column of the file read as two numbers."""
+        yield from cls._contents(data)
         if data.get("thousands") is not None and data["thousands"] == data.get("decimal", "."):
             yield (), "`thousands` and `decimal` are the same sign"
         numbers: dict[str, list[str]] = {}
@@ -274,6 +233,23 @@ class TableSource(Strict):
             if column != "None" and len(names) > 1:
                 yield ("panels",), f"{column!r} is read as several numbers: {', '.join(names)}"
 
+    @classmethod
+    def _contents(cls, data: dict[str, Any]) -> Iterator[tuple[Place, str]]:
+        """Panels with their identifiers, or a matrix; a burden where mutations are counted."""
+        matrices = matrices_of(data)
+        if len(matrices) > 1:
+            yield (), "either `expression` or `deconvolution`; one file holds one matrix"
+        for key in ("patient_id", "panels"):
+            if matrices and data.get(key):
+                yield (key,), f"not beside `{matrices[0]}`, whose `labels` say where patients stand"
+            if not matrices and data.get(key) is None:
+                yield (key,), "required, but not stated"
+        mutations = "mutations" in mapping_of(data.get("panels"))
+        if mutations and data.get("burden") is None:
+            yield ("burden",), "required to count mutations, for example `burden: {scored_mb: 1.1}`"
+        if not mutations and data.get("burden") is not None:
+            yield ("burden",), "is for a table of mutations"
+
 
 class CohortSource(Strict):
     """One cohort: its files and what it serves for."""
@@ -282,18 +258,21 @@ class CohortSource(Strict):
     role: Literal["train", "test", "external"] = "train"
     title: str = ""
     tables: Annotated[list[TableSource], Field(min_length=1)]
+    plasma: PlasmaRule = PlasmaRule()
 
     @classmethod
     def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[Place, str]]:
         """Columns that two tables give, and tables in a place that cannot be."""
-        tables = [
-            set(mapping_of(mapping_of(table).get("panels")))
-            for table in list_of(data.get("tables"))
-        ]
+        stated = [mapping_of(table) for table in list_of(data.get("tables"))]
+        tables = [set(mapping_of(table.get("panels"))) for table in stated]
         long = [panel for panels in tables for panel in LONG_PANELS if panel in panels]
-        if len(long) > 1:
-            yield ("tables",), f"one table of visits or lesions is expected, not {len(long)}"
-        if tables and tables[0] & set(LONG_PANELS):
+        long += [key for table in stated for key in matrices_of(table)]
+        visits = [panel for panel in long if panel in VISIT_PANELS]
+        if len(visits) > 1:
+            yield ("tables",), f"one table of visits or lesions is expected, not {len(visits)}"
+        for name in sorted({name for name in long if long.count(name) > 1} - set(VISIT_PANELS)):
+            yield ("tables",), f"one table of {name} is expected, not {long.count(name)}"
+        if tables and (tables[0] & set(LONG_PANELS) or matrices_of(stated[0])):
             yield ("tables",), "the first table needs one row a patient"
         names = [
             name
@@ -305,177 +284,3 @@ class CohortSource(Strict):
         twice = sorted({str(name) for name in names if names.count(name) > 1})
         if twice:
             yield (), f"mapped more than once: {', '.join(twice)}"
-
-
-class BurdenRule(Strict):
-    """How mutations are counted into a burden.
-
-    Attributes
-    ----------
-    scored_mb : float
-        Megabases in which the assay counts: the scored region, not the whole panel.
-    consequences : list of str
-        Classes that count, as in the ``mutations`` dictionary; by default every mutation that the
-        laboratory counts (``counted``).
-    min_vaf : float
-        Smallest variant allele fraction that counts, as a fraction.
-    min_depth : float
-        Least depth at which a mutation counts.
-    tumour_only : bool
-        Whether mutations were called without matched normal tissue.
-    """
-
-    scored_mb: Annotated[float, Field(gt=0, le=100)]
-    consequences: Annotated[list[str], Field(min_length=1)] | None = None
-    min_vaf: Annotated[float, Field(ge=0, lt=1)] = 0
-    min_depth: Annotated[float, Field(ge=0)] = 0
-    tumour_only: bool | None = None
-
-    @classmethod
-    def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[Place, str]]:
-        """Classes that no dictionary has."""
-        classes = load_schema("mutations").fields["consequence"].enum
-        for name in list_of(data.get("consequences")):
-            if isinstance(name, str) and name not in classes:
-                yield ("consequences",), f"{name!r} is not known; classes are {', '.join(classes)}"
-
-
-class PlasmaRule(Strict):
-    """How variants in plasma and blood draws become features of the ctdna panel.
-
-    Attributes
-    ----------
-    burden : str
-        What is followed on treatment.
-    vaf_below : float
-        Variants with this fraction or a greater one, which may be germline, are left out of mean
-        and maximum VAF.
-    min_depth : float
-        Variants at a smaller depth are left out of mean and maximum VAF.
-    drop_chip : {"none", "white_cells", "genes"}
-        Clonal haematopoiesis: keep it, leave out variants that matched white cells show too, or
-        those and all in ``chip_genes``.
-    chip_genes : list of str
-        The usual genes (Jaiswal 2014, 10.1056/NEJMoa1408617; Razavi 2019,
-        10.1038/s41591-019-0652-7); TP53 is not among them, being a driver of many tumours.
-    btmb : BurdenRule
-        Count bTMB of the baseline draw by this rule.
-    weeks : list of int
-        Visits on treatment that become features.
-    within_days, baseline_within_days : float
-        Days by which a draw on treatment may miss its week, and by which the baseline draw may
-        precede the first dose.
-    """
-
-    burden: Literal[
-        "ctdna_mean_vaf", "ctdna_max_vaf", "ctdna_tumour_fraction", "ctdna_mtm_per_ml"
-    ] = "ctdna_mean_vaf"
-    vaf_below: Annotated[float, Field(gt=0, le=1)] | None = None
-    min_depth: Annotated[float, Field(ge=0)] = 0
-    drop_chip: Literal["none", "white_cells", "genes"] = "none"
-    chip_genes: Annotated[list[str], Field(min_length=1)] = [
-        *("ASXL1", "CBL", "DNMT3A", "GNB1", "JAK2", "PPM1D", "SF3B1", "SRSF2", "TET2"),
-    ]
-    btmb: BurdenRule | None = None
-    weeks: list[int] = [3, 6, 9, 12]
-    within_days: Annotated[float, Field(ge=0)] = 7
-    baseline_within_days: Annotated[float, Field(ge=0)] = 42
-
-    @classmethod
-    def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[Place, str]]:
-        """Weeks without a feature, and windows that overlap."""
-        visits = load_schema("plasma_draws").fields["draw_visit"].enum
-        known = [int(visit.removeprefix("week_")) for visit in visits if visit != "baseline"]
-        weeks = list_of(data.get("weeks", [3, 6, 9, 12]))
-        for week in weeks:
-            if week not in known:
-                yield ("weeks",), f"{week!r} is not known; weeks are {', '.join(map(str, known))}"
-        ordered = sorted(week for week in weeks if week in known)
-        days = data.get("within_days", 7)
-        for one, next_one in pairwise(ordered):
-            if isinstance(days, (int, float)) and 7 * (next_one - one) <= 2 * days:
-                yield (
-                    ("within_days",),
-                    f"the windows of week {one} and week {next_one} share days; fewer days or "
-                    "other `weeks` are expected",
-                )
-
-
-class RegionRule(Strict):
-    """How regions of a tumour become one value a patient.
-
-    Attributes
-    ----------
-    aggregate : {"mean", "median", "max", "min"}
-        Over regions; the mean is weighted by area where all regions of the patient have one.
-        Scores are whole numbers: for mean and median the lower median is taken.
-    inflamed_from : float
-        CD8+ cells/mm2 from which a compartment counts as infiltrated. With it the phenotype, where
-        none is recorded, follows from the densities: inflamed if the tumour is infiltrated,
-        excluded if stroma or margin alone is, else desert. No value is agreed upon.
-    """
-
-    aggregate: Literal["mean", "median", "max", "min"] = "mean"
-    inflamed_from: Annotated[float, Field(gt=0)] | None = None
-
-
-class DeconvolutionTable(Strict):
-    """A table of cells by deconvolution of expression.
-
-    Attributes
-    ----------
-    method : {"cibersortx", "quantiseq", "mcpcounter"}
-    labels : str
-        Column with the patients, or with the cells where patients stand in columns; the first
-        one by default.
-    """
-
-    method: Literal["cibersortx", "quantiseq", "mcpcounter"]
-    labels: Name | None = None
-
-
-class ExpressionMatrix(Strict):
-    """How a matrix of bulk expression is written.
-
-    Attributes
-    ----------
-    unit : {"TPM", "FPKM", "CPM", "counts", "normalised"}
-        Quantity before any logarithm. FPKM are brought to TPM, counts to CPM. ``normalised`` is
-        anything else that is comparable between patients, such as NanoString counts; signatures
-        that compare genes within a patient need TPM or FPKM.
-    scale : {"linear", "ln", "log2", "log10"}
-        Logarithm that was taken.
-    offset : float
-        What was added before the logarithm: 1 in log2(TPM + 1).
-    genes : {"rows", "columns"}
-        Where the genes stand; patients stand in the other.
-    labels : str
-        Column with the names of the genes (of the patients if genes stand in columns); the first
-        one by default.
-    min_coverage : float
-        Share of a signature's genes, by weight, that must be measured.
-    assay : str
-        Platform and library; scores of different ones are not comparable.
-    scale_confirmed : bool
-        Unit and scale have been checked although the values look like others.
-    """
-
-    unit: Literal["TPM", "FPKM", "CPM", "counts", "normalised"]
-    scale: Literal["linear", "ln", "log2", "log10"] = "linear"
-    offset: Annotated[float, Field(gt=0)] = 1
-    genes: Literal["rows", "columns"] = "rows"
-    labels: Name | None = None
-    min_coverage: Annotated[float, Field(gt=0, le=1)] = 0.8
-    assay: str | None = None
-    scale_confirmed: bool = False
-
-    @property
-    def unit_read(self) -> str:
-        """Unit to which the matrix is brought."""
-        return {"FPKM": "TPM", "counts": "CPM"}.get(self.unit, self.unit)
-
-    @classmethod
-    def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[Place, str]]:
-        """Find an offset without a logarithm."""
-        if "offset" in data and data.get("scale", "linear") == "linear":
-            yield ("offset",), "is what was added before a logarithm; state `scale`"

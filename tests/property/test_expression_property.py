@@ -12,8 +12,8 @@ from stratify.biomarkers.expression import read_expression
 from stratify.biomarkers.expression_scale import linear_values
 from stratify.biomarkers.genes import document, known_genes, mangled_names, read_gene_names
 from stratify.biomarkers.signatures import score_signatures
+from stratify.tables.measurements import ExpressionMatrix
 from stratify.tables.schema import load_schema
-from stratify.tables.sources import ExpressionMatrix
 
 quickly = settings(deadline=None, max_examples=25, derandomize=True, database=None)
 GENES = sorted(document()["genes"])

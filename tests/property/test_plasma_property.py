@@ -12,8 +12,8 @@ from stratify.biomarkers.ctdna import add_ctdna, draws_from_variants, quantified
 from stratify.biomarkers.ctdna_course import course_features, visit_of_draws
 from stratify.biomarkers.tmb import mutation_findings, tissue_burden
 from stratify.tables.findings import Findings
+from stratify.tables.measurements import BurdenRule, PlasmaRule
 from stratify.tables.schema import convert, load_schema
-from stratify.tables.sources import BurdenRule, PlasmaRule
 
 CLASSES = load_schema("mutations").fields["consequence"].enum
 LAW = settings(max_examples=25, deadline=None)

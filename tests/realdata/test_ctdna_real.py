@@ -10,8 +10,8 @@ import pytest
 
 from stratify.biomarkers.ctdna import add_ctdna, draws_from_variants
 from stratify.tables.findings import Findings
+from stratify.tables.measurements import PlasmaRule
 from stratify.tables.schema import load_schema
-from stratify.tables.sources import PlasmaRule
 
 pytestmark = pytest.mark.realdata
 

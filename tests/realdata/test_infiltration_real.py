@@ -19,8 +19,9 @@ from stratify.biomarkers.genes import document
 from stratify.biomarkers.infiltration import signature_findings
 from stratify.biomarkers.signatures import score_signatures, signatures
 from stratify.tables.findings import Findings
+from stratify.tables.measurements import DeconvolutionTable, ExpressionMatrix
 from stratify.tables.panel import read_panels
-from stratify.tables.sources import DeconvolutionTable, ExpressionMatrix, TableSource
+from stratify.tables.sources import TableSource
 from stratify.tables.tabular import read_numbered
 
 pytestmark = pytest.mark.realdata

@@ -24,6 +24,23 @@ def test_oak_has_two_arms_of_425(both_arms):
     assert regimens == {"MPDL3280A": ["anti_pd1_pdl1"], "Docetaxel": ["chemotherapy"]}
 
 
+def test_oak_plasma_variants_become_features(both_arms):
+    """bTMB as counted is what is reported in every patient of 642 with variants, so no finding.
+
+    MSAF by the largest VAF below 20 %, of variants at a depth of 200 or more, is within 0.001 and
+    1 % in 618 of 642; as reported it stands for all.
+    """
+    found = {(row["code"], row["column"]): row["n"] for row in both_arms.findings.rows}
+    assert ("reported_differs", "btmb") not in found
+    assert found["reported_differs", "ctdna_max_vaf"] == 24
+    assert found["not_measured", "ctdna_detected"] == 208
+    table = both_arms.table
+    derived = ["ctdna_detected", "ctdna_mean_vaf", "ctdna_n_variants", "ctdna_chip_variants"]
+    assert table[derived].notna().sum().to_dict() == dict.fromkeys(derived, 642)
+    assert both_arms.assays["ctdna_mean_vaf"] == {"oak": "FMI bTMB"}
+    assert "ctdna_mtm_per_ml" not in table
+
+
 def test_oak_overall_survival_hazard_ratio(both_arms):
     """Rittmeyer 2017 (10.1016/S0140-6736(16)32517-X): 0.73, 95 % interval 0.62 to 0.87.
 

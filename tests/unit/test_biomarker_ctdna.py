@@ -16,8 +16,8 @@ from stratify.biomarkers.ctdna import (
 )
 from stratify.biomarkers.ctdna_course import course_features, draw_findings, visit_of_draws
 from stratify.tables.findings import Findings
+from stratify.tables.measurements import PlasmaRule
 from stratify.tables.schema import field_named
-from stratify.tables.sources import PlasmaRule
 
 nan = np.nan
 PATIENTS = pd.DataFrame({"patient_id": ["a", "b", "c"]})

@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from stratify.biomarkers.expression import read_expression, read_matrix
 from stratify.biomarkers.genes import document, known_genes, read_gene_names
 from stratify.errors import FileError
+from stratify.tables.measurements import ExpressionMatrix
 from stratify.tables.schema import load_schema
-from stratify.tables.sources import ExpressionMatrix
 
 GENES = sorted(document()["genes"])
 OTHERS = [f"GENE{i}" for i in range(10_000)]

@@ -13,8 +13,8 @@ from stratify.biomarkers.genes import document
 from stratify.biomarkers.infiltration import add_deconvolution, add_regions, add_signatures
 from stratify.biomarkers.regions import aggregate_regions, region_findings
 from stratify.tables.findings import Findings
+from stratify.tables.measurements import DeconvolutionTable, ExpressionMatrix, RegionRule
 from stratify.tables.schema import load_schema
-from stratify.tables.sources import DeconvolutionTable, ExpressionMatrix, RegionRule
 
 IDS = ["a", "b", "c"]
 Told = list[tuple[str, str, int, str]]

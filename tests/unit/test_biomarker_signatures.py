@@ -14,8 +14,8 @@ from stratify.biomarkers.genes import document
 from stratify.biomarkers.infiltration import signature_findings
 from stratify.biomarkers.signatures import score_signatures, signature_coverage, signatures
 from stratify.errors import ArgumentError
+from stratify.tables.measurements import ExpressionMatrix
 from stratify.tables.schema import load_schema
-from stratify.tables.sources import ExpressionMatrix
 
 GENES = sorted(document()["genes"])
 GEP = signatures()["gep"]

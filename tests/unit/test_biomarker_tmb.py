@@ -26,8 +26,8 @@ from stratify.biomarkers.tmb_scale import (
 from stratify.biomarkers.variants import grouped
 from stratify.errors import ArgumentError
 from stratify.tables.findings import Findings
+from stratify.tables.measurements import BurdenRule
 from stratify.tables.schema import load_schema
-from stratify.tables.sources import BurdenRule
 
 CODING = ["missense", "nonsense", "frameshift", "inframe_indel", "splice_site"]
 

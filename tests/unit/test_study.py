@@ -204,11 +204,16 @@ def test_what_is_no_study_is_told(tmp_path, text, said):
 
 TABLE = "cohorts.0.tables.0"
 CLINICAL = f"{TABLE}.panels.clinical"
+SECOND = "cohorts.0.tables.1"
 RULES = ", ".join(endpoint_rules())
 REGIMENS = (
     "anti_pd1_pdl1, single_agent_ici, anti_ctla4, ici_ici, ici_chemotherapy, ici_targeted, "
     "ici_combination, chemotherapy, targeted, none, other"
 )
+
+
+def _more(d, **table):
+    d["cohorts"][0]["tables"].append({"file": "more.csv", **table})
 
 
 def _clinical(d, **columns):
@@ -320,7 +325,56 @@ FAULTS = [
         "unknown panel",
         lambda d: d["cohorts"][0]["tables"][0]["panels"].update(imaging={"suv": "SUV"}),
         f"{TABLE}.panels.imaging: no such panel; there are clinical, pdl1, tmb, infiltration, "
-        "ctdna, outcomes, visits, lesions",
+        "ctdna, outcomes, visits, lesions, mutations, plasma_variants, plasma_draws, regions",
+    ),
+    (
+        "mutations without a rule",
+        lambda d: _more(d, panels={"mutations": {"consequence": "Class"}}, patient_id="ID"),
+        f"{SECOND}.burden: required to count mutations, for example `burden: {{scored_mb: 1.1}}`",
+    ),
+    (
+        "a rule without mutations",
+        lambda d: _more(d, panels={"tmb": {}}, patient_id="ID", burden={"scored_mb": 1}),
+        f"{SECOND}.burden: is for a table of mutations",
+    ),
+    (
+        "a matrix with patients in a column of panels",
+        lambda d: _more(d, patient_id="ID", expression={"unit": "TPM"}),
+        f"{SECOND}.patient_id: not beside `expression`, whose `labels` say where patients stand",
+    ),
+    (
+        "two matrices in one file",
+        lambda d: _more(d, expression={"unit": "TPM"}, deconvolution={"method": "quantiseq"}),
+        f"{SECOND}: either `expression` or `deconvolution`; one file holds one matrix",
+    ),
+    (
+        "two tables of one kind of measurement",
+        lambda d: (_more(d, expression={"unit": "TPM"}), _more(d, expression={"unit": "TPM"})),
+        "cohorts.0.tables: one table of expression is expected, not 2",
+    ),
+    (
+        "a matrix first",
+        lambda d: (
+            _more(d, expression={"unit": "TPM"}),
+            d["cohorts"][0]["tables"].reverse(),
+        ),
+        "cohorts.0.tables: the first table needs one row a patient",
+    ),
+    (
+        "a pattern that is none",
+        lambda d: _clinical(d, ecog={"column": "PS", "pattern": "(ECOG"}),
+        f"{CLINICAL}.ecog.pattern: not a regular expression: missing ), unterminated subpattern at "
+        "position 0",
+    ),
+    (
+        "a group that the pattern lacks",
+        lambda d: _more(
+            d,
+            panels={"tmb": {}},
+            patient_id="ID",
+            identifier={"pattern": r"(A)-\d+", "written": r"\1-\2"},
+        ),
+        f"{SECOND}.identifier.written: group 2 of a pattern with 1",
     ),
     (
         "unknown column",
@@ -453,7 +507,7 @@ def test_all_faults_are_told_at_once(tmp_path):
     document = read_yaml(GOOD)
     for title, plant, _ in FAULTS:
         # without tables, or with another endpoint, the others would have no place
-        if title != "no tables" and not title.startswith("an own rule"):
+        if title not in ("no tables", "a matrix first") and not title.startswith("an own rule"):
             plant(document)
     said = faults(written(tmp_path, yaml.safe_dump(document)))
 

@@ -1,0 +1,306 @@
+"""The files of a cohort joined to one row a patient: panels, then what follows from measurements.
+
+Panels with one row a patient are joined first. Then tables of raw measurements become features
+(:mod:`stratify.biomarkers`), and visits or lesions become outcomes
+(:mod:`stratify.response.followup`), once all that they are compared with is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from stratify.biomarkers.ctdna import add_ctdna
+from stratify.biomarkers.expression import read_matrix
+from stratify.biomarkers.infiltration import add_deconvolution, add_regions, add_signatures
+from stratify.biomarkers.tmb import add_tmb
+from stratify.errors import FileError
+from stratify.response.followup import follow_up
+from stratify.study import Study
+from stratify.tables.findings import Findings
+from stratify.tables.measurements import BurdenRule, ExpressionMatrix
+from stratify.tables.panel import read_panels, tell_unfit, written_as
+from stratify.tables.schema import LONG_PANELS, VISIT_PANELS, field_named
+from stratify.tables.sources import CohortSource, TableSource
+from stratify.tables.tabular import read_numbered, sha256_of
+
+__all__ = ["Patients", "read_patients"]
+
+PLASMA = ("plasma_variants", "plasma_draws")
+
+
+@dataclass
+class Patients:
+    """Patients of one cohort.
+
+    Attributes
+    ----------
+    table : DataFrame of shape (n_patients, ...) or None
+        One row a patient; None where the first table cannot be read.
+    responses : DataFrame or None
+        Response at each visit, where there are visits or lesions.
+    assays : dict of str to str
+        Assay by column, as stated or of the measurement that the column follows from.
+    files : dict of str to str
+        SHA-256 by file.
+    """
+
+    table: pd.DataFrame | None = None
+    responses: pd.DataFrame | None = None
+    assays: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+
+    def add(
+        self, derived: pd.DataFrame, assay: str | None, own: TableSource | None = None
+    ) -> list[str]:
+        """Take a table with derived columns, and name the new ones that lack an assay."""
+        before = set() if self.table is None else set(self.table)
+        self.table = derived
+        stated = _assays_of(own) if own is not None else {}
+        lacking = []
+        for name in derived.columns.difference(list(before), sort=False):
+            of_column = stated.get(name, assay)
+            if of_column is not None:
+                self.assays[name] = of_column
+            elif field_named(name).assay == "required":
+                lacking.append(str(name))
+        return lacking
+
+
+@dataclass(frozen=True)
+class _Long:
+    """A table with several rows a patient, as read."""
+
+    source: TableSource
+    frame: pd.DataFrame
+
+    @property
+    def file(self) -> str:
+        return self.source.file
+
+
+def read_patients(
+    study: Study, source: CohortSource, findings: Findings, left_out: Collection[str] = ()
+) -> Patients:
+    """Read the files of one cohort.
+
+    Parameters
+    ----------
+    study : Study
+        With the folder of the files and the rules.
+    source : CohortSource
+    findings : Findings
+        Collector of everything wrong or doubtful.
+    left_out : collection of str
+        Panels that are not to be read.
+
+    Returns
+    -------
+    Patients
+
+    Raises
+    ------
+    FileError
+        If files are missing or unreadable; all of them are named.
+    """
+    patients = Patients()
+    long: dict[str, _Long] = {}
+    matrices: list[tuple[TableSource, pd.DataFrame]] = []
+    unreadable = []
+    for table in source.tables:
+        if table.matrix is None and set(table.panels) <= set(left_out):
+            continue
+        path = study.folder / table.file
+        try:
+            raw = _read(path, table)
+        except FileError as error:
+            unreadable.append(str(error))
+            continue
+        patients.files[table.file] = sha256_of(path)
+        if table.matrix is not None:
+            matrices.append((table, raw))
+            continue
+        panels = read_panels(
+            raw,
+            table,
+            source.name,
+            findings,
+            left_out=left_out,
+            first_doses=_first_doses(patients.table),
+        )
+        patients.assays |= {
+            name: assay
+            for panel in table.panels
+            if panel not in LONG_PANELS
+            for name, assay in _assays_of(table, [panel]).items()
+        }
+        for i, (panel, frame) in enumerate(panels.items()):
+            if patients.table is None:
+                patients.table = frame
+                continue
+            if i == 0:  # all panels of a file have the same patients
+                _check_matched(frame, patients.table, table.file, source, findings)
+            if panel in LONG_PANELS:
+                long[panel] = _Long(table, frame)
+            else:
+                patients.table = patients.table.merge(frame, on="patient_id", how="left")
+    if unreadable:
+        raise FileError("\n".join(unreadable))
+    if patients.table is not None:
+        ids = patients.table["patient_id"]
+        long = {
+            panel: _Long(each.source, each.frame[each.frame["patient_id"].isin(ids)])
+            for panel, each in long.items()
+        }
+        _measure(patients, long, study, source, findings)
+        for table, raw in matrices:
+            _score(patients, table, raw, source.name, findings)
+        _follow(patients, long, study, source.name, findings)
+    return patients
+
+
+def _read(path: Path, table: TableSource) -> pd.DataFrame:
+    if table.expression is not None:
+        labels = table.expression.labels
+        return read_matrix(path, labels=labels, delimiter=table.delimiter, decimal=table.decimal)
+    return read_numbered(
+        path,
+        sheet=table.sheet,
+        delimiter=table.delimiter,
+        encoding=table.encoding,
+        comment=table.comment,
+    )
+
+
+def _first_doses(joined: pd.DataFrame | None) -> pd.Series | None:
+    if joined is None or "first_dose_date" not in joined:
+        return None
+    return joined.set_index("patient_id")["first_dose_date"]
+
+
+def _assays_of(table: TableSource, panels: Iterable[str] | None = None) -> dict[str, str]:
+    """Assay by column, of all panels by default."""
+    return {
+        name: column.assay
+        for panel in (table.panels if panels is None else panels)
+        for name, column in table.panels[panel].items()
+        if column.assay is not None
+    }
+
+
+def _measure(
+    patients: Patients,
+    long: dict[str, _Long],
+    study: Study,
+    source: CohortSource,
+    findings: Findings,
+) -> None:
+    """Turn tables of raw measurements into features."""
+    joined = patients.table
+    if joined is None:
+        return
+    cohort = source.name
+    if "mutations" in long:
+        each = long["mutations"]
+        rule = each.source.burden or BurdenRule(scored_mb=1)
+        joined = add_tmb(joined, each.frame, rule, each.file, cohort, findings)
+        _tell_assay(patients.add(joined, rule.assay, each.source), each.file, cohort, findings)
+    plasma = {name: long[name] for name in PLASMA if name in long}
+    if plasma:
+        tables = {name: (each.file, each.frame) for name, each in plasma.items()}
+        joined = add_ctdna(joined, tables, source.plasma, cohort, findings)
+        stated = [assay for each in plasma.values() for assay in _assays_of(each.source).values()]
+        patients.add(joined, stated[0] if stated else None, [*plasma.values()][-1].source)
+    if "regions" in long:
+        each = long["regions"]
+        joined = add_regions(joined, each.frame, study.region_rule, each.file, cohort, findings)
+        patients.add(joined, None, each.source)
+
+
+def _tell_assay(lacking: list[str], file: str, cohort: str, findings: Findings) -> None:
+    for name in lacking:
+        findings.add(
+            "assay_absent",
+            f"{file}: no assay is stated for {name}.",
+            cohort=cohort,
+            panel=field_named(name).panel,
+            column=name,
+            n=1,
+        )
+
+
+def _score(
+    patients: Patients, table: TableSource, raw: pd.DataFrame, cohort: str, findings: Findings
+) -> None:
+    """Turn a matrix of genes, or a table of cells, into features."""
+    joined = patients.table
+    if joined is None:
+        return
+    if table.identifier is not None:
+        raw = _renamed(raw, table, cohort, findings)
+    if isinstance(table.matrix, ExpressionMatrix):
+        scored = add_signatures(joined, raw, table.matrix, table.file, cohort, findings)
+        patients.add(scored, table.matrix.assay)
+    elif table.deconvolution is not None:
+        cells = add_deconvolution(joined, raw, table.deconvolution, table.file, cohort, findings)
+        patients.add(cells, table.deconvolution.assay)
+
+
+def _renamed(
+    raw: pd.DataFrame, table: TableSource, cohort: str, findings: Findings
+) -> pd.DataFrame:
+    """Matrix whose patients are written as in the first table; others are left out."""
+    settings = table.matrix
+    label = raw.columns[0] if settings is None or settings.labels is None else settings.labels
+    if label not in raw:
+        return raw  # told when the matrix is read
+    rows = written_as(raw[label].astype(object), table.identifier)
+    headers = pd.Series([name for name in raw if name != label], dtype=object)
+    columns = written_as(headers, table.identifier)
+    if rows.notna().sum() > columns.notna().sum():
+        unfit, renamed = int(rows.isna().sum()), raw[rows.notna()].assign(**{str(label): rows})
+    else:
+        unfit, kept = int(columns.isna().sum()), headers[columns.notna()]
+        renamed = raw[[label, *kept]].set_axis([label, *columns.dropna()], axis=1)
+    if unfit:
+        tell_unfit(table.file, "identifiers", unfit, cohort, findings)
+    return renamed
+
+
+def _follow(
+    patients: Patients, long: dict[str, _Long], study: Study, cohort: str, findings: Findings
+) -> None:
+    """Turn visits or lesions into outcomes."""
+    for panel in VISIT_PANELS:
+        if panel in long and patients.table is not None:
+            each, criteria = long[panel], study.response_criteria
+            patients.table, patients.responses = follow_up(
+                patients.table, each.frame, panel, criteria, each.file, cohort, findings
+            )
+
+
+def _check_matched(
+    frame: pd.DataFrame, joined: pd.DataFrame, file: str, source: CohortSource, findings: Findings
+) -> None:
+    """Tell of patients who are not in the cohort's first table."""
+    ids, known = frame["patient_id"].drop_duplicates(), joined["patient_id"]
+    strangers = ids[~ids.isin(known)]
+    if strangers.empty:
+        return
+    nearly = strangers.map(_loose).isin(known.map(_loose)).sum()
+    hint = f"; {nearly} would be but for leading zeros or case" if nearly else ""
+    findings.add(
+        "no_patient_matched" if len(strangers) == len(ids) else "unmatched_patient",
+        f"{file}: {len(strangers)} of {len(ids)} patients are not in the cohort's first table"
+        f"{hint}.",
+        cohort=source.name,
+        column="patient_id",
+        n=len(strangers),
+    )
+
+
+def _loose(identifier: str) -> str:
+    return identifier.lower().lstrip("0")

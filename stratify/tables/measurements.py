@@ -1,0 +1,204 @@
+"""How raw measurements become features: the rules that a study file states for them.
+
+The measurements themselves are described in ``data_schemas/panels/``; what the rules do stands in
+:mod:`stratify.biomarkers`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from stratify.tables.schema import load_schema
+from stratify.tables.strict import Name, Place, Strict, list_of
+
+__all__ = [
+    "BurdenRule",
+    "DeconvolutionTable",
+    "ExpressionMatrix",
+    "PlasmaRule",
+    "RegionRule",
+]
+
+
+class BurdenRule(Strict):
+    """How mutations are counted into a burden.
+
+    Attributes
+    ----------
+    scored_mb : float
+        Megabases in which the assay counts: the scored region, not the whole panel.
+    consequences : list of str
+        Classes that count, as in the ``mutations`` dictionary; by default every mutation that the
+        laboratory counts (``counted``).
+    min_vaf : float
+        Smallest variant allele fraction that counts, as a fraction.
+    min_depth : float
+        Least depth at which a mutation counts.
+    tumour_only : bool
+        Whether mutations were called without matched normal tissue.
+    assay : str
+        Gene panel or exome, with its version.
+    """
+
+    scored_mb: Annotated[float, Field(gt=0, le=100)]
+    consequences: Annotated[list[str], Field(min_length=1)] | None = None
+    min_vaf: Annotated[float, Field(ge=0, lt=1)] = 0
+    min_depth: Annotated[float, Field(ge=0)] = 0
+    tumour_only: bool | None = None
+    assay: str | None = None
+
+    @classmethod
+    def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[Place, str]]:
+        """Classes that no dictionary has."""
+        classes = load_schema("mutations").fields["consequence"].enum
+        for name in list_of(data.get("consequences")):
+            if isinstance(name, str) and name not in classes:
+                yield ("consequences",), f"{name!r} is not known; classes are {', '.join(classes)}"
+
+
+class PlasmaRule(Strict):
+    """How variants in plasma and blood draws become features of the ctdna panel.
+
+    Attributes
+    ----------
+    burden : str
+        What is followed on treatment.
+    vaf_below : float
+        Variants with this fraction or a greater one, which may be germline, are left out of mean
+        and maximum VAF.
+    min_depth : float
+        Variants at a smaller depth are left out of mean and maximum VAF.
+    drop_chip : {"none", "white_cells", "genes"}
+        Clonal haematopoiesis: keep it, leave out variants that matched white cells show too, or
+        those and all in ``chip_genes``.
+    chip_genes : list of str
+        The usual genes (Jaiswal 2014, 10.1056/NEJMoa1408617; Razavi 2019,
+        10.1038/s41591-019-0652-7); TP53 is not among them, being a driver of many tumours.
+    btmb : BurdenRule
+        Count bTMB of the baseline draw by this rule.
+    weeks : list of int
+        Visits on treatment that become features.
+    within_days, baseline_within_days : float
+        Days by which a draw on treatment may miss its week, and by which the baseline draw may
+        precede the first dose.
+    """
+
+    burden: Literal[
+        "ctdna_mean_vaf", "ctdna_max_vaf", "ctdna_tumour_fraction", "ctdna_mtm_per_ml"
+    ] = "ctdna_mean_vaf"
+    vaf_below: Annotated[float, Field(gt=0, le=1)] | None = None
+    min_depth: Annotated[float, Field(ge=0)] = 0
+    drop_chip: Literal["none", "white_cells", "genes"] = "none"
+    chip_genes: Annotated[list[str], Field(min_length=1)] = [
+        *("ASXL1", "CBL", "DNMT3A", "GNB1", "JAK2", "PPM1D", "SF3B1", "SRSF2", "TET2"),
+    ]
+    btmb: BurdenRule | None = None
+    weeks: list[int] = [3, 6, 9, 12]
+    within_days: Annotated[float, Field(ge=0)] = 7
+    baseline_within_days: Annotated[float, Field(ge=0)] = 42
+
+    @classmethod
+    def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[Place, str]]:
+        """Weeks without a feature, and windows that overlap."""
+        visits = load_schema("plasma_draws").fields["draw_visit"].enum
+        known = [int(visit.removeprefix("week_")) for visit in visits if visit != "baseline"]
+        weeks = list_of(data.get("weeks", [3, 6, 9, 12]))
+        for week in weeks:
+            if week not in known:
+                yield ("weeks",), f"{week!r} is not known; weeks are {', '.join(map(str, known))}"
+        ordered = sorted(week for week in weeks if week in known)
+        days = data.get("within_days", 7)
+        for one, next_one in pairwise(ordered):
+            if isinstance(days, (int, float)) and 7 * (next_one - one) <= 2 * days:
+                yield (
+                    ("within_days",),
+                    f"the windows of week {one} and week {next_one} share days; fewer days or "
+                    "other `weeks` are expected",
+                )
+
+
+class RegionRule(Strict):
+    """How regions of a tumour become one value a patient.
+
+    Attributes
+    ----------
+    aggregate : {"mean", "median", "max", "min"}
+        Over regions; the mean is weighted by area where all regions of the patient have one.
+        Scores are whole numbers: for mean and median the lower median is taken.
+    inflamed_from : float
+        CD8+ cells/mm2 from which a compartment counts as infiltrated. With it the phenotype, where
+        none is recorded, follows from the densities: inflamed if the tumour is infiltrated,
+        excluded if stroma or margin alone is, else desert. No value is agreed upon.
+    """
+
+    aggregate: Literal["mean", "median", "max", "min"] = "mean"
+    inflamed_from: Annotated[float, Field(gt=0)] | None = None
+
+
+class DeconvolutionTable(Strict):
+    """A table of cells by deconvolution of expression.
+
+    Attributes
+    ----------
+    method : {"cibersortx", "quantiseq", "mcpcounter"}
+    labels : str
+        Column with the patients, or with the cells where patients stand in columns; the first
+        one by default.
+    assay : str
+        Platform, and signature matrix; cells of different ones are not comparable.
+    """
+
+    method: Literal["cibersortx", "quantiseq", "mcpcounter"]
+    labels: Name | None = None
+    assay: str | None = None
+
+
+class ExpressionMatrix(Strict):
+    """How a matrix of bulk expression is written.
+
+    Attributes
+    ----------
+    unit : {"TPM", "FPKM", "CPM", "counts", "normalised"}
+        Quantity before any logarithm. FPKM are brought to TPM, counts to CPM. ``normalised`` is
+        anything else that is comparable between patients, such as NanoString counts; signatures
+        that compare genes within a patient need TPM or FPKM.
+    scale : {"linear", "ln", "log2", "log10"}
+        Logarithm that was taken.
+    offset : float
+        What was added before the logarithm: 1 in log2(TPM + 1).
+    genes : {"rows", "columns"}
+        Where the genes stand; patients stand in the other.
+    labels : str
+        Column with the names of the genes (of the patients if genes stand in columns); the first
+        one by default.
+    min_coverage : float
+        Share of a signature's genes, by weight, that must be measured.
+    assay : str
+        Platform and library; scores of different ones are not comparable.
+    scale_confirmed : bool
+        Unit and scale have been checked although the values look like others.
+    """
+
+    unit: Literal["TPM", "FPKM", "CPM", "counts", "normalised"]
+    scale: Literal["linear", "ln", "log2", "log10"] = "linear"
+    offset: Annotated[float, Field(gt=0)] = 1
+    genes: Literal["rows", "columns"] = "rows"
+    labels: Name | None = None
+    min_coverage: Annotated[float, Field(gt=0, le=1)] = 0.8
+    assay: str | None = None
+    scale_confirmed: bool = False
+
+    @property
+    def unit_read(self) -> str:
+        """Unit to which the matrix is brought."""
+        return {"FPKM": "TPM", "counts": "CPM"}.get(self.unit, self.unit)
+
+    @classmethod
+    def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[Place, str]]:
+        """Find an offset without a logarithm."""
+        if "offset" in data and data.get("scale", "linear") == "linear":
+            yield ("offset",), "is what was added before a logarithm; state `scale`"

@@ -1,0 +1,399 @@
+"""Each finding about raw measurements, from a defect planted in a study file or its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+import pytest
+from planted import MARKERS, Case
+
+RAW = ("mutations", "plasma_variants", "plasma_draws", "regions", "expression", "deconvolution")
+
+
+def _with(
+    name: str, change: Callable[[Any], Any] = lambda h: None, **columns: Any
+) -> Callable[[Any], None]:
+    """Plant a defect in a study with a table of raw measurements, and columns that it maps too."""
+
+    def plant(h: Any) -> None:
+        h.add_measurements(name)
+        for column, source in columns.items():
+            h.source(name)["panels"][name][column] = source
+        change(h)
+
+    return plant
+
+
+def _repeat(file: str, *lines: int) -> Callable[[Any], None]:
+    def plant(h: Any) -> None:
+        table = h.tables[file]
+        again = table.loc[[line - 2 for line in lines]]
+        h.tables[file] = pd.concat([table, again], ignore_index=True)
+
+    return plant
+
+
+def _drop(file: str, *lines: int) -> Callable[[Any], None]:
+    def plant(h: Any) -> None:
+        h.tables[file] = h.tables[file].drop(index=[line - 2 for line in lines])
+
+    return plant
+
+
+def _samples(h: Any) -> None:
+    h.tables["mutations"]["Sample"] = h.tables["mutations"]["Patient"] + "-T1"
+    h.plant("mutations", "Sample", {3: "other"})
+
+
+def _report_tmb(h: Any) -> None:
+    """Beside 2.5 mut/Mb counted, two mutations in 0.8 Mb, another burden is reported in one."""
+    h.tables["clinical"]["TMB"] = ["2.5", "2.49"] * 80
+    h.plant("clinical", "TMB", {2: "4.1"})
+    tmb = {"tmb": {"column": "TMB", "unit": "mut/Mb", "assay": "panel X"}}
+    h.source("clinical")["panels"]["tmb"] = tmb
+
+
+def _visits(h: Any) -> None:
+    h.tables["plasma_draws"]["Visit"] = ["screening", "week_6"] * 160
+
+
+def _genes(names: dict[str, str]) -> Callable[[Any], None]:
+    return lambda h: h.change("expression", "gene", lambda gene: names.get(gene, gene))
+
+
+def _first_gene_twice(h: Any) -> None:
+    table = h.tables["expression"]
+    again = table.loc[table["gene"] == "GZMA"]
+    h.tables["expression"] = pd.concat([table, again.assign(gene="ENSG00000145649.8")])
+    h.tables["expression"].iloc[-1, 1:] = "3.5"
+
+
+def _patients_of_the_visit(h: Any) -> None:
+    h.change("plasma_draws", "Patient", lambda name: f"{name}/B")
+    h.plant("plasma_draws", "Patient", {4: "7-002/C"})
+    h.source("plasma_draws")["identifier"] = {"pattern": r"(\d-\d+)/B"}
+
+
+CASES = [
+    Case(
+        "not_measured",
+        _with("mutations", _drop("mutations", 2, 3, 8, 9)),
+        "mutations.csv: 2 of 160 patients have no usable row; they are read as not measured.",
+        n=2,
+        panel="tmb",
+        column="tmb",
+    ),
+    Case(
+        "reported_differs",
+        _with("mutations", _report_tmb),
+        "mutations.csv: tmb as derived differs from what is reported in 1 of 160 patients; the "
+        "reported one is used.",
+        n=1,
+        panel="tmb",
+        column="tmb",
+    ),
+    Case(
+        "several_samples",
+        _with("mutations", _samples, sample_id="Sample"),
+        "mutations.csv, lines 2 and 3: samples of patients who have several; one a patient is "
+        "expected.",
+        n=1,
+        panel="mutations",
+        column="sample_id",
+    ),
+    Case(
+        "duplicate_variant",
+        _with("mutations", _repeat("mutations", 4)),
+        "mutations.csv, line 322: a variant in more than one row; it counts once.",
+        n=1,
+        panel="mutations",
+        column="position",
+    ),
+    Case(
+        "variant_not_classified",
+        _with("mutations", lambda h: h.plant("mutations", "Class", {5: "", 9: "NA"})),
+        "mutations.csv, lines 5 and 9: no consequence; these do not count into the burden.",
+        n=2,
+        panel="mutations",
+        column="consequence",
+    ),
+    Case(
+        "unknown_category",
+        _with("mutations", lambda h: h.change("mutations", "Class", "nonsynonymous")),
+        "mutations.csv, lines 2, 3, 4, 5, 6 and 315 more: 'nonsynonymous' (320 rows) of "
+        "consequence not known; levels are missense, nonsense, nonstop, frameshift, "
+        "inframe_indel, splice_site, splice_region, start_codon, synonymous, non_coding.",
+        n=320,
+        panel="mutations",
+        column="consequence",
+        also=("variant_not_classified",),
+    ),
+    Case(
+        "looks_like_another_unit",
+        _with(
+            "mutations", lambda h: h.change("mutations", "VAF", lambda c: f"{100 * float(c):.2f}")
+        ),
+        "mutations.csv, lines 2, 3, 4, 5, 6 and 314 more: vaf is read as a fraction but looks "
+        "like percent (319 of 320 values exceed 1).",
+        n=319,
+        panel="mutations",
+        column="vaf",
+        name="VAF in percent",
+    ),
+    Case(
+        "outside_limits",
+        _with("plasma_variants", lambda h: h.plant("plasma_variants", "VAF", {4: "-0.02"})),
+        "plasma_variants.csv, line 4: vaf outside 0 to 1 fraction.",
+        n=1,
+        panel="plasma_variants",
+        column="vaf",
+        name="VAF",
+    ),
+    Case(
+        "assay_absent",
+        _with("mutations", lambda h: h.source("mutations")["burden"].pop("assay")),
+        "mutations.csv: no assay is stated for tmb.",
+        n=1,
+        panel="tmb",
+        column="tmb",
+        name="burden",
+    ),
+    Case(
+        "pattern_not_matched",
+        _with("plasma_draws", _patients_of_the_visit),
+        "plasma_draws.csv, line 4: identifiers that do not fit the stated pattern.",
+        n=1,
+        column="patient_id",
+        name="identifiers",
+    ),
+    Case(
+        "pattern_not_matched",
+        _with(
+            "plasma_draws",
+            lambda h: (_visits(h), h.plant("plasma_draws", "Visit", {5: "w 6"})),
+            draw_visit={"column": "Visit", "pattern": "^(screening|week_6)$"},
+        ),
+        "plasma_draws.csv, line 5: texts of draw_visit that do not fit the stated pattern.",
+        n=1,
+        panel="plasma_draws",
+        column="draw_visit",
+        name="texts",
+    ),
+    Case(
+        "unknown_category",
+        _with(
+            "plasma_draws",
+            lambda h: (_visits(h), h.plant("plasma_draws", "Visit", {5: "C3D1"})),
+            draw_visit="Visit",
+        ),
+        "plasma_draws.csv, line 5: 1 rare level of draw_visit not known; levels are baseline, "
+        "week_3, week_4, week_6, week_8, week_9, week_12.",
+        n=1,
+        panel="plasma_draws",
+        column="draw_visit",
+        name="visit",
+    ),
+    Case(
+        "chip_dropped",
+        _with(
+            "plasma_variants",
+            lambda h: (
+                h.plant("plasma_variants", "Gene", {2: "DNMT3A", 7: "TET2"}),
+                h.document["cohorts"][0].update(plasma={"drop_chip": "genes"}),
+            ),
+        ),
+        "plasma_variants.csv, lines 2 and 7: variants left out as clonal haematopoiesis, by genes.",
+        n=2,
+        panel="plasma_variants",
+        column="gene",
+    ),
+    Case(
+        "post_baseline_value",
+        _with(
+            "plasma_draws",
+            lambda h: (_visits(h), h.plant("plasma_draws", "Day", {4: "2"})),
+            draw_visit="Visit",
+        ),
+        "plasma_draws.csv, line 4: a baseline draw after the first dose (day 0).",
+        n=1,
+        panel="plasma_draws",
+        column="draw_visit",
+        name="baseline draw",
+    ),
+    Case(
+        "cfdna_zero",
+        _with("plasma_draws", lambda h: h.plant("plasma_draws", "DNA", {4: "0"})),
+        "plasma_draws.csv, line 4: a concentration of cell-free DNA of 0; it is read as missing.",
+        n=1,
+        panel="plasma_draws",
+        column="cfdna_concentration",
+    ),
+    Case(
+        "several_draws",
+        _with("plasma_draws", lambda h: h.plant("plasma_draws", "Day", {5: "-8"})),
+        "plasma_draws.csv, lines 4 and 5: several draws of a patient for one visit; the one "
+        "nearest to its day is used.",
+        n=1,
+        panel="plasma_draws",
+        column="draw_day",
+    ),
+    Case(
+        "duplicate_visit",
+        _with("plasma_draws", lambda h: h.plant("plasma_draws", "Day", {5: "-3"})),
+        "plasma_draws.csv, lines 4 and 5: the same patient, visit and day more than once.",
+        n=2,
+        panel="plasma_draws",
+        column="draw_day",
+        name="draws",
+    ),
+    Case(
+        "draw_outside_window",
+        _with(
+            "plasma_draws",
+            lambda h: (_visits(h), h.plant("plasma_draws", "Day", {5: "61"})),
+            draw_visit="Visit",
+        ),
+        "plasma_draws.csv, line 5: a day that does not fit the visit recorded; left out.",
+        n=1,
+        panel="plasma_draws",
+        column="draw_day",
+    ),
+    Case(
+        "draw_unassigned",
+        _with("plasma_draws", lambda h: h.plant("plasma_draws", "Day", {5: "104", 9: "30"})),
+        "plasma_draws.csv, lines 5 and 9: draws of no visit that becomes a feature.",
+        n=2,
+        panel="plasma_draws",
+        column="draw_day",
+    ),
+    Case(
+        "draw_after_landmark",
+        _with("plasma_draws", lambda h: h.plant("plasma_draws", "Day", {5: "44"})),
+        "plasma_draws.csv, line 5: draws of week_6 taken after day 42; a landmark of week 7 has "
+        "them all behind it.",
+        n=1,
+        panel="plasma_draws",
+        column="draw_day",
+    ),
+    Case(
+        "ctdna_not_evaluable",
+        _with("plasma_draws", lambda h: h.plant("plasma_draws", "VAF", {2: "0", 8: "0"})),
+        "plasma_draws.csv: 2 of 160 patients with a draw of week_6 have undetected ctDNA at "
+        "baseline, or no measured baseline.",
+        n=2,
+        panel="ctdna",
+        column="ctdna_ratio_week_6",
+    ),
+    Case(
+        "duplicate_region",
+        _with("regions", lambda h: h.plant("regions", "Region", {3: "1"})),
+        "regions.csv, lines 2 and 3: the same patient, region and compartment more than once.",
+        n=2,
+        panel="regions",
+        column="region_id",
+    ),
+    Case(
+        "density_contradiction",
+        _with("regions", lambda h: h.plant("regions", "Density", {3: "4.0"})),
+        "regions.csv, line 3: cd8_density is not cd8_cells by area; the density is used.",
+        n=1,
+        panel="regions",
+        column="cd8_density",
+    ),
+    Case(
+        "region_area_missing",
+        _with("regions", lambda h: h.plant("regions", "Area", {3: ""})),
+        "regions.csv, line 3: no area, which other regions of the patient have; all count alike.",
+        n=1,
+        panel="regions",
+        column="area",
+    ),
+    Case(
+        "matrix_orientation",
+        _with("expression", lambda h: h.source("expression")["expression"].update(genes="columns")),
+        "expression.csv: genes are stated in columns, where 0 genes of signatures stand, but 138 "
+        "stand in rows.",
+        n=138,
+        panel="infiltration",
+    ),
+    Case(
+        "genes_not_found",
+        _with("expression", lambda h: h.change("expression", "gene", lambda g: f"{len(g)}_at")),
+        "expression.csv: none of 138 names is a gene of a signature; they look like names of "
+        "probes. Human symbols (HGNC) or Ensembl gene identifiers are expected.",
+        n=138,
+        panel="infiltration",
+    ),
+    Case(
+        "gene_name_mangled",
+        _with("expression", _genes({"CD8A": "2-Sep"})),
+        "expression.csv, line 39: names that a spreadsheet turned into dates or numbers; these "
+        "genes are left out.",
+        n=1,
+        panel="infiltration",
+        also=("gene_coverage_low",),
+    ),
+    Case(
+        "gene_duplicated",
+        _with("expression", _first_gene_twice),
+        "expression.csv: 1 genes in more than one row, of signatures GZMA; the rows are added up, "
+        "exact copies count once.",
+        n=1,
+        panel="infiltration",
+    ),
+    Case(
+        "gene_coverage_low",
+        _with("expression", _genes({"GZMA": "OTHER"})),
+        "expression.csv: less than 80 % of the genes by weight, not scored: cyt (50 %, without "
+        "GZMA).",
+        n=1,
+        panel="infiltration",
+    ),
+    Case(
+        "gene_coverage_partial",
+        _with("expression", _genes({"FAM30A": "OTHER"})),
+        "expression.csv: scored without some genes: cells_b (89 %, without FAM30A).",
+        n=1,
+        panel="infiltration",
+    ),
+    Case(
+        "genes_not_comparable",
+        _with("expression"),
+        "expression.csv: gep_ssgsea needs 10000 genes.",
+        n=1,
+        panel="infiltration",
+    ),
+    Case(
+        "scales_mixed",
+        _with(
+            "expression", lambda h: h.change("expression", "7-003", lambda c: f"{float(c) * 1e5}")
+        ),
+        "expression.csv, column 4: not in TPM like the others, by their total or highest value.",
+        n=1,
+        panel="infiltration",
+    ),
+    Case(
+        "deconvolution_poor_fit",
+        _with("deconvolution", lambda h: h.plant("deconvolution", "P-value", {4: "0.31"})),
+        "deconvolution.csv, line 4: P-value above 0.05: the mixture is explained no better than "
+        "by chance.",
+        n=1,
+        panel="infiltration",
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.id for case in CASES])
+def test_each_code_is_found_and_told_whole(hospital, case):
+    hospital.leave_out(*MARKERS)
+    case.plant(hospital)
+    case.check([row for row in hospital.findings() if row["code"] != "unknown_column"])
+
+
+@pytest.mark.parametrize("name", RAW)
+def test_clean_measurements_have_no_finding_that_is_grave(hospital, name):
+    hospital.leave_out(*MARKERS)
+    hospital.add_measurements(name)
+    assert hospital.findings("error", "warning") == []
