@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from stratify.errors import ArgumentError
 from stratify.model.linear import LinearScore
-from stratify.tables.schema import known_field
+from stratify.tables.schema import family_of, known_field
 from stratify.trees.members import Members
 
 if TYPE_CHECKING:
@@ -293,7 +293,7 @@ def _anchored(
             {name: design.n_levels[name] for name in names if name in design.n_levels},
             some.graded,
             weight=some.weight,
-            penalty=boosting.anchor_variance / len(names),
+            penalty=_variances(names, boosting.anchor_variance),
             directions=[design.directions[j] for j in design.anchor],
         )
 
@@ -312,6 +312,13 @@ def _anchored(
         return margin
 
     return fitted(patients), start
+
+
+def _variances(names: list[str], total: float) -> list[float]:
+    """Prior variance by feature; a hundred signatures share what one biomarker has."""
+    families = [family_of(name) for name in names]
+    share = total / len(set(families))
+    return [share / families.count(family) for family in families]
 
 
 def _member(

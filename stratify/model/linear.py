@@ -59,7 +59,7 @@ class LinearScore:
         label: Floats,
         *,
         weight: Floats | None = None,
-        penalty: float = 1.0,
+        penalty: float | Sequence[float] = 1.0,
         directions: Sequence[int] | None = None,
     ) -> LinearScore:
         """Fit on training patients.
@@ -75,8 +75,9 @@ class LinearScore:
         label : ndarray of shape (n_patients,)
             1 or 0, or a grade between them.
         weight : ndarray of shape (n_patients,), optional
-        penalty : float
-            Inverse strength of the ridge penalty, ``C`` of scikit-learn.
+        penalty : float or sequence of float
+            Inverse strength of the ridge penalty, ``C`` of scikit-learn: prior variance of the
+            coefficients, of all or by feature.
         directions : sequence of int, optional
             +1 or -1 where a number's coefficient may not have the other sign.
 
@@ -111,7 +112,11 @@ class LinearScore:
             for name, d in zip(features, directions or [0] * len(features), strict=True)
             for _ in range(n_levels.get(name, 1))
         ]
-        fitted, intercept = _ridge(np.column_stack(columns), label, weight, penalty, bounds)
+        each = np.repeat(
+            np.broadcast_to(np.asarray(penalty, dtype=float), len(features)),
+            [n_levels.get(name, 1) for name in features],
+        )
+        fitted, intercept = _ridge(np.column_stack(columns), label, weight, each, bounds)
         coefficients, levels, level_means = {}, {}, {}
         at = 0
         for j, name in enumerate(features):
@@ -189,7 +194,7 @@ def _ridge(
     columns: Floats,
     label: Floats,
     weight: Floats | None,
-    penalty: float,
+    penalty: Floats,
     bounds: list[tuple[float | None, float | None]],
 ) -> tuple[Floats, float]:
     """Maximise the ridge-penalised likelihood; as scikit-learn's, with bounds that it lacks."""
@@ -197,11 +202,13 @@ def _ridge(
     from scipy.special import expit
 
     weights = np.ones(len(label)) if weight is None else weight
+    spread = np.sqrt(penalty)
+    columns = columns * spread  # coefficients of the scaled columns have a prior variance of 1
 
     def loss(theta: Floats) -> tuple[float, Floats]:
         margin = columns @ theta[:-1] + theta[-1]
-        value = penalty * weights @ (np.logaddexp(0, margin) - label * margin)
-        residual = penalty * weights * (expit(margin) - label)
+        value = weights @ (np.logaddexp(0, margin) - label * margin)
+        residual = weights * (expit(margin) - label)
         gradient = np.append(columns.T @ residual + theta[:-1], residual.sum())
         return float(value + 0.5 * theta[:-1] @ theta[:-1]), gradient
 
@@ -215,7 +222,7 @@ def _ridge(
         bounds=[*bounds, (None, None)],
         options={"maxiter": 5000, "ftol": 1e-14, "gtol": 1e-8},
     ).x
-    return found[:-1], float(found[-1])
+    return spread * found[:-1], float(found[-1])
 
 
 def _of_levels(codes: Floats, coefficients: Sequence[float]) -> Floats:

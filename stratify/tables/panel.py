@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from stratify.tables.cells import (
@@ -83,7 +84,7 @@ def read_panels(
         panels with several rows a patient; the index of those still names the lines.
     """
     names = [str(column) for column in raw.columns]
-    mapped = {table.patient_id}
+    mapped = {table.patient_id, *table.rows}
     for columns in table.panels.values():
         mapped.update(c.column for c in columns.values() if c.column is not None)
     sources = {
@@ -103,6 +104,10 @@ def read_panels(
             n=1,
         )
         return {}
+    chosen = _chosen(raw, table, cohort, findings)
+    if not chosen.any():
+        return {}
+    raw = raw[chosen]
     unknown = [column for column in names if column not in mapped]
     if unknown:
         rest = len(unknown) - MOST_NAMES
@@ -221,6 +226,36 @@ def _as_written(
         where = lines_text(others.index[others], str(others.index.name or "row"))
         tell_unfit(f"{table.file}, {where}", "identifiers", int(others.sum()), cohort, findings)
     return raw[~others], written[~others]
+
+
+def _chosen(
+    raw: pd.DataFrame, table: TableSource, cohort: str, findings: Findings
+) -> npt.NDArray[np.bool_]:
+    """Rows that `rows` of the table takes; none where it cannot be followed."""
+    chosen = np.ones(len(raw), dtype=bool)
+    for column, cells in table.rows.items():
+        if column not in raw:
+            findings.add(
+                "missing_column",
+                f"{table.file}: no column {column!r}, which `rows` names.",
+                cohort=cohort,
+                column=column,
+                n=1,
+            )
+            return np.zeros(len(raw), dtype=bool)
+        chosen &= texts_of(raw[column], []).isin(cells).to_numpy()
+    if not chosen.any():
+        asked = " and ".join(
+            f"{' or '.join(map(repr, cells))} in {column!r}" for column, cells in table.rows.items()
+        )
+        findings.add(
+            "no_row_chosen",
+            f"{table.file}: none of {len(raw)} rows has {asked}.",
+            cohort=cohort,
+            column=", ".join(table.rows),
+            n=len(raw),
+        )
+    return chosen
 
 
 def _identifiable(

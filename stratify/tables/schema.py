@@ -31,6 +31,7 @@ __all__ = [
     "endpoint_reasons",
     "endpoint_rule",
     "endpoint_rules",
+    "family_of",
     "field_named",
     "known_field",
     "load_schema",
@@ -401,6 +402,22 @@ def known_field(name: str) -> Field | None:
     """
     fields = _fields()
     return fields[name] if name in fields else None  # noqa: SIM401, `get` knows no pattern
+
+
+def family_of(name: str) -> str:
+    """Entry of the dictionaries that a name falls under; itself where none does.
+
+    Examples
+    --------
+    >>> family_of("signature_tgfb"), family_of("albumin"), family_of("shoe_size")
+    ('signature_*', 'albumin', 'shoe_size')
+    """
+    fields = _fields()
+    if dict.__contains__(fields, name):
+        return name
+    return next(
+        (entry for entry in fields if entry.endswith("*") and name.startswith(entry[:-1])), name
+    )
 
 
 def panel_versions() -> dict[str, str]:

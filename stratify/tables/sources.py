@@ -23,6 +23,7 @@ from stratify.tables.schema import Field as Column
 from stratify.tables.strict import (
     Level,
     Name,
+    OneOrMore,
     Pattern,
     Place,
     Strict,
@@ -169,6 +170,9 @@ class TableSource(Strict):
         Column of the patient identifier.
     identifier : Identifier
         Where it is written otherwise than in the first table.
+    rows : mapping of str to str or list of str
+        Column to the cell or cells of the rows that are taken, where a file holds several cohorts
+        or visits; all rows without it.
     panels : mapping
         By panel, canonical column to :class:`ColumnSource`. Panels with several rows a patient
         (visits, mutations, plasma_variants, ...) need a table of their own.
@@ -188,6 +192,7 @@ class TableSource(Strict):
     missing: Texts = []
     patient_id: Name = ""
     identifier: Identifier | None = None
+    rows: dict[Name, OneOrMore] = {}
     panels: dict[str, dict[str, ColumnSource]] = {}
     burden: BurdenRule | None = None
     expression: ExpressionMatrix | None = None

@@ -14,6 +14,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     ModelWrapValidatorHandler,
     ValidationError,
     model_validator,
@@ -70,6 +71,11 @@ Level = Annotated[
 ]
 Name = Annotated[str, AfterValidator(lambda name: " ".join(name.split()))]  # spaces as in headers
 Texts = Annotated[list[str], BeforeValidator(_items_as_text)]
+OneOrMore = Annotated[
+    list[str],
+    BeforeValidator(lambda given: _items_as_text(given if isinstance(given, list) else [given])),
+    Field(min_length=1),
+]
 
 
 def _compiles(pattern: str) -> str:

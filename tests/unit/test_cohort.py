@@ -483,3 +483,17 @@ def test_the_hash_changes_with_any_value_and_with_names():
         table[:1],
     ):
         assert data_sha256(other) != data_sha256(table)
+
+
+def test_rows_of_a_pooled_export_are_cohorts(hospital):
+    whole = hospital.read().table
+    north = hospital.tables["clinical"].query("Centre == 'North'")["Patient"]
+    for file in ("clinical", "markers", "outcomes"):
+        table = hospital.tables[file]
+        centre = hospital.tables["clinical"]["Centre"]
+        hospital.tables[file] = table.assign(Place=centre) if file != "clinical" else table
+        hospital.source(file)["rows"] = {"Centre" if file == "clinical" else "Place": "North"}
+    part = hospital.read().table
+    expected = whole[whole["patient_id"].isin(north)].reset_index(drop=True)
+    assert 0 < len(expected) < len(whole)
+    pd.testing.assert_frame_equal(part, expected)

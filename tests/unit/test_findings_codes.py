@@ -141,6 +141,25 @@ CASES = [
     ),
     Case(
         "missing_column",
+        lambda h: h.source("clinical").update(rows={"Clinic": "North"}),
+        "clinical.csv: no column 'Clinic', which `rows` names.",
+        n=1,
+        column="Clinic",
+        also=("missing_column",),
+        name="rows",
+    ),
+    Case(
+        "no_row_chosen",
+        lambda h: (
+            h.tables["markers"].insert(1, "Visit", "C3D1"),
+            h.source("markers").update(rows={"Visit": ["C1D1", "SCR"]}),
+        ),
+        "markers.csv: none of 160 rows has 'C1D1' or 'SCR' in 'Visit'.",
+        n=160,
+        column="Visit",
+    ),
+    Case(
+        "missing_column",
         lambda h: h.source("clinical")["panels"]["clinical"].pop("regimen"),
         "regimen is not stated; map it in the clinical panel, or state one for all, for example "
         "`regimen: {value: anti_pd1_pdl1}`.",

@@ -172,3 +172,15 @@ def test_json_keeps_the_score_exactly(score):
     assert again == score
     matrix, _ = draw(seed=2)
     assert again.margin(matrix).tobytes() == score.margin(matrix).tobytes()
+
+
+def test_penalty_by_feature_is_a_prior_variance():
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(300, 2))
+    label = (rng.random(300) < 1 / (1 + np.exp(-x.sum(axis=1)))).astype(float)
+    same = LinearScore.fit(x, ["a", "b"], {}, label, penalty=0.2)
+    each = LinearScore.fit(x, ["a", "b"], {}, label, penalty=[0.2, 0.2])
+    tight = LinearScore.fit(x, ["a", "b"], {}, label, penalty=[1e-9, 0.2])
+    assert each.coefficients == same.coefficients
+    assert abs(tight.coefficients["a"]) < 1e-4
+    assert tight.coefficients["b"] > 0.5
