@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stratify.biomarkers.genes import document
 from stratify.cohort.cohort import Cohort, read_cohort
 from stratify.study import Study
+from stratify.tables.schema import signature_sets
 
 N = 160
 
@@ -180,7 +180,7 @@ def raw_measurements(name: str, ids: list[str]) -> tuple[pd.DataFrame, dict[str,
     rng = np.random.default_rng(17)
     twice = np.repeat(ids, 2)
     if name == "expression":
-        genes = sorted(document()["genes"])
+        genes = sorted(signature_sets()["genes"])
         tpm = rng.lognormal(3, 1.5, (len(genes), len(ids))).round(2)
         texts = pd.DataFrame(tpm.astype(str), columns=ids, dtype=object)
         matrix = pd.concat([pd.Series(genes, name="gene", dtype=object), texts], axis=1)

@@ -12,10 +12,9 @@ import numpy as np
 import pandas as pd
 
 from stratify.biomarkers.expression import some_of
-from stratify.biomarkers.genes import document
 from stratify.response.visits import Faults, check_table, numbers_of
 from stratify.tables.measurements import DeconvolutionTable
-from stratify.tables.schema import field_named
+from stratify.tables.schema import field_named, signature_sets
 
 __all__ = ["read_deconvolution"]
 
@@ -58,7 +57,7 @@ def read_deconvolution(
     a                0.07             0.93
     """
     check_table(table=table)
-    about = document()["deconvolution"][settings.method]
+    about = signature_sets()["deconvolution"][settings.method]
     cells = {_plain(cell): short for cell, short in about["cells"].items()}
     label = table.columns[0] if settings.labels is None else settings.labels
     if label not in table:
@@ -107,7 +106,9 @@ def read_deconvolution(
         parts = ~whole & read.notna().all(axis=1).to_numpy()
         text = "cells and `Other` should add up to 1."
         found.tell("outside_limits", "", parts, text)
-    read.columns = pd.Index([f"{prefix}_{short}" for short in columns.values()])
+    if settings.cells is not None:
+        read = read[[short for short in read if short in settings.cells]]
+    read.columns = pd.Index([f"{prefix}_{short}" for short in read])
     for column in read:
         field = field_named(str(column))
         wrong = (read[column] < (field.minimum or 0)) | (read[column] > (field.maximum or np.inf))

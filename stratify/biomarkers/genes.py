@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from stratify.tables.documents import read_yaml
-from stratify.tables.schema import schemas_folder
+from stratify.tables.schema import signature_sets
 
-__all__ = ["document", "known_genes", "mangled_names", "read_gene_names"]
+__all__ = ["known_genes", "mangled_names", "read_gene_names"]
 
 # Spreadsheets turn SEPT2, MARCH1 and DEC1 into dates, and identifiers such as 2310009E13 into
 # numbers (Ziemann 2016, 10.1186/s13059-016-1044-7). Months in English, German, French, Spanish.
@@ -35,19 +34,6 @@ _MOUSE = r"[A-Z][a-z0-9]*[a-z][a-z0-9.-]*|ENSMUSG\d+.*"
 
 
 @cache
-def document() -> dict[str, Any]:
-    """Contents of ``data_schemas/signatures.yaml``.
-
-    Examples
-    --------
-    >>> document()["signatures"]["cyt"]["genes"]
-    ['GZMA', 'PRF1']
-    """
-    text = (schemas_folder() / "signatures.yaml").read_text(encoding="utf-8")
-    return cast(dict[str, Any], read_yaml(text))
-
-
-@cache
 def known_genes() -> dict[str, str]:
     """Symbol by every name of the genes of signatures, in upper case.
 
@@ -58,7 +44,7 @@ def known_genes() -> dict[str, str]:
     ('VSIR', 'CCN2', 'HLA-DRA', 'HLA-DRA')
     """
     names: dict[str, str] = {}
-    for symbol, others in document()["genes"].items():
+    for symbol, others in signature_sets()["genes"].items():
         for name in (symbol, *others):
             # make.names of R puts points in place of dashes
             names |= {name.upper(): symbol, name.upper().replace("-", "."): symbol}

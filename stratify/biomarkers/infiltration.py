@@ -124,6 +124,8 @@ def add_signatures(
         return patients
     findings.extend(tell_all(signature_findings(expression, settings, name=file), PANEL, cohort))
     scores = score_signatures(expression, settings, reference)
+    if settings.signatures is not None:
+        scores = scores[settings.signatures]
     scores = _of_cohort(scores, patients, "matrix", file, cohort, findings)
     return put_beside(patients, scores, file, cohort, findings)
 
@@ -190,6 +192,8 @@ def signature_findings(
     'expression: gep_ssgsea needs TPM or FPKM; impres needs TPM or FPKM.'
     """
     table = signature_coverage(expression, settings)
+    if settings.signatures is not None:
+        table = table[table["signature"].isin(settings.signatures)]
     few, other = table["lacks"] == "genes", ~table["lacks"].isin(["", "genes"])
     partial = (table["lacks"] == "") & (table["absent"].map(len) > 0)
     without = [

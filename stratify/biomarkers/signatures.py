@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from stratify.biomarkers.expression_reference import ExpressionReference
 from stratify.biomarkers.expression_scale import WHOLE
-from stratify.biomarkers.genes import document, known_genes
+from stratify.biomarkers.genes import known_genes
 from stratify.errors import ArgumentError
 from stratify.tables.measurements import ExpressionMatrix
+from stratify.tables.schema import signature_sets
 
 __all__ = [
     "Signature",
@@ -88,7 +89,7 @@ def signatures() -> dict[str, Signature]:
     (0.250229, ['GZMA', 'PRF1'])
     """
     read = {}
-    for name, entry in document()["signatures"].items():
+    for name, entry in signature_sets()["signatures"].items():
         equal = {gene: 1 / len(entry["genes"]) for gene in entry.get("genes", ())}
         read[name] = Signature(
             name=name,

@@ -11,11 +11,13 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from stratify.biomarkers.ctdna import add_ctdna
 from stratify.biomarkers.expression import read_matrix
 from stratify.biomarkers.infiltration import add_deconvolution, add_regions, add_signatures
+from stratify.biomarkers.reported import SAME, SAME_SHARE
 from stratify.biomarkers.tmb import add_tmb
 from stratify.errors import FileError
 from stratify.response.followup import follow_up
@@ -146,7 +148,13 @@ def read_patients(
             if panel in LONG_PANELS:
                 long[panel] = _Long(table, frame)
             else:
-                patients.table = patients.table.merge(frame, on="patient_id", how="left")
+                known = [name for name in frame.columns[1:] if name in patients.table]
+                if known:
+                    patients.table = _filled(
+                        patients.table, frame, known, table.file, source, findings
+                    )
+                new = frame.drop(columns=known)
+                patients.table = patients.table.merge(new, on="patient_id", how="left")
     if unreadable:
         raise FileError("\n".join(unreadable))
     if patients.table is not None:
@@ -300,6 +308,46 @@ def _check_matched(
         column="patient_id",
         n=len(strangers),
     )
+
+
+def _filled(
+    joined: pd.DataFrame,
+    frame: pd.DataFrame,
+    known: list[str],
+    file: str,
+    source: CohortSource,
+    findings: Findings,
+) -> pd.DataFrame:
+    """Fill columns of earlier files where these have no value, and compare them where they have."""
+    other = frame.set_index("patient_id").reindex(joined["patient_id"])
+    together = joined.copy()
+    for name in known:
+        field, earlier = field_named(name), joined[name]
+        later = other[name].set_axis(joined.index)
+        both = earlier.notna() & later.notna()
+        if field.numeric:
+            same = np.isclose(later, earlier, rtol=SAME_SHARE, atol=SAME)
+        else:
+            same = (later == earlier).to_numpy()
+        differs, fills = both & ~same, earlier.isna() & later.notna()
+        together[name] = earlier.where(~fills, later)
+        where = {"cohort": source.name, "panel": field.panel, "column": name}
+        if differs.any():
+            findings.add(
+                "sources_differ",
+                f"{file}: {name} differs from that of an earlier file in {int(differs.sum())} of "
+                f"{int(both.sum())} patients; the earlier one is used.",
+                n=int(differs.sum()),
+                **where,
+            )
+        if fills.any():
+            findings.add(
+                "filled_from_another_file",
+                f"{file}: {name} of {int(fills.sum())} patients, who have none in earlier files.",
+                n=int(fills.sum()),
+                **where,
+            )
+    return together
 
 
 def _loose(identifier: str) -> str:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from stratify.tables.schema import load_schema
+from stratify.tables.schema import load_schema, signature_sets
 from stratify.tables.strict import Name, Place, Strict, list_of
 
 __all__ = [
@@ -148,13 +148,23 @@ class DeconvolutionTable(Strict):
     labels : str
         Column with the patients, or with the cells where patients stand in columns; the first
         one by default.
+    cells : list of str
+        Cells that become features, as ``data_schemas/signatures.yaml`` names them; all by default.
     assay : str
         Platform, and signature matrix; cells of different ones are not comparable.
     """
 
     method: Literal["cibersortx", "quantiseq", "mcpcounter"]
     labels: Name | None = None
+    cells: Annotated[list[str], Field(min_length=1)] | None = None
     assay: str | None = None
+
+    @classmethod
+    def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[Place, str]]:
+        """Cells that the method does not tell."""
+        method = signature_sets()["deconvolution"].get(str(data.get("method")))
+        known = list(method["cells"].values()) if method else []
+        yield from unknown_names("cells", data, known)
 
 
 class ExpressionMatrix(Strict):
@@ -175,6 +185,9 @@ class ExpressionMatrix(Strict):
     labels : str
         Column with the names of the genes (of the patients if genes stand in columns); the first
         one by default.
+    signatures : list of str
+        Signatures that become features, by their names in the ``infiltration`` dictionary; all by
+        default.
     min_coverage : float
         Share of a signature's genes, by weight, that must be measured.
     assay : str
@@ -188,6 +201,7 @@ class ExpressionMatrix(Strict):
     offset: Annotated[float, Field(gt=0)] = 1
     genes: Literal["rows", "columns"] = "rows"
     labels: Name | None = None
+    signatures: Annotated[list[str], Field(min_length=1)] | None = None
     min_coverage: Annotated[float, Field(gt=0, le=1)] = 0.8
     assay: str | None = None
     scale_confirmed: bool = False
@@ -202,3 +216,11 @@ class ExpressionMatrix(Strict):
         """Find an offset without a logarithm."""
         if "offset" in data and data.get("scale", "linear") == "linear":
             yield ("offset",), "is what was added before a logarithm; state `scale`"
+        yield from unknown_names("signatures", data, list(signature_sets()["signatures"]))
+
+
+def unknown_names(key: str, data: dict[str, Any], known: list[str]) -> Iterator[tuple[Place, str]]:
+    """Faults of a list of names."""
+    for name in list_of(data.get(key)):
+        if isinstance(name, str) and known and name not in known:
+            yield (key,), f"{name!r} is not known; there are {', '.join(known)}"

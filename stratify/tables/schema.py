@@ -38,6 +38,7 @@ __all__ = [
     "panel_versions",
     "plain_text",
     "schemas_folder",
+    "signature_sets",
 ]
 
 PANELS = ("clinical", "pdl1", "tmb", "infiltration", "ctdna", "outcomes")
@@ -483,6 +484,17 @@ def endpoint_rule(endpoint: str | Mapping[str, Any]) -> dict[str, Any]:
     asked |= {"exposure": "strict"}
     needed = [column for column, setting in asked.items() if rule[setting]]
     return {**rule, "needs": ["pfs", "pfs_event", *needed]}
+
+
+def signature_sets() -> dict[str, Any]:
+    """Genes of signatures and cells of deconvolution, as in ``data_schemas/signatures.yaml``.
+
+    Examples
+    --------
+    >>> signature_sets()["signatures"]["cyt"]["genes"]
+    ['GZMA', 'PRF1']
+    """
+    return _document("signatures")
 
 
 def endpoint_reasons() -> dict[str, dict[str, str]]:

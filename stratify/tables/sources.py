@@ -176,6 +176,9 @@ class TableSource(Strict):
     panels : mapping
         By panel, canonical column to :class:`ColumnSource`. Panels with several rows a patient
         (visits, mutations, plasma_variants, ...) need a table of their own.
+    fills : bool
+        Columns may stand in an earlier table too: where both have a value they are compared and
+        the earlier one is kept, where the earlier has none this one fills.
     burden : BurdenRule
         How ``mutations`` are counted.
     expression, deconvolution : ExpressionMatrix, DeconvolutionTable
@@ -194,6 +197,7 @@ class TableSource(Strict):
     identifier: Identifier | None = None
     rows: dict[Name, OneOrMore] = {}
     panels: dict[str, dict[str, ColumnSource]] = {}
+    fills: bool = False
     burden: BurdenRule | None = None
     expression: ExpressionMatrix | None = None
     deconvolution: DeconvolutionTable | None = None
@@ -281,8 +285,9 @@ class CohortSource(Strict):
             yield ("tables",), "the first table needs one row a patient"
         names = [
             name
-            for table in list_of(data.get("tables"))
-            for panel, columns in mapping_of(mapping_of(table).get("panels")).items()
+            for table in stated
+            if table.get("fills") is not True
+            for panel, columns in mapping_of(table.get("panels")).items()
             if panel not in LONG_PANELS
             for name in mapping_of(columns)
         ]

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from stratify.biomarkers.expression import read_expression
 from stratify.biomarkers.expression_scale import linear_values
-from stratify.biomarkers.genes import document, known_genes, mangled_names, read_gene_names
+from stratify.biomarkers.genes import known_genes, mangled_names, read_gene_names
 from stratify.biomarkers.signatures import score_signatures
 from stratify.tables.measurements import ExpressionMatrix
-from stratify.tables.schema import load_schema
+from stratify.tables.schema import load_schema, signature_sets
 
 quickly = settings(deadline=None, max_examples=25, derandomize=True, database=None)
-GENES = sorted(document()["genes"])
+GENES = sorted(signature_sets()["genes"])
 NAMES = [*GENES, *(f"GENE{i}" for i in range(10_000))]
 FORMS = [
     *("{0}", " {0} ", '"{0}"', "{0}|3001", "{0} (3001)", "{1}", "{1}.7", "{1}.12_PAR_Y"),
@@ -46,7 +46,7 @@ def stated(name: str) -> ExpressionMatrix:
 @quickly
 @given(st.sampled_from(GENES), st.sampled_from(FORMS), st.sampled_from([str, str.upper, str.lower]))
 def test_a_gene_is_found_however_it_is_written(symbol, form, case):
-    identifier = document()["genes"][symbol][0]
+    identifier = signature_sets()["genes"][symbol][0]
 
     assert read_gene_names([case(form.format(symbol, identifier)), "TSPAN6"])[0] == symbol
 

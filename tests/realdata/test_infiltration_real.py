@@ -15,12 +15,12 @@ import pytest
 from stratify.biomarkers.deconvolution import read_deconvolution
 from stratify.biomarkers.expression import read_expression, read_matrix
 from stratify.biomarkers.expression_reference import ExpressionReference
-from stratify.biomarkers.genes import document
 from stratify.biomarkers.infiltration import signature_findings
 from stratify.biomarkers.signatures import score_signatures, signatures
 from stratify.tables.findings import Findings
 from stratify.tables.measurements import DeconvolutionTable, ExpressionMatrix
 from stratify.tables.panel import read_panels
+from stratify.tables.schema import signature_sets
 from stratify.tables.sources import TableSource
 from stratify.tables.tabular import read_numbered
 
@@ -157,7 +157,7 @@ def test_a_wrong_statement_of_the_scale_is_told(public_data):
         ],
         "columns": [
             "gide: genes are stated in columns, where 0 genes of signatures stand, but "
-            f"{len(document()['genes']) - 1} stand in rows."
+            f"{len(signature_sets()['genes']) - 1} stand in rows."
         ],
     }
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 
+from stratify.cohort.features import informative_features
 from stratify.statistics.survival import hazard_ratio
 
 pytestmark = pytest.mark.realdata
@@ -78,18 +80,82 @@ def test_inspire_has_18_responders_of_106(read):
     assert set(table["regimen"]) == {"anti_pd1_pdl1"}
 
 
-def test_inspire_has_all_four_panels(read):
-    """Three files joined by one identifier: ctDNA in 94 patients at baseline, TMB in 72.
+@pytest.fixture(scope="module")
+def inspire(read):
+    return read("inspire")
+
+
+def test_inspire_has_all_four_panels_in_92_patients(inspire):
+    """Five files joined by one identifier: ctDNA in 94 patients at baseline, TMB in 72 or 23 more.
 
     Bratman 2020 (10.1038/s43018-020-0096-5) and the name of the column ``TMB_n72``.
     """
-    cohort = read("inspire")
-    measured = cohort.table[["pdl1_tps", "tmb", "til_score", "ctdna_mtm_per_ml"]].notna().sum()
+    panels = ["pdl1_tps", "tmb", "til_score", "ctdna_mtm_per_ml"]
+    measured = inspire.table[panels].notna()
 
-    assert not {"unmatched_patient", "no_patient_matched"} & set(cohort.findings.codes())
-    assert measured.to_dict() == {
+    assert not {"unmatched_patient", "no_patient_matched"} & set(inspire.findings.codes())
+    assert measured.sum().to_dict() == {
         "pdl1_tps": 103,
-        "tmb": 72,
+        "tmb": 95,
         "til_score": 103,
         "ctdna_mtm_per_ml": 94,
     }
+    assert measured.all(axis=1).sum() == 92
+    assert inspire.table["cibersortx_abs_cd8"].notna().sum() == 65
+
+
+def test_inspire_burdens_of_two_files_are_compared(inspire, public_data):
+    """The exponential of ``tmb`` is ``TMB_n72`` in 70 of 71; INS-D-013 has that of survival.csv."""
+    told = {row["code"]: row["message"] for row in inspire.findings.rows if row["panel"] == "tmb"}
+
+    assert told["sources_differ"] == (
+        "pembrolizumab.csv: tmb differs from that of an earlier file in 1 of 71 patients; the "
+        "earlier one is used."
+    )
+    assert told["filled_from_another_file"] == (
+        "pembrolizumab.csv: tmb of 23 patients, who have none in earlier files."
+    )
+    tmb = inspire.table.set_index("patient_id")["tmb"]
+    authoritative = pd.read_csv(public_data / "inspire" / "survival.csv")
+    stated = authoritative.set_index("PATIENT_ID")["TMB_n72"].dropna()
+    assert tmb[stated.index].tolist() == stated.tolist()
+
+
+def test_inspire_ctdna_falls_in_33_of_73(inspire):
+    """Visits come from the specimens' labels: Bratman 2020, 33 of 73 fall from SB to C3B."""
+    ratio = inspire.table["ctdna_ratio_week_6"]
+    told = {row["code"]: row["message"] for row in inspire.findings.rows}
+
+    assert (int((ratio < 1).sum()), int(ratio.notna().sum())) == (33, 71)
+    assert "2 of 73 patients with a draw of week_6" in told["ctdna_not_evaluable"]
+
+
+def test_inspire_mtm_of_two_releases_differ_by_the_number_of_targets(inspire, public_data):
+    """One seems to average over all 16 targets, the series over fewer.
+
+    Their ratio is a whole number of sixteenths.
+    """
+    message = next(
+        row["message"]
+        for row in inspire.findings.rows
+        if row["code"] == "reported_differs" and row["column"] == "ctdna_mtm_per_ml"
+    )
+
+    assert "differs from what is reported in 40 of 94 patients" in message
+    draws = pd.read_csv(
+        public_data / "inspire" / "inspire_ctdna_longitudinal_deidentified.csv"
+    ).set_index("PATIENT_ID")
+    first = draws.loc[draws["SPECIMEN_REFERENCE_NUMBER"].str.contains("-SB-"), "MEAN_MOLEC"]
+    reported = inspire.table.set_index("patient_id")["ctdna_mtm_per_ml"]
+    sixteenths = (16 * reported / first[first > 0]).dropna()
+    assert len(sixteenths) == 92
+    assert (sixteenths - sixteenths.round()).abs().max() < 0.12
+
+
+def test_inspire_on_treatment_values_stay_out_of_a_baseline_model(inspire):
+    features = informative_features(inspire.of_split("train").evaluable, None)
+
+    assert {"pdl1_tps", "tmb", "til_score", "cibersortx_abs_cd8", "ctdna_mtm_per_ml"} <= set(
+        features
+    )
+    assert not [name for name in features if "week" in name]

@@ -13,12 +13,12 @@ import pytest
 from pydantic import ValidationError
 
 from stratify.biomarkers.expression import read_expression, read_matrix
-from stratify.biomarkers.genes import document, known_genes, read_gene_names
+from stratify.biomarkers.genes import known_genes, read_gene_names
 from stratify.errors import FileError
 from stratify.tables.measurements import ExpressionMatrix
-from stratify.tables.schema import load_schema
+from stratify.tables.schema import load_schema, signature_sets
 
-GENES = sorted(document()["genes"])
+GENES = sorted(signature_sets()["genes"])
 OTHERS = [f"GENE{i}" for i in range(10_000)]
 PATIENTS = [f"P{i}" for i in range(6)]
 TPM = ExpressionMatrix(unit="TPM")
@@ -216,7 +216,7 @@ def test_an_offset_needs_a_logarithm():
 
 
 def test_every_gene_is_found_by_each_of_its_names():
-    names = document()["genes"]
+    names = signature_sets()["genes"]
     for symbol, others in names.items():
         assert set(read_gene_names([symbol, *others])) == {symbol}
     assert sum(map(len, names.values())) == len({n for others in names.values() for n in others})
@@ -242,7 +242,7 @@ def test_identifiers_are_those_of_ensembl():
 
 def test_ensembl_identifiers_lead_to_the_same_matrix(tpm):
     identifiers = {symbol: f"{others[0]}.{i}" for i, (symbol, others) in enumerate(
-        document()["genes"].items()
+        signature_sets()["genes"].items()
     )}  # fmt: skip
     table = tpm.assign(gene=tpm["gene"].replace(identifiers))
 
@@ -452,8 +452,8 @@ def test_no_message_names_a_patient(tpm):
 
 def test_genes_of_signatures_and_their_names_belong_together():
     used: set[str] = set()
-    for entry in document()["signatures"].values():
+    for entry in signature_sets()["signatures"].values():
         used |= {*entry.get("genes", ()), *entry.get("weights", ()), *entry.get("housekeeping", ())}
         used |= {gene for pair in entry.get("pairs", ()) for gene in pair}
 
-    assert used == set(document()["genes"]) == set(known_genes().values())
+    assert used == set(signature_sets()["genes"]) == set(known_genes().values())

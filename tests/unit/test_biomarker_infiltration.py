@@ -9,12 +9,11 @@ import pandas as pd
 import pytest
 
 from stratify.biomarkers.deconvolution import read_deconvolution
-from stratify.biomarkers.genes import document
 from stratify.biomarkers.infiltration import add_deconvolution, add_regions, add_signatures
 from stratify.biomarkers.regions import aggregate_regions, region_findings
 from stratify.tables.findings import Findings
 from stratify.tables.measurements import DeconvolutionTable, ExpressionMatrix, RegionRule
-from stratify.tables.schema import load_schema
+from stratify.tables.schema import load_schema, signature_sets
 
 IDS = ["a", "b", "c"]
 Told = list[tuple[str, str, int, str]]
@@ -345,7 +344,7 @@ def test_mcp_counter_is_read_in_both_directions(turned):
 
 
 def test_quantiseq_must_be_whole():
-    names = list(document()["deconvolution"]["quantiseq"]["cells"])
+    names = list(signature_sets()["deconvolution"]["quantiseq"]["cells"])
     table = pd.DataFrame(np.full((2, 11), 1 / 11), columns=names)
     table.insert(0, "Sample", ["a", "b"])
     table.loc[1, "Other"] = 0.5
@@ -383,7 +382,7 @@ def test_every_cell_has_a_column_of_the_dictionary():
     fields = load_schema("infiltration").fields
     names = [
         f"{method}_{short}"
-        for method, about in document()["deconvolution"].items()
+        for method, about in signature_sets()["deconvolution"].items()
         for short in about["cells"].values()
     ]
 

@@ -10,14 +10,13 @@ import pandas as pd
 import pytest
 
 from stratify.biomarkers.expression_reference import ExpressionReference
-from stratify.biomarkers.genes import document
 from stratify.biomarkers.infiltration import signature_findings
 from stratify.biomarkers.signatures import score_signatures, signature_coverage, signatures
 from stratify.errors import ArgumentError
 from stratify.tables.measurements import ExpressionMatrix
-from stratify.tables.schema import load_schema
+from stratify.tables.schema import load_schema, signature_sets
 
-GENES = sorted(document()["genes"])
+GENES = sorted(signature_sets()["genes"])
 GEP = signatures()["gep"]
 OTHERS = [f"GENE{i}" for i in range(10_000 - len(GEP.weights))]
 TPM = ExpressionMatrix(unit="TPM")

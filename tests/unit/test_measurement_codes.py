@@ -76,7 +76,35 @@ def _patients_of_the_visit(h: Any) -> None:
     h.source("plasma_draws")["identifier"] = {"pattern": r"(\d-\d+)/B"}
 
 
+def _second_file(h: Any) -> None:
+    """Another export of albumin: in one patient it differs, and one it has alone."""
+    h.tables["lab"] = h.tables["clinical"][["Patient", "Albumin"]].copy()
+    h.plant("lab", "Albumin", {5: "29.0"})
+    h.plant("clinical", "Albumin", {9: ""})
+    albumin = {"albumin": {"column": "Albumin", "unit": "g/L"}}
+    entry = {"file": "lab.csv", "patient_id": "Patient", "fills": True}
+    h.document["cohorts"][0]["tables"].append(entry | {"panels": {"clinical": albumin}})
+
+
 CASES = [
+    Case(
+        "sources_differ",
+        _second_file,
+        "lab.csv: albumin differs from that of an earlier file in 1 of 159 patients; the earlier "
+        "one is used.",
+        n=1,
+        panel="clinical",
+        column="albumin",
+    ),
+    Case(
+        "filled_from_another_file",
+        _second_file,
+        "lab.csv: albumin of 1 patients, who have none in earlier files.",
+        n=1,
+        panel="clinical",
+        column="albumin",
+        also=("sources_differ",),
+    ),
     Case(
         "not_measured",
         _with("mutations", _drop("mutations", 2, 3, 8, 9)),
