@@ -49,6 +49,8 @@ class BenchmarkTask(Strict):
     together : mapping of str to str
         Part to the group it is left out with, where patients are shared; groups that are found by
         quasi-identifiers are added.
+    in_sample : mapping of str to list of str
+        Reference to the cohorts it was fitted on by its authors: shown there, not pooled.
     note : str
         Said beside the figures.
     """
@@ -58,6 +60,7 @@ class BenchmarkTask(Strict):
     studies: Annotated[list[str], Field(min_length=1)]
     by: Literal["cohort", "site", "start_year", "cancer_type"] = "cohort"
     together: dict[str, str] = {}
+    in_sample: dict[str, list[str]] = {}
     note: str = ""
 
 
@@ -87,7 +90,11 @@ class Benchmark:
     missingness: pd.DataFrame
 
     def headline(self, metric: str = "auroc") -> pd.DataFrame:
-        """One metric with its interval: a row a part that was left out, a column a model."""
+        """One metric with its interval: a row a part that was left out, a column a model.
+
+        Rows ``pooled`` (random effects) and ``weighted`` (by patients) follow. They are of the
+        cohorts in which the model can be judged; :meth:`differences` are of the same cohorts.
+        """
         rows = self.performance
         # a reference stands where it covers all patients, else where its inputs are complete
         rows = rows[(rows["metric"] == metric) & ~_paired(rows)]
@@ -95,7 +102,12 @@ class Benchmark:
         rows = rows.sort_values("n", ascending=False, kind="stable")
         rows = rows.drop_duplicates(["task", "cohort", "model"])
         pooled = self.pooled[(self.pooled["metric"] == metric) & ~_paired(self.pooled)]
-        both = pd.concat([rows, pooled.assign(cohort="pooled")], ignore_index=True)
+        means = {"value": "weighted", "low": "weighted_low", "high": "weighted_high"}
+        weighted = pooled.drop(columns=list(means)).rename(columns={b: a for a, b in means.items()})
+        both = pd.concat(
+            [rows, pooled.assign(cohort="pooled"), weighted.assign(cohort="weighted")],
+            ignore_index=True,
+        )
         cells = [
             figures.estimate(value, low, high)
             for value, low, high in both[["value", "low", "high"]].itertuples(index=False)
@@ -106,6 +118,23 @@ class Benchmark:
         table = both.assign(cell=cells).set_index(keys)["cell"].unstack("model")  # noqa: PD010
         order = list(dict.fromkeys(both["model"]))
         return sizes.join(table[order], how="left").fillna("–").reset_index()
+
+    def differences(self, metric: str = "delta_auroc") -> pd.DataFrame:
+        """Stratify minus each reference on the same patients, over the cohorts of a task."""
+        rows = self.pooled[self.pooled["metric"] == metric]
+        table = rows[["task", "reference", "n_cohorts", "n"]].rename(
+            columns={"n_cohorts": "cohorts"}
+        )
+        for name, columns in (
+            ("pooled", ["value", "low", "high"]),
+            ("new cohort", ["value", "prediction_low", "prediction_high"]),
+            ("weighted", ["weighted", "weighted_low", "weighted_high"]),
+        ):
+            table[name] = [
+                figures.estimate(value, low, high, digits=3)
+                for value, low, high in rows[columns].itertuples(index=False)
+            ]
+        return table.reset_index(drop=True)
 
     def figure(self, task: str) -> Figure:
         """Forest plot of the AUROC of one task."""
@@ -170,6 +199,7 @@ def run_benchmark(
             features,
             by=task.by,
             groups=groups,
+            in_sample=task.in_sample,
             progress=partial(_told, progress, task.name),
         )
         told, largest = missingness_tells(features_matrix(table, features), table[task.by])
@@ -224,10 +254,13 @@ def _write(result: Benchmark, file: Any, out: Path) -> None:
     titles = [f"- {task.name}: {task.title} {task.note}".rstrip() for task in file.tasks]
     blocks = ["# Benchmark", note, "\n".join(titles)]
     for metric in HEADLINE:
-        table = result.headline(metric)
-        rows = [list(table.columns), *table.astype(str).to_numpy().tolist()]
-        lines = ["| " + " | ".join(row) + " |" for row in rows]
-        rule = "|" + "---|" * len(rows[0])
-        blocks += [f"## {figures.METRICS[metric][0]}", "\n".join([lines[0], rule, *lines[1:]])]
+        blocks += [f"## {figures.METRICS[metric][0]}", _markdown(result.headline(metric))]
+    blocks += ["## stratify minus reference, AUROC", _markdown(result.differences())]
     with written_whole(out / "benchmark.md") as part:
         part.write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
+
+
+def _markdown(table: pd.DataFrame) -> str:
+    rows = [list(table.columns), *table.astype(str).to_numpy().tolist()]
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])

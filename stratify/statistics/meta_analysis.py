@@ -19,7 +19,8 @@ Floats = npt.NDArray[np.float64]
 
 META_ANALYSIS_COLUMNS = (
     *("model", "reference", "metric", "value", "low", "high", "prediction_low"),
-    *("prediction_high", "tau", "n_cohorts", "n", "n_events"),
+    *("prediction_high", "tau", "weighted", "weighted_low", "weighted_high"),
+    *("n_cohorts", "n", "n_events"),
 )
 
 
@@ -162,8 +163,9 @@ def pool_performance(performance: pd.DataFrame, level: float = 0.95) -> pd.DataF
     -------
     DataFrame
         As in the ``meta_analysis`` dictionary. AUROC is pooled on the logit scale, O:E on the log
-        scale, calibration slope and intercept and differences on their own. Models may have been
-        judged in different cohorts (``n_cohorts``); differences never were.
+        scale, calibration slope and intercept and differences on their own. ``weighted`` is the
+        mean of the same cohorts weighted by their patients, which speaks of these cohorts alone.
+        Models may have been judged in different cohorts (``n_cohorts``); differences never were.
 
     Raises
     ------
@@ -204,11 +206,15 @@ def pool_performance(performance: pd.DataFrame, level: float = 0.95) -> pd.DataF
             continue
         found = random_effects(means[usable], errors[usable], level)
         counts = cohorts[usable]
+        share = counts["n"].to_numpy(float) / counts["n"].sum()
+        weighted = float(share @ value[usable])
+        half = float(np.sqrt(share**2 @ ((high - low)[usable] / 2) ** 2))
         pooled.append(
             (
                 *(model, reference, metric),
                 *(scale.back(limit) for limit in found[:5]),
-                *(found.tau, len(counts), int(counts["n"].sum()), int(counts["n_events"].sum())),
+                *(found.tau, weighted, weighted - half, weighted + half),
+                *(len(counts), int(counts["n"].sum()), int(counts["n_events"].sum())),
             )
         )
     return pd.DataFrame(pooled, columns=list(META_ANALYSIS_COLUMNS))

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from stratify.cohort.subgroups import SMALLEST_CLASS, SMALLEST_SUBGROUP, large_enough
 from stratify.errors import ArgumentError
 from stratify.model.classifier import ResistanceClassifier
 from stratify.statistics.meta_analysis import pool_performance
-from stratify.validation.validation import Assessment, assess, fit_with_references, judged_risks
+from stratify.validation.validation import (
+    Assessment,
+    EarlyCensoring,
+    assess,
+    fit_with_references,
+    judged_risks,
+)
 
 __all__ = ["InternalExternal", "internal_external"]
 
@@ -47,6 +54,9 @@ def internal_external(
     *,
     by: str = "cohort",
     groups: Mapping[str, str] | None = None,
+    in_sample: Mapping[str, Collection[str]] | None = None,
+    censoring: EarlyCensoring | None = None,
+    trials: int = 0,
     thresholds: Sequence[float] = (),
     progress: Callable[[str], None] | None = None,
 ) -> InternalExternal:
@@ -66,6 +76,14 @@ def internal_external(
         Part to overlap group, as by :func:`stratify.cohort.overlap.overlap_groups`: parts of one
         group share patients and are left out together, so that these never stand on both sides. Of
         a group only the largest part is pooled. Parts that are not named are on their own.
+    in_sample : mapping of str to collection of str, optional
+        Reference to the parts it was fitted on by its authors: it is not pooled over these.
+    censoring : EarlyCensoring, optional
+        As in :func:`~stratify.validation.validation.fit_with_references`, with the column `by`;
+        of the parts that are not left out.
+    trials : int
+        As in :func:`~stratify.validation.validation.fit_with_references`: settings are chosen anew
+        without each part.
     thresholds : sequence of float
         Risks at which probabilities are turned into decisions.
     progress : callable, optional
@@ -120,7 +138,13 @@ def internal_external(
         if progress:
             progress(f"leaving out {', '.join(name for name, _ in judged)}")
         known = [name for name in features if len(home[name].dropna().unique()) > 1]
-        fitted, references = fit_with_references(classifier, home, known)
+        fitted, references = fit_with_references(
+            classifier,
+            home,
+            known,
+            censoring=_of_parts(censoring, by, set(parts[group != left_out])),
+            trials=trials,
+        )
         assessments += [
             assess(
                 away,
@@ -137,7 +161,18 @@ def internal_external(
             "none can be judged; take a column with larger parts."
         )
     assessments.sort(key=lambda part: part.cohort)
-    return InternalExternal(assessments, _pooled(assessments, together), sorted(too_small))
+    return InternalExternal(
+        assessments, _pooled(assessments, together, in_sample or {}), sorted(too_small)
+    )
+
+
+def _of_parts(
+    censoring: EarlyCensoring | None, by: str, kept: Collection[str]
+) -> EarlyCensoring | None:
+    if censoring is None:
+        return None
+    here = _parts(censoring.table, by).isin(kept)
+    return EarlyCensoring(censoring.table[here], censoring.horizon)
 
 
 def _parts(table: pd.DataFrame, by: str) -> pd.Series:
@@ -169,15 +204,23 @@ def _checked_groups(parts: pd.Series, by: str, groups: Mapping[str, str]) -> dic
     return group
 
 
-def _pooled(assessments: list[Assessment], together: Mapping[str, str]) -> pd.DataFrame:
+def _pooled(
+    assessments: list[Assessment],
+    together: Mapping[str, str],
+    in_sample: Mapping[str, Collection[str]],
+) -> pd.DataFrame:
     """Pool the largest part of each group, each reference where most of its patients are."""
-    largest: dict[str, Assessment] = {}
-    for part in assessments:
-        group = together[part.cohort]
-        if group not in largest or part.n > largest[group].n:
-            largest[group] = part
-    rows = pd.concat([part.performance for part in largest.values()], ignore_index=True)
+    rows = pd.concat([part.performance for part in assessments], ignore_index=True)
     rows = rows[rows["threshold"].isna() & rows["subgroup"].str.match("all$|measured=")]
-    rows = rows.sort_values("n", ascending=False, kind="stable")
-    once = rows.drop_duplicates(["cohort", "model", "reference", "metric"]).sort_index()
-    return pool_performance(once)
+    whose = rows["reference"].where(rows["reference"] != "", rows["model"])
+    seen = [
+        cohort in in_sample.get(name, ())
+        for cohort, name in zip(rows["cohort"], whose, strict=True)
+    ]
+    rows = rows[~np.array(seen)]
+    # a group's largest part, and of it the row group with most patients
+    size = rows["cohort"].map({part.cohort: part.n for part in assessments})
+    rows = rows.assign(group=rows["cohort"].map(together), size=size)
+    rows = rows.sort_values(["size", "n"], ascending=False, kind="stable")
+    once = rows.drop_duplicates(["group", "model", "reference", "metric"]).sort_index()
+    return pool_performance(once.drop(columns=["group", "size"]))

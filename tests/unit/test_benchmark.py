@@ -49,9 +49,16 @@ def test_each_cohort_is_left_out_and_all_is_written(study_file, small, tmp_path)
     assert set(performance["cohort"]) == {"away", "far", "home"}
     assert set(performance["split"]) == {"left_out"}
     headline = result.headline()
-    assert headline["cohort"].tolist() == ["away", "far", "home", "pooled"]
+    assert headline["cohort"].tolist() == ["away", "far", "home", "pooled", "weighted"]
     # cohorts whose AUROC has no standard error are not pooled
     assert headline["n"].tolist()[-1] in (320, 480)
+    differences = result.differences().set_index("reference")
+    assert {"logistic", "tmb"} <= set(differences.index)
+    pooled = result.pooled.query("metric == 'delta_auroc' and reference == 'tmb'").iloc[0]
+    assert differences.loc["tmb", "cohorts"] == pooled["n_cohorts"]
+    assert differences.loc["tmb", "weighted"].startswith(
+        f"{pooled['weighted']:.3f} (".replace("-", "−")
+    )
     assert {"stratify", "logistic", "tmb", "pdl1"} <= set(headline)
     row = performance[
         (performance["cohort"] == "away")
@@ -63,7 +70,7 @@ def test_each_cohort_is_left_out_and_all_is_written(study_file, small, tmp_path)
     page = (tmp_path / "out" / "benchmark.md").read_text(encoding="utf-8")
     assert "Research use only." in page
     assert "Simulated." in page
-    assert page.count("\n## ") == 3
+    assert page.count("\n## ") == 4
     # panels are complete everywhere, so the gaps tell nothing beyond the largest cohort
     gaps = result.missingness.iloc[0]
     assert gaps["told_by_gaps"] == pytest.approx(gaps["largest_part"], abs=0.1)

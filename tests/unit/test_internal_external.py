@@ -16,7 +16,7 @@ from stratify.statistics.performance import PERFORMANCE_COLUMNS
 from stratify.tables.schema import load_schema
 from stratify.validation import internal_external as module
 from stratify.validation.internal_external import internal_external
-from stratify.validation.validation import Risks
+from stratify.validation.validation import EarlyCensoring, Risks
 
 FEATURES = ["age", "albumin", "cancer_type", "nlr", "prior_systemic_therapy", "tmb", "pdl1_tps"]
 
@@ -85,6 +85,36 @@ def test_every_model_and_reference_is_pooled_with_its_difference(found):
     assert own["value"].min() < pooled.loc[("stratify", "", "auroc"), "value"] < own["value"].max()
 
 
+def test_a_reference_is_not_pooled_where_its_authors_fitted_it(cheap, sites, found):
+    groups = {"east": "hospital", "south": "hospital"}
+    seen = {"logistic": ["east"]}
+    pooled = internal_external(cheap, sites, FEATURES, groups=groups, in_sample=seen).pooled
+    areas = pooled[pooled["metric"].isin(["auroc", "delta_auroc"])]
+    areas = areas.set_index(["model", "reference"])["n"]
+    # of the hospital's parts east, the larger, is pooled, but not for logistic
+    assert areas[("stratify", "")] == 180
+    assert areas[("stratify", "loris")] == 180
+    assert areas[("logistic", "")] == 140
+    assert areas[("stratify", "logistic")] == 140
+
+
+def test_patients_censored_early_weigh_in_where_their_part_trains(cheap, sites, monkeypatch):
+    labelled = sites.assign(pfs=np.where(sites["label"] == 1, 3.0, 9.0), pfs_event=sites["label"])
+    lost = labelled.iloc[:20].assign(pfs=2.0, pfs_event=0.0)
+    seen: list[list[str]] = []
+    fit = module.fit_with_references
+
+    def recorded(classifier, home, features, *, censoring, **options):
+        seen.append(sorted(censoring.table["cohort"].unique()))
+        assert censoring.horizon == 6
+        return fit(classifier, home, features, censoring=censoring, **options)
+
+    monkeypatch.setattr(module, "fit_with_references", recorded)
+    early = EarlyCensoring(lost, 6.0)
+    internal_external(cheap, labelled, ["albumin", "nlr"], censoring=early)
+    assert seen == [["north", "south"], ["east", "south"], ["east", "north"]]
+
+
 def test_years_are_parts_too(cheap, sites):
     found = internal_external(cheap, sites, ["albumin", "nlr"], by="start_year")
     assert [part.cohort for part in found.assessments] == [
@@ -99,9 +129,9 @@ def test_parts_too_small_to_be_judged_still_train_the_others(cheap, sites, monke
     table, trained = sites.assign(cohort=cohort), []
     fit = module.fit_with_references
 
-    def recorded(classifier, home, features):
+    def recorded(classifier, home, features, **options):
         trained.append(set(home["cohort"]))
-        return fit(classifier, home, features)
+        return fit(classifier, home, features, **options)
 
     monkeypatch.setattr(module, "fit_with_references", recorded)
     found = internal_external(cheap, table, ["albumin", "nlr"])
@@ -160,7 +190,7 @@ def test_no_cohort_of_a_group_stands_on_both_sides(monkeypatch, cohorts, groups)
     groups = {name: group for name, group in groups.items() if name in set(cohorts)}
     sides: list[tuple[set[str], set[str]]] = []
 
-    def fit(classifier, home, features):
+    def fit(classifier, home, features, **options):
         return set(home["cohort"]), None
 
     def judge(trained_on, references, away):

@@ -128,6 +128,14 @@ def test_each_model_and_metric_is_pooled_on_its_scale():
     assert (table["value"] < table["high"]).all()
     assert table.loc[table["metric"] == "auroc", "prediction_high"].max() < 1
     oe = rows[rows["metric"] == "observed_expected"]
+    auroc = rows.query("metric == 'auroc' and model == 'stratify'").set_index("cohort")
+    share = pd.Series({"a": 2, "b": 3, "c": 4}) / 9
+    error = (auroc["high"] - auroc["low"]) / 2 / 1.959964
+    pooled = table.iloc[0]
+    assert pooled["weighted"] == pytest.approx((share * auroc["value"]).sum())
+    assert pooled["weighted_high"] - pooled["weighted"] == pytest.approx(
+        1.959964 * np.sqrt((share**2 * error**2).sum()), abs=1e-7
+    )
     logs = np.log(oe["value"]), (np.log(oe["high"]) - np.log(oe["low"])) / 2 / 1.959964
     by_hand = random_effects(*logs)
     found = table.set_index("metric").loc["observed_expected"]
