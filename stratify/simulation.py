@@ -127,7 +127,8 @@ class SimulatedCohort:
         a measured patient, ``patient_id`` first, canonical columns and units; times in months.
     truth : pandas.DataFrame
         Patient, log-odds and risk (probability of primary resistance by ``proxy_pfs6``) alone and
-        in combination, ``effect = risk_mono - risk_combination``, and the arm received.
+        in combination, ``effect = risk_mono - risk_combination``, and the arm received; with
+        ``planted_shift`` the ``planted`` step too.
     mechanism : pandas.DataFrame
         Patient and what each step adds to ``log_odds_mono`` (the intercept plus their sum).
 
@@ -152,6 +153,7 @@ def simulate(
     missingness: float = 1.0,
     signal: float = 1.0,
     prognostic_only: bool = False,
+    planted_shift: float = 0.0,
 ) -> SimulatedCohort:
     """Draw a cohort of advanced cancers treated with anti-PD-(L)1, alone or with chemotherapy.
 
@@ -171,6 +173,9 @@ def simulate(
         log-odds (0, one risk for everybody, to 3).
     prognostic_only : bool
         Only burden and host carry risk, and no marker tells who gains from the combination.
+    planted_shift : float
+        One step of each patient, drawn evenly, is moved by this many units of its factor towards
+        resistance, 0 to 6; its markers follow.
 
     Returns
     -------
@@ -195,14 +200,20 @@ def simulate(
     _check("missingness", missingness, Real, 0, 2)
     _check("signal", signal, Real, 0, 3)
     _check("prognostic_only", prognostic_only, bool, 0, 1)
+    _check("planted_shift", planted_shift, Real, 0, 6)
     # One stream a purpose: an argument leaves the draws that it does not concern as they are.
-    streams = map(default_rng, SeedSequence(int(seed)).spawn(5))
+    *seeds, planting = SeedSequence(int(seed)).spawn(6)
+    streams = map(default_rng, seeds)
     facts, factors = _patients(next(streams), n)
+    b = COEFFICIENTS
+    weights = np.tile([b[step] for step in STEPS], (n, 1))
+    weights[facts["cancer_type"] == "renal", 1] = b["infiltration_renal"]
+    planted = default_rng(planting).integers(len(STEPS), size=n)
+    hit = np.arange(n), planted
+    factors[hit] += planted_shift * np.sign(weights[hit])
     values = _design(next(streams), n, n_sites, combination_share) | facts
     values |= _markers(next(streams), facts, factors)
-    b, combined = COEFFICIENTS, values["arm"] == "ici_chemotherapy"
-    weights = np.tile([b[step] for step in STEPS], (n, 1))
-    weights[values["cancer_type"] == "renal", 1] = b["infiltration_renal"]
+    combined = values["arm"] == "ici_chemotherapy"
     if prognostic_only:
         weights *= np.array([0, 0, 0, b["prognostic_scale"], b["prognostic_scale"]])
         effect_heterogeneity = 0.0
@@ -213,6 +224,8 @@ def simulate(
     truth: Columns = {"log_odds_mono": mono, "risk_mono": _expit(mono)}
     truth |= {"log_odds_combination": both, "risk_combination": _expit(both)}
     truth |= {"effect": _expit(mono) - _expit(both), "arm": values["arm"]}
+    if planted_shift:
+        truth["planted"] = np.array(STEPS, dtype=object)[planted]
     risk = _expit(np.where(combined, both, mono))
     outcomes = _outcomes(next(streams), risk, factors, values["first_dose_date"])
     ids = ("P" + pd.Series(np.arange(1, n + 1)).astype(str).str.zfill(len(str(n)))).to_numpy()
