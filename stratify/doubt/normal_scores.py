@@ -87,6 +87,38 @@ class NormalScores:
             scores[:, j] += np.maximum(values - at[-1], 0) * high
         return scores.clip(-_FARTHEST, _FARTHEST)
 
+    def values(self, name: str, scores: Floats, *, steps: bool = False) -> Floats:
+        """Values of a column that have these scores: the inverse.
+
+        Parameters
+        ----------
+        name : str
+            A column with two quantiles or more.
+        scores : ndarray of shape (n,)
+        steps : bool
+            Only values that are quantiles, as for yes/no columns; by default along straight lines
+            between them. Nothing lies beyond the outer quantiles.
+
+        Examples
+        --------
+        >>> told = pd.DataFrame({"msi_high": np.repeat([0.0, 1.0], [80, 20])})
+        >>> found = NormalScores.fit(told, ["msi_high"])
+        >>> found.values("msi_high", np.array([-1.0, 0.5, 1.5]), steps=True).tolist()
+        [0.0, 0.0, 1.0]
+        """
+        at, score = self.knots[name]
+        if not steps:
+            along: Floats = np.interp(scores, score, at)
+            return along
+        edges, start = [], 0
+        for mean in score[:-1]:  # how many quantiles had the value tells where the next begins
+            ends = range(start + 1, len(_DEVIATES))
+            end = min(ends, key=lambda k: abs(float(np.mean(_DEVIATES[start:k])) - mean))
+            edges.append((_DEVIATES[end - 1] + _DEVIATES[end]) / 2)
+            start = end
+        stepped: Floats = np.array(at)[np.searchsorted(edges, scores)]
+        return stepped
+
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> NormalScores:
         """Inverse of :func:`dataclasses.asdict`."""

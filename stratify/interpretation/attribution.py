@@ -1,25 +1,27 @@
 """Why a patient's risk is what it is: exact SHAP values of the model, in log-odds.
 
+Also by panel and by step, as points of risk by a stated conversion, and how many members agree.
 Values are contributions to the mean margin of the members, before calibration (one line on the
 log-odds scale). They are associations of the model, not causes.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
 
 from stratify.cohort.features import model_matrix
 from stratify.errors import StratifyError
+from stratify.interpretation.cycle import cycle
 from stratify.model.classifier import ResistanceClassifier
 from stratify.tables.schema import field_named, load_schema
 
 if TYPE_CHECKING:
     import shap
 
-__all__ = ["attributions", "explanation", "importance"]
+__all__ = ["attributions", "by_group", "explanation", "importance", "risk_points", "stability"]
 
 # base value + sum of contributions must equal the margin to this, in log-odds.
 ADDITIVITY = 1e-6
@@ -130,5 +132,119 @@ def importance(long: pd.DataFrame) -> pd.DataFrame:
             "title": [field_named(str(name)).title for name in mean.index],
             "panel": [field_named(str(name)).panel for name in mean.index],
             "mean_abs_shap": mean.to_numpy(),
+        }
+    )
+
+
+def by_group(long: pd.DataFrame, group: Literal["panel", "step"]) -> pd.DataFrame:
+    """Contributions summed by panel or by step of the cancer-immunity cycle.
+
+    Parameters
+    ----------
+    long : DataFrame
+        From :func:`attributions`.
+    group : {"panel", "step"}
+
+    Returns
+    -------
+    DataFrame
+        ``patient_id, cohort``, the group, ``shap`` in log-odds; with the base value they add up
+        to the margin, features that are not measured included.
+
+    Examples
+    --------
+    >>> long = pd.DataFrame({"patient_id": "1", "cohort": "a", "feature": ["tmb", "msi_high"],
+    ...                      "panel": "tmb", "shap": [0.5, -0.25]})
+    >>> by_group(long, "step").to_dict("records")
+    [{'patient_id': '1', 'cohort': 'a', 'step': 'release', 'shap': 0.25}]
+    """
+    steps = cycle().steps_of(long["feature"].unique())
+    named = long["panel"] if group == "panel" else long["feature"].map(steps)
+    keys = [long["patient_id"], long["cohort"], named.rename(group)]
+    summed: pd.DataFrame = long["shap"].groupby(keys, sort=False).sum().reset_index()
+    return summed
+
+
+def risk_points(long: pd.DataFrame, calibration: tuple[float, float]) -> pd.Series:
+    """Contributions on the scale of the risk, by a stated conversion of the total.
+
+    Log-odds do not turn into probabilities one by one. The difference between the patient's risk
+    and the risk at the base value is shared out in proportion to the contributions.
+
+    Parameters
+    ----------
+    long : DataFrame
+        From :func:`attributions`, all features of each patient.
+    calibration : tuple of float
+        Slope and intercept of the classifier, ``calibration_``.
+
+    Returns
+    -------
+    Series of shape (n_rows,)
+        Risk, 0 to 1, that a feature adds or takes; a patient's sum to their risk minus the risk
+        at the base value.
+
+    Examples
+    --------
+    >>> long = pd.DataFrame({"patient_id": "1", "cohort": "a", "feature": ["tmb", "nlr"],
+    ...                      "shap": [1.5, -0.5], "base_value": 0.0})
+    >>> risk_points(long, (1.0, 0.0)).round(3).tolist()  # 0.731 - 0.5, shared out
+    [0.347, -0.116]
+    """
+    from scipy.special import expit
+
+    slope, intercept = calibration
+    key = [long["cohort"], long["patient_id"]]
+    total = long["shap"].groupby(key).transform("sum").to_numpy()
+    base = slope * long["base_value"].to_numpy() + intercept
+    there, here = expit(base), expit(base + slope * total)
+    flat = np.abs(total) < ADDITIVITY  # nothing to share out: the slope of the risk there
+    with np.errstate(divide="ignore", invalid="ignore"):
+        each = np.where(flat, slope * there * (1 - there), (here - there) / total)
+    return pd.Series(long["shap"].to_numpy() * each, index=long.index, name="risk_points")
+
+
+def stability(
+    classifier: ResistanceClassifier, table: pd.DataFrame, *, top: int = 5
+) -> pd.DataFrame:
+    """How many members of the ensemble agree with each patient's strongest reasons.
+
+    Parameters
+    ----------
+    classifier : ResistanceClassifier
+    table : DataFrame of shape (n_patients, ...)
+    top : int
+        Reasons looked at.
+
+    Returns
+    -------
+    DataFrame of shape (n_patients * top, 6)
+        ``patient_id, cohort, feature, shap`` in log-odds, strongest first; ``same_sign``: share of
+        members in which the feature moves the risk the same way; ``in_top``: share in which it is
+        among their `top` strongest. The anchor, the same in all members, counts in each.
+    """
+    features = classifier.features_
+    encoded = classifier.encoded(model_matrix(table, features))
+    ensemble = classifier.ensemble_
+    each = ensemble.trees.contributions(encoded, each=True)
+    if ensemble.anchor is not None:
+        columns = ensemble.anchor_columns
+        each[:, :, columns] += ensemble.anchor.contributions(encoded[:, columns])
+    mean = each.mean(axis=0)
+    top = min(top, len(features))
+    strongest = np.argsort(-np.abs(mean), axis=1, kind="stable")[:, :top]
+    order = np.argsort(-np.abs(each), axis=2, kind="stable")[:, :, :top]
+    rows = np.arange(len(table))[:, None]
+    own = mean[rows, strongest]
+    same = (np.sign(each[:, rows, strongest]) == np.sign(own)).mean(axis=0)
+    within = (order[:, :, None, :] == strongest[None, :, :, None]).any(axis=3).mean(axis=0)
+    return pd.DataFrame(
+        {
+            "patient_id": np.repeat(table["patient_id"].to_numpy(dtype=object), top),
+            "cohort": np.repeat(table["cohort"].to_numpy(dtype=object), top),
+            "feature": np.array(features, dtype=object)[strongest].ravel(),
+            "shap": own.ravel(),
+            "same_sign": same.ravel(),
+            "in_top": within.ravel(),
         }
     )

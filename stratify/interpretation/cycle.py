@@ -121,6 +121,13 @@ class Marker(_Entry):
     status: str = ""
 
 
+class State(_Entry):
+    """A named state of a patient, for the question what the risk would be in it."""
+
+    title: str
+    values: dict[str, float | str]
+
+
 class _Leading(_Entry):
     least: float
     apart: float
@@ -164,6 +171,7 @@ class Cycle(_Entry):
     wording: dict[str, str]
     inflammation: _Inflammation
     partners: list[Partner]
+    what_if: list[State]
 
     @property
     def numbered(self) -> list[Step]:

@@ -1,0 +1,133 @@
+"""How the model's risk moves along one feature of a patient, all else as it is.
+
+It is the behaviour of the model. It does not say what a treatment that changes the feature does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stratify.errors import ArgumentError
+from stratify.interpretation.cycle import cycle
+from stratify.interpretation.training_distribution import TrainingDistribution
+from stratify.scoring import ResistanceModel
+from stratify.tables.schema import field_named
+
+__all__ = ["along", "what_if"]
+
+_QUANTILES = (-2.0537, -1.2816, -0.5244, 0.0, 0.5244, 1.2816, 2.0537)  # 2 % to 98 %, as deviates
+
+
+def along(
+    model: ResistanceModel,
+    patient: pd.DataFrame,
+    feature: str,
+    values: Sequence[float | str] | None = None,
+) -> pd.DataFrame:
+    """Risk of one patient with other values of a feature.
+
+    Parameters
+    ----------
+    model : ResistanceModel
+    patient : DataFrame of shape (1, ...)
+        ``patient_id``, ``cohort`` and canonical columns.
+    feature : str
+        A feature of the model.
+    values : sequence, optional
+        Values in canonical units, or levels; by default the levels, yes and no, or quantiles of
+        the training patients from 2 to 98 %.
+
+    Returns
+    -------
+    DataFrame
+        ``value, risk, risk_low, risk_high, outside``: the risk with its interval, and whether the
+        value lies beyond the range of the training patients.
+
+    Raises
+    ------
+    ArgumentError
+        If the model does not read the feature, or no value of it is known.
+    """
+    if feature not in model.classifier.features_:
+        known = ", ".join(model.classifier.features_)
+        raise ArgumentError(f"The model does not read {feature!r}; it reads {known}.")
+    at = _grid(model, feature) if values is None else list(values)
+    return _scored(model, patient, [{feature: value} for value in at]).assign(value=at)[
+        ["value", "risk", "risk_low", "risk_high", "outside"]
+    ]
+
+
+def what_if(model: ResistanceModel, patient: pd.DataFrame) -> pd.DataFrame:
+    """Risk of one patient in the named states of ``cycle.yaml`` that the model can tell apart.
+
+    Parameters
+    ----------
+    model : ResistanceModel
+    patient : DataFrame of shape (1, ...)
+
+    Returns
+    -------
+    DataFrame
+        ``state, risk, risk_low, risk_high, outside``; states whose features the model does not
+        read, or that the patient is in, are left out.
+    """
+    features = set(model.classifier.features_)
+    states: dict[str, Mapping[str, Any]] = {}
+    for state in cycle().what_if:
+        changed = {name: value for name, value in state.values.items() if name in features}
+        now = {name: patient[name].iloc[0] if name in patient else np.nan for name in changed}
+        if any(now[name] != value and now[name] == now[name] for name, value in changed.items()):
+            states[state.title] = changed
+    if not states:
+        return pd.DataFrame(columns=["state", "risk", "risk_low", "risk_high", "outside"])
+    scored = _scored(model, patient, list(states.values())).assign(state=list(states))
+    return scored[["state", "risk", "risk_low", "risk_high", "outside"]]
+
+
+def _grid(model: ResistanceModel, feature: str) -> list[Any]:
+    field = field_named(feature)
+    if field.categorical:
+        return list(model.classifier.levels_.get(feature, []))
+    if field.type == "boolean":
+        return [0.0, 1.0]
+    if model.uncertainty is None:
+        raise ArgumentError(
+            f"The bundle keeps no quantiles of {feature!r}; give the `values` to look at."
+        )
+    numbers = TrainingDistribution.of(model.uncertainty).numbers
+    if not numbers.knots.get(feature, ([], []))[0]:
+        raise ArgumentError(f"No two values of {feature!r} are known; give the `values`.")
+    found = numbers.values(feature, np.array(_QUANTILES))
+    if field.type == "integer":
+        found = np.round(found)
+    return [float(value) for value in dict.fromkeys(found)]
+
+
+def _scored(
+    model: ResistanceModel, patient: pd.DataFrame, changes: Sequence[Mapping[str, Any]]
+) -> pd.DataFrame:
+    if len(patient) != 1:
+        raise ArgumentError(f"`patient` has {len(patient)} rows; one is expected.")
+    rows = []
+    for change in changes:
+        row = patient.copy()
+        for name, value in change.items():
+            row[name] = pd.Series(
+                [value], index=row.index, dtype=object if isinstance(value, str) else float
+            )
+        rows.append(row)
+    scores = model.score_cohort(pd.concat(rows, ignore_index=True))
+    found = scores[["risk", "risk_low", "risk_high"]].copy()
+    ranges = model.classifier.ranges_
+    found["outside"] = [
+        any(
+            name in ranges and not ranges[name][0] <= float(value) <= ranges[name][1]
+            for name, value in change.items()
+        )
+        for change in changes
+    ]
+    return found

@@ -1,0 +1,70 @@
+"""A batch of patients explained: contributions, profile and the step that leads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+
+from stratify.interpretation.attribution import attributions
+from stratify.interpretation.profile import leading_steps, resistance_profiles
+from stratify.model.classifier import ResistanceClassifier
+
+__all__ = ["Explained", "explain", "explained_in_chunks"]
+
+_CHUNK = 2000  # patients
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What is told of a batch of patients.
+
+    Attributes
+    ----------
+    attributions, profiles : DataFrame
+        As in the dictionaries of the results.
+    leading : DataFrame
+        From :func:`stratify.interpretation.profile.leading_steps`.
+    """
+
+    attributions: pd.DataFrame
+    profiles: pd.DataFrame
+    leading: pd.DataFrame
+
+
+def explain(classifier: ResistanceClassifier, table: pd.DataFrame) -> Explained:
+    """Explain a batch of patients; each is explained the same whatever the others.
+
+    Parameters
+    ----------
+    classifier : ResistanceClassifier
+    table : DataFrame of shape (n_patients, ...)
+        ``patient_id``, ``cohort`` and canonical columns.
+    """
+    long = attributions(classifier, table)
+    profiles = resistance_profiles(long)
+    return Explained(long, profiles, leading_steps(profiles, long))
+
+
+def explained_in_chunks(
+    classifier: ResistanceClassifier,
+    table: pd.DataFrame,
+    *,
+    size: int = _CHUNK,
+    progress: Callable[[int, int], None] = lambda done, of: None,
+) -> Iterator[Explained]:
+    """Explain many patients chunk by chunk, so that each can be written before the next.
+
+    Parameters
+    ----------
+    classifier : ResistanceClassifier
+    table : DataFrame of shape (n_patients, ...)
+    size : int
+        Patients a chunk.
+    progress : callable
+        Told after each chunk of how many patients are done, and of how many there are.
+    """
+    for start in range(0, len(table), size):
+        yield explain(classifier, table.iloc[start : start + size])
+        progress(min(start + size, len(table)), len(table))

@@ -1,0 +1,122 @@
+"""Profiles of simulated patients whose mechanism is known, and information against refitting."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stratify.cohort.features import model_matrix
+from stratify.doubt.uncertainty import Uncertainty
+from stratify.endpoint import label_outcomes
+from stratify.interpretation.attribution import attributions
+from stratify.interpretation.information import value_of_information
+from stratify.interpretation.profile import profile_matrix, resistance_profiles
+from stratify.model.classifier import ResistanceClassifier
+from stratify.model.reference import References
+from stratify.scoring import ResistanceModel
+from stratify.simulation import STEPS, SimulatedCohort, simulate
+from stratify.tables.schema import PANELS, field_named, known_field, panel_versions
+
+STEP = {"antigenicity": "release", "infiltration": "infiltration", "checkpoint": "killing",
+        "burden": "burden", "host": "host"}  # fmt: skip
+
+
+def drawn(n: int, seed: int, **options: float) -> tuple[pd.DataFrame, SimulatedCohort]:
+    """Patients, one row each, with labels."""
+    cohort = simulate(n, seed=seed, **options)
+    table = cohort.panels["clinical"]
+    for name in PANELS[1:]:
+        table = table.merge(cohort.panels[name], on="patient_id", how="left")
+    fields = [field_named(name) for name in table.columns.drop("patient_id")]
+    table = table.astype({f.name: f.dtype for f in fields if f.type != "date"})
+    table.insert(1, "cohort", "home")
+    return pd.concat([table, label_outcomes(table, "proxy_pfs6")], axis=1), cohort
+
+
+def features_of(table: pd.DataFrame) -> list[str]:
+    fields = {name: known_field(name) for name in table.columns}
+    return [
+        name
+        for name, field in fields.items()
+        if field is not None and field.role == "feature" and table[name].nunique() >= 2
+    ]
+
+
+def fitted(table: pd.DataFrame, features: list[str], **options: float) -> ResistanceClassifier:
+    return ResistanceClassifier(**options).fit(model_matrix(table, features), table["label"])
+
+
+def named_first(seed: int, **options: float) -> pd.DataFrame:
+    """Planted step and the step that leads, of unseen patients with a strong signal.
+
+    Strong: the planted step adds at least one log-odds above the mean of the cohort.
+    """
+    simulated = {"planted_shift": 2.5, "missingness": 0.0}
+    table, _ = drawn(1500, seed, **simulated)
+    table = table[table["label"].notna()].reset_index(drop=True)
+    features = features_of(table)
+    model = fitted(table, features, **options)
+    unseen, truth = drawn(1500, seed + 1, **simulated)
+    matrix = profile_matrix(resistance_profiles(attributions(model, unseen)))
+    leading = matrix[list(STEP.values())].idxmax(axis=1).to_numpy()
+    added = truth.mechanism[STEPS] - truth.mechanism[STEPS].mean()
+    planted = truth.truth["planted"]
+    own = added.to_numpy()[np.arange(len(added)), [STEPS.index(step) for step in planted]]
+    return pd.DataFrame({"planted": planted.map(STEP), "leading": leading})[own > 1]
+
+
+QUICK = {"n_members": 5, "n_estimators": 60, "learning_rate": 0.05, "calibration_folds": 0}
+
+
+@pytest.mark.parametrize("seed", [0, 10, 20])
+def test_the_planted_step_is_named_first_in_at_least_80_percent(seed):
+    """2026-11-23: 86 %, 89 % and 84 % of 610, 608 and 596 patients.
+
+    Killing alone is not found (PD-L1 cannot fall below 0, where 40 % of the patients are).
+    """
+    found = named_first(seed, **QUICK)
+    assert len(found) > 500
+    assert (found["planted"] == found["leading"]).mean() >= 0.80
+    by_step = (found["planted"] == found["leading"]).groupby(found["planted"]).mean()
+    assert by_step.drop("killing").min() >= 0.70
+    # no step is named for the others' patients more often than in one of eight
+    for step in STEP.values():
+        others = found[found["planted"] != step]
+        assert (others["leading"] == step).mean() <= 0.125, step
+
+
+@pytest.mark.slow
+def test_the_planted_step_is_named_first_with_the_default_settings():
+    found = named_first(30)
+    assert (found["planted"] == found["leading"]).mean() >= 0.80
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("panel", ["pdl1", "tmb", "infiltration", "ctdna"])
+def test_the_value_of_a_panel_is_what_refitting_with_it_changes(panel):
+    """Predicted from draws, against the risks of a model refitted without the panel.
+
+    2026-11-23, root mean square of the change, predicted against refitted: pdl1 0.043, 0.046;
+    tmb 0.076, 0.084; infiltration 0.067, 0.082; ctdna 0.037, 0.035.
+    """
+    table, _ = drawn(1500, 0, missingness=0.5)
+    table = table[table["label"].notna()].reset_index(drop=True)
+    features, label = features_of(table), table["label"].to_numpy(float)
+    full = fitted(table, features, n_members=8)
+    doubt = Uncertainty.fit(full, model_matrix(table, features), label)
+    card = {"study": "example", "endpoint_rule": "x", "mixed_regimens": False, "assays": {},
+            "risk_group_cuts": [0.4, 0.6], "schema_versions": panel_versions()}  # fmt: skip
+    references = References.fit(table, features, label)
+    model = ResistanceModel(full, references, card, None, doubt)
+    unseen, _ = drawn(300, 1, missingness=0.0)
+    own = [name for name in features if known_field(name).panel == panel]
+    without = unseen.drop(columns=own)
+    predicted = value_of_information(model, without, groups={panel: own}, draws=60)
+    rest = [name for name in features if name not in own]
+    refitted = fitted(table, rest, n_members=8).predict_proba(model_matrix(unseen, rest))[:, 1]
+    risk = full.predict_proba(model_matrix(unseen, features))[:, 1]
+    actual = np.sqrt(((risk - refitted) ** 2).mean())
+    assert np.sqrt((predicted["spread"] ** 2).mean()) == pytest.approx(actual, rel=0.3)
+    inside = (risk >= predicted["drawn_low"]) & (risk <= predicted["drawn_high"])
+    assert 0.6 < inside.mean() < 0.9  # of 80 %
