@@ -43,7 +43,7 @@ from stratify.validation.validation import (
 if TYPE_CHECKING:
     pass
 
-__all__ = ["Results", "evaluate", "label", "recalibrate", "score", "train"]
+__all__ = ["Results", "classifier_of", "evaluate", "label", "recalibrate", "score", "train"]
 
 Progress = Callable[[str], None]
 TUNE = "tune"  # key of `model` in a study file: how many settings are tried
@@ -96,7 +96,7 @@ def train(
         )
     features = informative_features(home, study.features, landmark_weeks=study.landmark_weeks)
     check_training(home, features)
-    template = classifier or _classifier(study)
+    template = classifier or classifier_of(study)
 
     progress("fitting the model")
     censoring = _early_censoring(cohort, study)
@@ -345,7 +345,7 @@ def _policy(study: Study) -> Policy | None:
     return Policy.load(study.policy, study.source.parent if study.source else None)
 
 
-def _classifier(study: Study) -> ResistanceClassifier:
+def classifier_of(study: Study) -> ResistanceClassifier:
     """Unfitted classifier with the settings of the study file."""
     known = set(ResistanceClassifier().get_params()) - {"random_state", "n_jobs"} | {TUNE}
     if unknown := sorted(set(study.model) - known):

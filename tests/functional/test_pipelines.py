@@ -51,6 +51,16 @@ def test_studies_are_trained_on_scored_and_validated(tmp_path):
     assert re.fullmatch(r"Model demo-\w{8} in results/bundle, research use only", steps[-1])
     assert {path.name for path in tmp_path.iterdir()} == {"study", "results"}
 
+    worth = run("panels", study, "--out", "panels", cwd=tmp_path)
+
+    assert (worth.returncode, worth.stderr) == (0, "")
+    assert worth.stdout.splitlines()[0] == "fold 1 of 5"
+    assert worth.stdout.splitlines()[-1] == "Results in panels, research use only"
+    added = pd.read_csv(tmp_path / "panels" / "added_value.csv")
+    assert set(added["panels"]) == {"pdl1", "tmb", "pdl1+tmb"}
+    masked = pd.read_csv(tmp_path / "panels" / "masking_cost.csv")
+    assert masked["masked"].tolist() == ["pdl1", "tmb", "pdl1+tmb"]
+
     scored = run("score", bundle, study, "--out", "scores.parquet", cwd=tmp_path)
 
     assert (scored.returncode, scored.stderr) == (0, "")
