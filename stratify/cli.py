@@ -358,22 +358,68 @@ def _before_and_after(performance: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
+class Explain(StrEnum):
+    """How much `score` says of why."""
+
+    NONE = "none"
+    TOP = "top"
+    FULL = "full"
+
+
 @app.command()
 def score(
     bundle: BundleFolder,
     study: StudyFile,
-    out: Annotated[Path, typer.Option("--out", help="File ending in .csv or .parquet.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", help="File ending in .csv or .parquet, or a folder for a registry."),
+    ],
+    explain: Annotated[
+        Explain, typer.Option(help="Why: the strongest reasons, or every contribution.")
+    ] = Explain.NONE,
+    top: Annotated[int, typer.Option(help="Reasons told by --explain top.", min=1, max=20)] = 5,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes for a registry; by default one a core.", min=1)
+    ] = None,
+    dask: Annotated[
+        str | None, typer.Option(help="Dask scheduler, HOST:PORT or local, for a registry.")
+    ] = None,
 ) -> None:
     """Score the patients of a study; outcomes are not needed.
 
+    With a folder for `--out`, files of any size are scored in parts with bounded memory; the same
+    command resumes after an interruption.
+
     Example: `stratify score results/chowell/bundle new_patients.yaml --out scores.csv`
     """
+    from collections import Counter
+
     from stratify.experiment import experiment
 
-    scores = experiment.score(bundle, study, out)
-    counts = scores["recommendation"].fillna("none").value_counts()
-    shares = ", ".join(f"{name} {n}" for name, n in counts.items())
-    typer.echo(f"{len(scores)} patients scored ({shares}), research use only: {out}.")
+    if out.suffix.lower() in (".csv", ".parquet", ".xlsx"):
+        if dask is not None or workers is not None:
+            raise ArgumentError("--workers and --dask are for a registry; let --out be a folder.")
+        scores = experiment.score(bundle, study, out, explain=explain, top=top)
+        n, counts = len(scores), Counter(scores["recommendation"].fillna("none"))
+    else:
+        import os
+
+        from stratify.experiment.registry import score_registry
+
+        scored = score_registry(
+            bundle,
+            study,
+            out,
+            explain=explain.value,
+            top=top,
+            workers=workers or os.cpu_count() or 1,
+            dask=dask,
+            progress=_progress(),
+        )
+        _report_findings(scored.findings)
+        n, counts = scored.n, Counter(scored.recommendations)
+    shares = ", ".join(f"{name} {k}" for name, k in counts.most_common())
+    typer.echo(f"{n} patients scored ({shares}), research use only: {out}.")
 
 
 @app.command()

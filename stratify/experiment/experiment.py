@@ -18,6 +18,7 @@ from stratify.cohort.features import informative_features, model_matrix
 from stratify.doubt.uncertainty import Uncertainty
 from stratify.errors import ArgumentError, CohortError, DataError
 from stratify.experiment.results import Results, results_of
+from stratify.interpretation.attribution import attributions
 from stratify.model import recalibration
 from stratify.model.classifier import ResistanceClassifier
 from stratify.report.figures import calibration as calibration_figure
@@ -25,6 +26,7 @@ from stratify.report.figures import png
 from stratify.report.label_report import write_label_report
 from stratify.report.model_card import bundle_card
 from stratify.scoring import ResistanceModel, load
+from stratify.scoring.reasons import check_explain
 from stratify.statistics.survival import censoring_weights
 from stratify.study import ResponseCriteria, Study
 from stratify.tables.schema import field_named, load_schema
@@ -243,19 +245,32 @@ def recalibrate(
     return local, performance
 
 
-def score(bundle: str | Path, study_path: str | Path, out: str | Path) -> pd.DataFrame:
-    """Score all patients of a study; outcomes are not read.
+def score(
+    bundle: str | Path,
+    study_path: str | Path,
+    out: str | Path,
+    *,
+    explain: str = "none",
+    top: int = 5,
+) -> pd.DataFrame:
+    """Score all patients of a study in memory; outcomes are not read.
 
     Parameters
     ----------
     bundle, study_path : path
     out : path
-        File ending in ``.csv`` or ``.parquet``.
+        File ending in ``.csv`` or ``.parquet``. For more patients than fit into memory, and to
+        resume, see :func:`stratify.experiment.registry.score_registry`.
+    explain : {"none", "top", "full"}
+        Why: nothing, the `top` reasons in columns of the scores, or every contribution in
+        ``<out>_attributions.parquet`` beside `out`.
+    top : int
+        Reasons for ``explain="top"``.
 
     Returns
     -------
     DataFrame
-        As in the ``scores`` dictionary.
+        As in the ``scores`` dictionary, then the reasons; by cohort and patient.
 
     Raises
     ------
@@ -264,12 +279,16 @@ def score(bundle: str | Path, study_path: str | Path, out: str | Path) -> pd.Dat
     out = Path(out)
     if out.suffix.lower() not in (".csv", ".parquet"):
         raise ArgumentError(f"out is {out.name}; a file ending in .csv or .parquet is expected.")
+    check_explain(explain, top)
     make_folder(out.parent)
     model = load(bundle)
     study = Study.load(study_path)
     cohort = read_cohort(study, outcomes=False, eligible_only=False)
     cohort.findings.raise_errors(f"The study {study.name}")
-    scores = model.score_cohort(cohort)
+    scores = model.score_table(cohort.table, cohort.assays, top=top if explain == "top" else 0)
+    if explain == "full":
+        long = attributions(model.classifier, cohort.table)
+        write_table(long, out.with_name(f"{out.stem}_attributions.parquet"))
     write_table(scores, out)
     return scores
 

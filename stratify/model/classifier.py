@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -321,23 +322,6 @@ max_bin
     def _matrix(self, frame: pd.DataFrame) -> Floats:
         return encode(frame, self.features_, self.levels_)
 
-    def _matrix_to_predict(self, X: Any) -> Floats:
-        matrix = self._matrix(self._frame_to_predict(X))
-        if self.masked_weight > 0 and (self.mask_value > 0 or self.mask_panel > 0):
-            return matrix
-        # Where training had no missing value, LightGBM would read one as zero.
-        unread = [
-            name
-            for name, column in zip(self.features_, matrix.T, strict=True)
-            if name in self.complete_ and np.isnan(column).any()
-        ]
-        if unread:
-            raise ArgumentError(
-                f"X has missing values or unseen levels in {', '.join(unread)}, complete at fit; "
-                "fit with masked_weight and mask_value above 0 to predict without them."
-            )
-        return matrix
-
     def _fit_ensemble(self, patients: Patients, design: Design, seed: int) -> AnchoredEnsemble:
         boosting = Boosting(**{f.name: getattr(self, f.name) for f in fields(Boosting)})
         # On matrices this small, threads of the linear algebra only wait for each other.
@@ -377,7 +361,7 @@ max_bin
         -------
         ndarray of shape (n_samples,)
         """
-        matrix = self._matrix_to_predict(X)
+        matrix = self.prepared(X)
         slope, intercept = self.calibration_
         margin: Floats = self.ensemble_.margins(matrix).mean(axis=0)
         return slope * margin + intercept
@@ -407,13 +391,23 @@ max_bin
         risk, low, high : ndarray of shape (n_samples,)
             Probabilities; ``low <= risk <= high``.
         """
-        from scipy.stats import t
+        return self.interval(self.ensemble_.margins(self.prepared(X)))
 
-        matrix = self._matrix_to_predict(X)
+    def interval(self, margins: Floats) -> tuple[Floats, Floats, Floats]:
+        """Risk with its bootstrap interval, by the margins of the members.
+
+        Parameters
+        ----------
+        margins : ndarray of shape (n_members, n_samples)
+            From ``ensemble_.margins``.
+
+        Returns
+        -------
+        risk, low, high : ndarray of shape (n_samples,)
+        """
         slope, intercept = self.calibration_
-        margins = self.ensemble_.margins(matrix)
         centre = slope * margins.mean(axis=0) + intercept
-        quantile = t.ppf(0.5 + self.interval_level / 2, df=len(self.ensemble_.members) - 1)
+        quantile = _t_quantile(0.5 + self.interval_level / 2, len(margins) - 1)
         spread = quantile * slope * margins.std(axis=0, ddof=1)
         return _expit(centre), _expit(centre - spread), _expit(centre + spread)
 
@@ -429,7 +423,7 @@ max_bin
         margin : ndarray of shape (n_samples,)
             ``base_value + shap.sum(axis=1)``.
         """
-        matrix = self._matrix_to_predict(X)
+        matrix = self.prepared(X)
         margin = self.ensemble_.margins(matrix).mean(axis=0)
         return self.ensemble_.contributions(matrix), self.ensemble_.base_value, margin
 
@@ -458,11 +452,29 @@ max_bin
         Lundberg 2020 (10.1038/s42256-019-0138-9), by quadrature: see
         :mod:`stratify.trees.shapley`.
         """
-        return self.ensemble_.interactions(self._matrix_to_predict(X))
+        return self.ensemble_.interactions(self.prepared(X))
 
     def encoded(self, X: Any) -> Floats:
         """Features as the members see them: columns as ``features_``, levels as codes."""
         return self._matrix(self._frame_to_predict(X))
+
+    def prepared(self, X: Any) -> Floats:
+        """Features as :meth:`encoded`, refused where the members would misread a missing value."""
+        matrix = self._matrix(self._frame_to_predict(X))
+        if self.masked_weight > 0 and (self.mask_value > 0 or self.mask_panel > 0):
+            return matrix
+        # Where training had no missing value, LightGBM would read one as zero.
+        unread = [
+            name
+            for name, column in zip(self.features_, matrix.T, strict=True)
+            if name in self.complete_ and np.isnan(column).any()
+        ]
+        if unread:
+            raise ArgumentError(
+                f"X has missing values or unseen levels in {', '.join(unread)}, complete at fit; "
+                "fit with masked_weight and mask_value above 0 to predict without them."
+            )
+        return matrix
 
     def unseen_levels(self, X: pd.DataFrame) -> npt.NDArray[np.bool_]:
         """Rows with a category that training never saw; it is read as missing."""
@@ -478,6 +490,13 @@ def _order(patients: Patients) -> npt.NDArray[np.intp]:
 
 def _positional(n: int) -> list[str]:
     return [f"x{j:05d}" for j in range(n)]
+
+
+@cache
+def _t_quantile(level: float, degrees: int) -> float:
+    from scipy.special import stdtrit
+
+    return float(stdtrit(degrees, level))
 
 
 def _expit(x: Floats) -> Floats:

@@ -27,6 +27,13 @@ SMALLEST_NAMED_GROUP = 5
 class Findings:
     """Collector of findings.
 
+    Attributes
+    ----------
+    rows : list of dict
+    whole : bool
+        Whether tables are read whole; of a batch of rows nothing is said, nor read as missing,
+        because one value stands in every row.
+
     Examples
     --------
     >>> findings = Findings()
@@ -39,6 +46,7 @@ class Findings:
     """
 
     rows: list[dict[str, object]] = field(default_factory=list)
+    whole: bool = True
 
     def add(
         self,

@@ -156,7 +156,7 @@ def _within(values: pd.Series, low: float | None, high: float | None) -> _Flags:
 def check_filled_in(values: pd.Series, place: Place, source: ColumnSource) -> pd.Series:
     """Read a biomarker with one value for all as missing; tell of one too frequent value."""
     given = values.dropna().to_numpy()
-    if len(given) < ENOUGH_VALUES or place.field.role != "feature":
+    if len(given) < ENOUGH_VALUES or place.field.role != "feature" or not place.findings.whole:
         return values
     distinct, counts = np.unique(given, return_counts=True)
     if (

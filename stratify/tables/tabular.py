@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "blank",
+    "check_header",
+    "check_ragged",
+    "delimiter_of",
+    "framed",
+    "magic_of",
     "make_folder",
     "read_mapping",
     "read_numbered",
@@ -41,7 +47,8 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _magic(path: Path) -> bytes:
+def magic_of(path: Path) -> bytes:
+    """First bytes of a file, which tell what it is."""
     try:
         with path.open("rb") as stream:
             return stream.read(8)
@@ -114,7 +121,7 @@ def read_numbered(
     header, and ``row`` without a header for Parquet.
     """
     path = Path(path)
-    magic = _magic(path)
+    magic = magic_of(path)
     if not magic:
         raise FileError(f"{path} is empty. Export the table again.")
     try:
@@ -142,7 +149,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     table = pd.read_parquet(path)
     if any(name is not None for name in table.index.names):
         table = table.reset_index()  # the identifier may stand in a saved index
-    table.columns = _header(path, dict(enumerate(table.columns)))
+    table.columns = check_header(path, dict(enumerate(table.columns)))
     table.index = pd.RangeIndex(1, len(table) + 1, name="row")
     return table
 
@@ -172,7 +179,7 @@ def _read_excel(path: Path, sheet: str | int | None) -> pd.DataFrame:
             raise FileError(f"{path}: the sheet {page.title!r} is a chart; a table is expected.")
         book.close()
     rows, numbers = _filled(cells, range(1, len(cells) + 1))
-    return _framed(path, rows, numbers, "row")
+    return framed(path, rows, numbers, "row")
 
 
 def _read_csv(
@@ -189,7 +196,7 @@ def _read_csv(
     hint = re.match(r'"?sep=(.)"?\n', text)  # Excel's own note of the delimiter
     if hint:
         delimiter, text = delimiter or hint[1], "\n" + text[hint.end() :]
-    delimiter = delimiter or _delimiter(path, text)
+    delimiter = delimiter or delimiter_of(path, text)
     reader = csv.reader(io.StringIO(text), delimiter=delimiter)
     cells, starts, start = [], [], 1
     for row in reader:
@@ -199,6 +206,12 @@ def _read_csv(
     rows, numbers = _filled(cells, starts)
     if not rows:
         raise FileError(f"{path} is empty. Export the table again.")
+    check_ragged(path, rows, numbers, delimiter)
+    return framed(path, rows, numbers, "line")
+
+
+def check_ragged(path: Path, rows: list[list[Any]], numbers: list[int], delimiter: str) -> None:
+    """Refuse rows of text that do not fit the header; empty cells at their end are cut off."""
     width, ragged = len(rows[0]), []
     for i, row in enumerate(rows):
         if len(row) != width:
@@ -213,7 +226,6 @@ def _read_csv(
             f"read is a {_DELIMITERS.get(delimiter, repr(delimiter))}; quote cells that hold it, "
             "or state `delimiter`."
         )
-    return _framed(path, rows, numbers, "line")
 
 
 def _text(path: Path, magic: bytes, encoding: str | None) -> str:
@@ -234,7 +246,8 @@ def _text(path: Path, magic: bytes, encoding: str | None) -> str:
     )
 
 
-def _delimiter(path: Path, text: str) -> str:
+def delimiter_of(path: Path, text: str) -> str:
+    """Delimiter of a text by its first line."""
     header = next(line for line in text.split("\n") if line.strip())
     header = re.sub(r'"[^"]*"', "", header)  # quoted names may hold other delimiters
     best = max(_DELIMITERS, key=header.count)
@@ -246,7 +259,8 @@ def _delimiter(path: Path, text: str) -> str:
     return best
 
 
-def _blank(cell: object) -> bool:
+def blank(cell: object) -> bool:
+    """Whether nothing stands in a cell."""
     return cell is None or (isinstance(cell, str) and not cell.strip())
 
 
@@ -257,12 +271,12 @@ def _filled(
     kept = [
         (row, n)
         for row, n in zip(cells, numbers, strict=True)
-        if not all(_blank(cell) for cell in row)
+        if not all(blank(cell) for cell in row)
     ]
     return [row for row, _ in kept], [n for _, n in kept]
 
 
-def _framed(path: Path, rows: list[list[Any]], numbers: list[int], word: str) -> pd.DataFrame:
+def framed(path: Path, rows: list[list[Any]], numbers: list[int], word: str) -> pd.DataFrame:
     """Rows under their header, the first row; its nameless empty columns are left out."""
     import pandas as pd
 
@@ -275,14 +289,14 @@ def _framed(path: Path, rows: list[list[Any]], numbers: list[int], word: str) ->
     names = {
         i: cell
         for i, cell in enumerate(padded[0])
-        if not _blank(cell) or not all(map(_blank, table[i]))
+        if not blank(cell) or not all(map(blank, table[i]))
     }
     table = table[list(names)]
-    table.columns = _header(path, names)
+    table.columns = check_header(path, names)
     return table
 
 
-def _header(path: Path, cells: Mapping[int, Any]) -> pd.Index:
+def check_header(path: Path, cells: Mapping[int, Any]) -> pd.Index:
     """Check the names of columns; those without one are called by their number."""
     import pandas as pd
 
@@ -292,7 +306,7 @@ def _header(path: Path, cells: Mapping[int, Any]) -> pd.Index:
             "Add a row with the names of the columns."
         )
     names = [
-        f"(column {i + 1}, no name)" if _blank(cell) else " ".join(str(cell).split())
+        f"(column {i + 1}, no name)" if blank(cell) else " ".join(str(cell).split())
         for i, cell in cells.items()
     ]
     doubled = sorted(name for name, n in Counter(names).items() if n > 1)

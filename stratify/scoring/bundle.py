@@ -31,6 +31,7 @@ from stratify.model.forest import without_extremes
 from stratify.model.linear import LinearScore
 from stratify.model.recalibration import Recalibration
 from stratify.model.reference import References
+from stratify.scoring.reasons import top_reasons
 from stratify.study import MONOTHERAPY
 from stratify.tables.schema import load_schema, panel_versions
 from stratify.tables.tabular import sha256_of
@@ -93,12 +94,40 @@ class ResistanceModel:
         DataFrame of shape (n_patients, 15)
             As in the ``scores`` dictionary, patients in the order given.
         """
-        assays = cohort.assays if isinstance(cohort, Cohort) else {}
-        table = cohort.table if isinstance(cohort, Cohort) else cohort
-        matrix = model_matrix(table, self.classifier.features_)
-        risk, low, high = self._risk_and_interval(matrix)
+        if isinstance(cohort, Cohort):
+            return self.score_table(cohort.table, cohort.assays)
+        return self.score_table(cohort)
+
+    def score_table(
+        self,
+        table: pd.DataFrame,
+        assays: Mapping[str, Mapping[str, str]] | None = None,
+        *,
+        top: int = 0,
+    ) -> pd.DataFrame:
+        """Scores of any number of patients, each without regard to the others.
+
+        Parameters
+        ----------
+        table : DataFrame of shape (n_patients, ...)
+            As for :meth:`score_cohort`.
+        assays : mapping of str to mapping of str to str, optional
+            Assay by column and cohort.
+        top : int
+            Reasons to tell, as :func:`stratify.scoring.reasons.top_reasons`.
+
+        Returns
+        -------
+        DataFrame of shape (n_patients, 15 + 2 * top)
+            As in the ``scores`` dictionary, then the reasons.
+        """
+        classifier = self.classifier
+        matrix = model_matrix(table, classifier.features_)
+        encoded = classifier.prepared(matrix)
+        margins = classifier.ensemble_.margins(encoded)
+        risk, low, high = self._risk_and_interval(matrix, margins)
         risks = pd.DataFrame({"risk": risk, "risk_low": low, "risk_high": high}, index=table.index)
-        flags = self._flags(table, matrix, assays)
+        flags = self._flags(table, matrix, assays or {})
         mixed = self.card["mixed_regimens"]
         scores = pd.concat(
             [
@@ -114,13 +143,21 @@ class ResistanceModel:
         scores["model_version"] = self.version
         scores["endpoint_rule"] = self.card["endpoint_rule"]
         scores["venn_abers_low"], scores["venn_abers_high"] = self._venn_abers(risk)
-        return scores[list(load_schema("scores").fields)]
+        scores = scores[list(load_schema("scores").fields)]
+        if not top:
+            return scores
+        reasons = top_reasons(
+            classifier.features_, classifier.ensemble_.contributions(encoded), top
+        )
+        return pd.concat([scores, reasons.set_axis(scores.index)], axis=1)
 
-    def _risk_and_interval(self, matrix: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
+    def _risk_and_interval(
+        self, matrix: pd.DataFrame, margins: Floats
+    ) -> tuple[Floats, Floats, Floats]:
         """Risk, and an interval of the members' spread and whatever else is known of the doubt."""
         from scipy.special import expit, logit
 
-        risk, low, high = self.classifier.predict_interval(matrix)
+        risk, low, high = self.classifier.interval(margins)
         line = self._recalibration
         if self.uncertainty is None and line is None:
             return risk, low, high

@@ -1,0 +1,183 @@
+"""The parts of a registry: a batch of a file each, scored and written as one Parquet file.
+
+What a part found out stands in its file's own metadata, so that a file that is there is a part that
+is done.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from stratify.errors import ArgumentError, FileError
+from stratify.interpretation.attribution import attributions
+from stratify.scoring.batch import BatchScorer
+from stratify.tables.batches import TableFile
+from stratify.tables.findings import Findings
+from stratify.tables.sources import TableSource
+from stratify.tables.tabular import sha256_of, written_whole
+
+__all__ = ["Explain", "Job", "Part", "SourceFile"]
+
+Explain = Literal["none", "top", "full"]
+_JOB = "job.json"
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file of a cohort."""
+
+    cohort: str
+    table: TableSource
+    path: Path
+
+    def opened(self) -> TableFile:
+        """Look at the file."""
+        table = self.table
+        return TableFile(
+            self.path, delimiter=table.delimiter, encoding=table.encoding, comment=table.comment
+        )
+
+
+@dataclass(frozen=True)
+class Part:
+    """A batch of a file, and where its scores go."""
+
+    scorer: BatchScorer
+    source: SourceFile
+    number: int
+    out: Path
+    name: str
+    explain: Explain
+    rows: int
+    blank: tuple[str, ...] = ()
+
+    def score(self, batch: pd.DataFrame | None = None) -> dict[str, Any]:
+        """Score the batch, read from the file unless it is given, and write the scores."""
+        if batch is None:
+            batches = self.source.opened().batches(
+                self.rows, first=self.number, columns=self.scorer.columns
+            )
+            batch = next(batches)
+        findings = Findings(whole=False)
+        table = self.scorer.read(batch, findings)
+        record: dict[str, Any] = {"findings": findings.rows, "n": 0, "recommendations": {}}
+        if findings.has_errors:
+            return record
+        table[[name for name in self.blank if name in table]] = np.nan
+        scores = self.scorer.scored(table)
+        record["n"] = len(scores)
+        record["recommendations"] = scores["recommendation"].fillna("none").value_counts().to_dict()
+        record["constant"] = _constant(table)
+        if self.explain == "full":
+            long = attributions(self.scorer.model.classifier, table)
+            with written_whole(self.out / "attributions" / self.name) as temporary:
+                long.to_parquet(temporary, index=False)
+        with written_whole(self.out / "scores" / self.name) as temporary:
+            _write(scores, record, temporary)
+        return record
+
+
+@dataclass
+class Job:
+    """What is known of the parts: their records, by name."""
+
+    out: Path
+    job: dict[str, Any]
+    records: dict[str, dict[str, Any]] = field(default_factory=dict)
+    bad: dict[str, dict[str, Any]] = field(default_factory=dict)
+    blank: dict[str, list[str]] = field(default_factory=dict)
+
+    @classmethod
+    def resumed(cls, out: Path, job: dict[str, Any], sources: list[SourceFile]) -> Job:
+        """State of a folder; parts of a file that has changed are removed."""
+        sums = {f"{i:03d}": sha256_of(source.path) for i, source in enumerate(sources)}
+        path = out / _JOB
+        state = cls(out, {**job, "sha256": sums})
+        if path.exists():
+            try:
+                before = json.loads(path.read_text(encoding="utf-8"))
+                kept = {i for i, digest in before["sha256"].items() if sums.get(i) == digest}
+            except (ValueError, KeyError, AttributeError):
+                raise FileError(f"{path} is damaged. Remove {out} and score again.") from None
+            if other := sorted(name for name in job if before.get(name) != job[name]):
+                raise ArgumentError(
+                    f"{out} holds the scores of another job ({', '.join(other)} differ). Choose "
+                    "another folder, or remove it."
+                )
+            state.blank = before.get("blank", {})
+        else:
+            kept = set()
+        for folder in (out / "scores", out / "attributions"):
+            for file in folder.glob(".*.part"):  # of a run that was killed
+                file.unlink()
+            for file in folder.glob("part-*.parquet"):
+                if file.name.split("-")[1] not in kept:
+                    file.unlink()
+        for file in sorted((out / "scores").glob("part-*.parquet")):
+            state.records[file.name] = _record(file)
+        state.write()
+        return state
+
+    def restart(self, blank: dict[str, list[str]]) -> None:
+        """Forget the parts of cohorts in which other columns are to be read as missing."""
+        for name in list(self.records):
+            (self.out / "scores" / name).unlink()
+        self.records, self.blank = {}, blank
+        self.write()
+
+    def write(self) -> None:
+        """Write down what the job is, so that it can be resumed."""
+        with written_whole(self.out / _JOB) as temporary:
+            text = json.dumps({**self.job, "blank": self.blank}, indent=1, sort_keys=True)
+            temporary.write_text(text, encoding="utf-8")
+
+
+def _constant(table: pd.DataFrame) -> dict[str, list[float | None]]:
+    """By biomarker: patients with a value, and the value if they share one, else None."""
+    found: dict[str, list[float | None]] = {}
+    for name in table.columns:
+        values = table[name]
+        if values.dtype != np.float64:
+            continue
+        low, high = values.min(), values.max()
+        if pd.notna(low):
+            found[str(name)] = [int(values.count()), float(low) if low == high else None]
+    return found
+
+
+def _write(scores: pd.DataFrame, record: dict[str, Any], path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pandas(scores, schema=_arrow_schema(scores), preserve_index=False)
+    metadata = {**(table.schema.metadata or {}), b"stratify": json.dumps(record).encode()}
+    pq.write_table(table.replace_schema_metadata(metadata), path)
+
+
+def _arrow_schema(scores: pd.DataFrame) -> Any:
+    """Types that do not depend on the values of a part."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            (name, pa.float64() if kind == np.float64 else pa.string())
+            for name, kind in scores.dtypes.items()
+        ]
+    )
+
+
+def _record(path: Path) -> dict[str, Any]:
+    import pyarrow.parquet as pq
+
+    try:
+        metadata = pq.read_schema(path).metadata
+        record: dict[str, Any] = json.loads(metadata[b"stratify"])
+    except Exception as error:  # pyarrow raises many kinds
+        raise FileError(f"{path} is damaged. Remove it and score again.") from error
+    return record

@@ -1,0 +1,478 @@
+"""A registry scored in parts: bounded memory, resumed after an interruption, in the files' order.
+
+Each part is a batch of rows scored by :class:`stratify.scoring.batch.BatchScorer` and written as
+one Parquet file, whole or not at all; what a part found out stands in the file's own metadata.
+What has been written is never scored again, unless the file behind it has changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from stratify.errors import ArgumentError, FileError, StratifyError
+from stratify.experiment.parts import Explain, Job, Part, SourceFile
+from stratify.scoring.batch import BatchScorer
+from stratify.scoring.reasons import check_explain
+from stratify.study import Study
+from stratify.tables.batches import TableFile
+from stratify.tables.findings import Findings
+from stratify.tables.plausibility import ENOUGH_VALUES
+from stratify.tables.schema import field_named
+from stratify.tables.tabular import make_folder, write_table
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+__all__ = ["Scored", "score_registry"]
+
+Progress = Callable[[str], None]
+
+PART_ROWS = 50_000
+_BAD_PARTS = 3  # with errors, after which no more are read: a mapping is wrong, not a row
+_EVERY = 5.0  # seconds between two lines of progress
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What was scored.
+
+    Attributes
+    ----------
+    n : int
+        Patients.
+    recommendations : dict of str to int
+    findings : DataFrame
+        As in the ``findings`` dictionary, equal findings of parts told once.
+    """
+
+    n: int
+    recommendations: dict[str, int]
+    findings: pd.DataFrame
+
+
+def score_registry(
+    bundle: str | Path,
+    study_path: str | Path,
+    out: str | Path,
+    *,
+    explain: Explain = "none",
+    top: int = 5,
+    workers: int = 1,
+    dask: str | None = None,
+    progress: Progress = lambda _: None,
+    part_rows: int = PART_ROWS,
+) -> Scored:
+    """Score every patient of a study's files, however many, into a folder.
+
+    Parameters
+    ----------
+    bundle, study_path : path
+        Each cohort needs one CSV or Parquet table with all panels; its ``file`` may be a pattern
+        such as ``registry/*.parquet``. Outcomes are not read.
+    out : path
+        Folder for ``scores/part-*.parquet``, in the order of the rows by name, ``findings.csv``
+        and ``job.json``; an interrupted job is resumed by the same call.
+    explain : {"none", "top", "full"}
+        Why: nothing, the `top` reasons in columns of the scores, or every contribution in
+        ``attributions/part-*.parquet``.
+    top : int
+        Reasons for ``explain="top"``.
+    workers : int
+        Processes, of one thread each.
+    dask : str, optional
+        Address of a Dask scheduler, or ``"local"`` for a cluster of `workers` on this machine, in
+        place of processes. Its workers must see bundle, files and `out` at the same paths.
+    progress : callable
+        Told now and then how many patients are scored, and of the time left.
+    part_rows : int
+        Rows of a part; memory grows with it.
+
+    Returns
+    -------
+    Scored
+
+    Raises
+    ------
+    ArgumentError
+        If an option cannot be used, or `out` holds scores of another job.
+    BundleError, FileError
+        If bundle or files cannot be read, the files of a cohort differ in their columns, or
+        scores cannot be written. Complete parts are kept.
+    DataError
+        If the data have errors: of all parts, or of the first three that have any. Parts without
+        errors are kept, and ``findings.csv`` is written.
+    StratifyError
+        If a worker dies. Complete parts are kept.
+    """
+    check_explain(explain, top)
+    if workers < 1:
+        raise ArgumentError(f"workers is {workers}; a whole number of at least 1 is expected.")
+    study = Study.load(study_path)
+    scorers = {
+        cohort.name: BatchScorer(
+            Path(bundle).resolve(), Path(study_path).resolve(), cohort.name, _top(explain, top)
+        )
+        for cohort in study.cohorts
+    }
+    model = next(iter(scorers.values())).model
+    sources = _sources(study, scorers)
+    files = _checked(sources, scorers)
+    _tell_unmapped(model.classifier.features_, sources, progress)
+    out = make_folder(Path(out))
+    for name in ("scores", *(["attributions"] if explain == "full" else [])):
+        make_folder(out / name)
+    progress("looking at what is already scored")
+    job = {
+        "bundle": model.version,
+        "study": _digest([s.table.model_dump(mode="json") for s in sources]),
+        "explain": explain,
+        "top": _top(explain, top),
+        "part_rows": part_rows,
+    }
+    state = Job.resumed(out, job, sources)
+    total = sum(file.n_rows for file in files)
+    with _pool(workers, dask) as executor:
+        while True:
+            parts = _parts(sources, files, scorers, state, out, explain, part_rows)
+            _run(parts, executor, workers, state, total, progress)
+            filled_in = _filled_in(state, sources)
+            if filled_in == state.blank:
+                break
+            progress("scoring again: a biomarker has one value for all patients of a cohort")
+            state.restart(filled_in)
+    return _finished(state, study.name, scorers, progress)
+
+
+# ---------------------------------------------------------------------------------- the job
+
+
+def _top(explain: str, top: int) -> int:
+    return top if explain == "top" else 0
+
+
+def _digest(document: object) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _sources(study: Study, scorers: Mapping[str, BatchScorer]) -> list[SourceFile]:
+    """Files of all cohorts, in their order."""
+    found, missing = [], []
+    for cohort in study.cohorts:
+        (table,) = scorers[cohort.name].source.tables
+        pattern = any(sign in table.file for sign in "*?[")
+        paths = sorted(study.folder.glob(table.file)) if pattern else [study.folder / table.file]
+        if not paths:
+            missing.append(f"{cohort.name}: no file fits {study.folder / table.file}.")
+        found += [SourceFile(cohort.name, table, path) for path in paths]
+    if missing:
+        raise FileError("\n".join(missing))
+    return found
+
+
+def _checked(sources: list[SourceFile], scorers: Mapping[str, BatchScorer]) -> list[TableFile]:
+    """Open all files; those of a cohort must have the same columns, of the same types."""
+    files: list[TableFile] = []
+    faults: list[str] = []
+    first: dict[str, TableFile] = {}
+    for source in sources:
+        try:
+            file = source.opened()
+        except FileError as error:
+            faults.append(str(error))
+            continue
+        files.append(file)
+        model = first.setdefault(source.cohort, file)
+        needed = scorers[source.cohort].columns
+        here, there = ({c for c in f.columns if c in needed} for f in (file, model))
+        differing = [f"no column {name}" for name in sorted(there - here)]
+        differing += [f"a column {name} more" for name in sorted(here - there)]
+        differing += [
+            f"{name} of type {file.types[name]}, not {model.types[name]}"
+            for name in sorted(here & there)
+            if file.types.get(name) != model.types.get(name)
+            and name in file.types
+            and name in model.types
+        ]
+        if differing:
+            faults.append(
+                f"{file.path} differs from {model.path.name}: {', '.join(differing)}. Export all "
+                "files of a cohort alike."
+            )
+    if faults:
+        raise FileError("\n".join(faults))
+    return files
+
+
+def _tell_unmapped(features: list[str], sources: list[SourceFile], progress: Progress) -> None:
+    for cohort, table in {source.cohort: source.table for source in sources}.items():
+        mapped = {name for columns in table.panels.values() for name in columns}
+        if not any(name in mapped for name in features):
+            raise ArgumentError(
+                f"The cohort {cohort} maps none of the model's features, which are "
+                f"{', '.join(features)}."
+            )
+        if absent := [name for name in features if name not in mapped]:
+            progress(f"{cohort}: not mapped, read as missing: {', '.join(absent)}")
+
+
+def _parts(
+    sources: list[SourceFile],
+    files: list[TableFile],
+    scorers: Mapping[str, BatchScorer],
+    state: Job,
+    out: Path,
+    explain: Explain,
+    rows: int,
+) -> Iterator[tuple[Part, pd.DataFrame | None]]:
+    """Parts that are not yet scored; a CSV file is read here, a Parquet file by the worker."""
+    for i, (source, file) in enumerate(zip(sources, files, strict=True)):
+        scorer = scorers[source.cohort]
+        blank = tuple(state.blank.get(source.cohort, []))
+        part = Part(scorer, source, 0, out, "", explain, rows, blank)
+
+        def numbered(k: int, part: Part = part, i: int = i) -> Part:
+            return replace(part, number=k, name=f"part-{i:03d}-{k:05d}.parquet")
+
+        if file.kind == "parquet":
+            for k in range(len(file.starts(rows))):
+                if numbered(k).name not in state.records:
+                    yield numbered(k), None
+            continue
+        done = 0
+        while numbered(done).name in state.records:
+            done += 1
+        for k, batch in enumerate(file.batches(rows, first=done, columns=scorer.columns), done):
+            if numbered(k).name not in state.records:
+                yield numbered(k), batch
+
+
+# ---------------------------------------------------------------------------------- the work
+
+
+@contextmanager
+def _pool(workers: int, dask: str | None) -> Iterator[Executor | None]:
+    """Something that runs parts: this process, others, or a Dask cluster."""
+    if dask is not None:
+        with _client(dask, workers) as client:
+            yield client.get_executor(pure=False)
+        return
+    if workers == 1:
+        yield None
+        return
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _client(address: str, workers: int) -> AbstractContextManager[Any]:
+    try:
+        from distributed import Client, LocalCluster
+    except ImportError:
+        raise ArgumentError(
+            "Dask is not installed; install stratify-immuno with the extra scale."
+        ) from None
+    if address != "local":
+        try:
+            client: AbstractContextManager[Any] = Client(address, timeout=10)
+        except OSError:
+            raise ArgumentError(f"There is no Dask scheduler at {address}.") from None
+        return client
+    cluster = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None)
+    local: AbstractContextManager[Any] = Client(cluster)
+    return local
+
+
+def _run(
+    parts: Iterator[tuple[Part, pd.DataFrame | None]],
+    executor: Executor | None,
+    workers: int,
+    state: Job,
+    total: int,
+    progress: Progress,
+) -> None:
+    """Score the parts, a few at a time, so that memory stays bounded."""
+    clock = _Clock(total, sum(r["n"] for r in state.records.values()), progress)
+    running: dict[Future[dict[str, Any]], str] = {}
+
+    def settle(name: str, record: dict[str, Any]) -> None:
+        bad = any(row["severity"] == "error" for row in record["findings"])
+        (state.bad if bad else state.records)[name] = record
+        clock.tick(record["n"])
+
+    def collect(most: int) -> None:
+        while len(running) > most:
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                settle(running.pop(future), future.result())
+
+    try:
+        for part, batch in parts:
+            if len(state.bad) >= _BAD_PARTS:
+                break
+            if executor is None:
+                settle(part.name, part.score(batch))
+                continue
+            running[executor.submit(part.score, batch)] = part.name
+            collect(2 * workers)
+        collect(0)
+    except BrokenProcessPool:
+        raise StratifyError(
+            "A worker died; perhaps memory ran out. Complete parts are kept: run the same command "
+            "again, with fewer workers."
+        ) from None
+    finally:
+        for future in running:
+            future.cancel()
+
+
+class _Clock:
+    """Tells how many patients are scored, how fast, and the time left."""
+
+    def __init__(self, total: int, done: int, progress: Progress) -> None:
+        self.total, self.done, self.progress = total, done, progress
+        self.started, self.told, self.before = time.monotonic(), time.monotonic(), done
+
+    def tick(self, n: int) -> None:
+        """Count patients."""
+        self.done += n
+        now = time.monotonic()
+        if now - self.told < _EVERY:
+            return
+        self.told = now
+        speed = (self.done - self.before) / (now - self.started)
+        left = max(self.total - self.done, 0) / speed if speed else 0.0
+        self.progress(
+            f"{self.done:,} of {self.total:,} patients scored, {speed:,.0f} a second, about "
+            f"{_duration(left)} left"
+        )
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+
+
+def _filled_in(state: Job, sources: list[SourceFile]) -> dict[str, list[str]]:
+    """Biomarkers of a cohort with one value for all, which are read as missing.
+
+    As :func:`stratify.tables.plausibility.check_filled_in`, which sees only whole tables.
+    """
+    if state.bad:
+        return state.blank
+    found: dict[str, list[str]] = {}
+    for cohort in dict.fromkeys(source.cohort for source in sources):
+        numbers = [i for i, source in enumerate(sources) if source.cohort == cohort]
+        table = sources[numbers[0]].table
+        records = [r["constant"] for n, r in state.records.items() if int(n[5:8]) in numbers]
+        for columns in table.panels.values():
+            for name, column in columns.items():
+                if name in state.blank.get(cohort, []):
+                    found.setdefault(cohort, []).append(name)
+                    continue
+                known = field_named(name)
+                seen = [r[name] for r in records if name in r]
+                n, values = sum(count for count, _ in seen), {value for _, value in seen}
+                if (
+                    n >= ENOUGH_VALUES
+                    and len(values) == 1
+                    and values.isdisjoint({None, 0.0, known.maximum})
+                    and column.column is not None
+                    and known.role == "feature"
+                    and known.type == "number"
+                ):
+                    found.setdefault(cohort, []).append(name)
+    return found
+
+
+# ---------------------------------------------------------------------------------- the end
+
+
+def _finished(
+    state: Job, name: str, scorers: Mapping[str, BatchScorer], progress: Progress
+) -> Scored:
+    """Write the findings; raise if there are errors."""
+    records = dict(sorted({**state.records, **state.bad}.items()))
+    findings = Findings(rows=_told_once([row for r in records.values() for row in r["findings"]]))
+    if not state.bad:
+        progress("looking for patients that stand twice")
+        for cohort, n in _twice(state.out / "scores").items():
+            findings.add(
+                "duplicate_patient",
+                f"{n} rows have an identifier that stands in another row too; one row a patient "
+                "is expected.",
+                cohort=cohort,
+                column="patient_id",
+                n=n,
+            )
+    for cohort, columns in state.blank.items():
+        for column in columns:
+            findings.add(
+                "constant_column",
+                "one value for all patients; measured values differ.",
+                cohort=cohort,
+                panel=field_named(column).panel,
+                column=column,
+            )
+    table = findings.table()
+    write_table(table, state.out / "findings.csv")
+    findings.raise_errors(f"The study {name}")
+    counts: Counter[str] = Counter()
+    for record in state.records.values():
+        counts.update(record["recommendations"])
+    return Scored(sum(r["n"] for r in state.records.values()), dict(counts), table)
+
+
+def _told_once(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Tell findings of one kind about one column once, with their number."""
+    told: dict[tuple[Any, ...], dict[str, Any]] = {}
+    more: Counter[tuple[Any, ...]] = Counter()
+    for row in rows:
+        key = tuple(row[name] for name in ("code", "cohort", "panel", "column"))
+        if key in told:
+            told[key]["n"] += row["n"]
+            more[key] += 1
+        else:
+            told[key] = dict(row)
+    for key, n in more.items():
+        parts = "other part" if n == 1 else "other parts"
+        told[key]["message"] += f" And in {n} {parts}, {told[key]['n']} in all."
+    return list(told.values())
+
+
+def _twice(folder: Path) -> dict[str, int]:
+    """Rows by cohort whose patient stands in several rows."""
+    import pyarrow.parquet as pq
+
+    sums: dict[str, list[npt.NDArray[np.uint64]]] = {}
+    for file in sorted(folder.glob("part-*.parquet")):
+        keys = pq.read_table(file, columns=["patient_id", "cohort"]).to_pandas()
+        if len(keys):
+            ids = keys["patient_id"].to_numpy(dtype=object)
+            digest = pd.util.hash_array(ids, categorize=False)
+            sums.setdefault(str(keys["cohort"].iloc[0]), []).append(digest)
+    found = {}
+    for cohort, parts in sums.items():
+        digests = np.sort(np.concatenate(parts))
+        same = digests[1:] == digests[:-1]
+        repeated = np.append(same, False) | np.append(False, same)
+        if repeated.any():
+            found[cohort] = int(repeated.sum())
+    return found

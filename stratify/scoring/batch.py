@@ -1,0 +1,219 @@
+"""A batch of patients scored: one function from table to table, for every engine.
+
+A registry on disk, Dask and Spark all hand batches to a :class:`BatchScorer`. What it says of a
+patient does not depend on the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import pandas as pd
+
+from stratify.cohort.cohort import OUTCOMES
+from stratify.errors import ArgumentError
+from stratify.scoring.bundle import ResistanceModel, load
+from stratify.scoring.reasons import check_explain
+from stratify.study import Study
+from stratify.tables.findings import Findings
+from stratify.tables.panel import read_panels
+from stratify.tables.plausibility import check_dates
+from stratify.tables.schema import LONG_PANELS, load_schema
+from stratify.tables.sources import DAY_FORMS, CohortSource, TableSource
+
+__all__ = ["BatchScorer"]
+
+
+@dataclass(frozen=True)
+class BatchScorer:
+    """Scores batches with a bundle; it is small, can be pickled, and loads the bundle on first use.
+
+    Parameters
+    ----------
+    bundle : str or Path
+        Folder written by training, where each worker can read it.
+    study : str, Path or None
+        Study file that says how the columns of a batch map; its cohort may have one table only.
+        None for batches of canonical columns with ``patient_id`` and ``cohort``.
+    cohort : str or None
+        Cohort of the study; needed if it has several.
+    top : int
+        Reasons to tell of each patient, 0 to 20.
+
+    Examples
+    --------
+    For Dask, batches being partitions::
+
+        scorer = BatchScorer("results/ours/bundle", "registry.yaml", top=5)
+        scores = dask.dataframe.read_parquet("registry/").map_partitions(scorer, meta=scorer.meta)
+        scores.to_parquet("scores/")
+
+    For Spark::
+
+        spark.read.parquet("registry/").mapInPandas(scorer.map, scorer.spark_schema)
+    """
+
+    bundle: str | Path
+    study: str | Path | None = None
+    cohort: str | None = None
+    top: int = 0
+
+    def __post_init__(self) -> None:
+        check_explain("top", self.top)
+
+    def __call__(self, batch: pd.DataFrame) -> pd.DataFrame:
+        """Scores of a batch.
+
+        Parameters
+        ----------
+        batch : DataFrame of shape (n_patients, ...)
+            Columns as in the study's file, or canonical ones.
+
+        Returns
+        -------
+        DataFrame of shape (n_patients, 15 + 2 * top)
+            As in the ``scores`` dictionary, patients in the order given; then for each reason, the
+            strongest first, ``reason_1`` (feature) and ``reason_1_shap`` (log-odds before
+            calibration).
+
+        Raises
+        ------
+        DataError
+            If values cannot be read as the study says.
+        ArgumentError
+            If the batch has none of the model's features, or infinite numbers.
+        """
+        if self.study is None:
+            return self.model.score_table(batch, top=self.top)
+        findings = Findings(whole=False)
+        table = self.read(batch, findings)
+        findings.raise_errors("The batch")
+        return self.scored(table)
+
+    def map(self, batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        """Scores of batches one after the other, as Spark's ``mapInPandas`` asks for."""
+        return map(self, batches)
+
+    @property
+    def model(self) -> ResistanceModel:
+        """The bundle, loaded once in each process."""
+        return _loaded(str(self.bundle))
+
+    def read(self, batch: pd.DataFrame, findings: Findings) -> pd.DataFrame:
+        """Canonical columns of a batch of the study's file, every fault of it told.
+
+        Parameters
+        ----------
+        batch : DataFrame of shape (n_rows, ...)
+            As :func:`stratify.tables.tabular.read_numbered` reads it.
+        findings : Findings
+
+        Returns
+        -------
+        DataFrame of shape (n_patients, ...)
+        """
+        source = self.source
+        (table,) = source.tables
+        panels = read_panels(batch, table, source.name, findings)
+        if not panels:
+            return pd.DataFrame(columns=["patient_id", "cohort"])
+        frames = [frame.drop(columns="patient_id") for frame in panels.values()]
+        ids = next(iter(panels.values()))["patient_id"]
+        read = pd.concat([ids, *frames], axis=1)
+        read.insert(1, "cohort", source.name)
+        check_dates(read, source.name, findings)
+        return read
+
+    def scored(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Scores of a table that :meth:`read` gave."""
+        return self.model.score_table(table, self.assays, top=self.top)
+
+    @property
+    def columns(self) -> set[str]:
+        """Columns of the study's file that are read."""
+        (table,) = self.source.tables
+        named = {c.column for panel in table.panels.values() for c in panel.values()}
+        return {table.patient_id, *(name for name in named if name is not None)}
+
+    @property
+    def assays(self) -> dict[str, dict[str, str]]:
+        """Assay by column and cohort."""
+        return {
+            name: {self.source.name: column.assay}
+            for table in self.source.tables
+            for columns in table.panels.values()
+            for name, column in columns.items()
+            if column.assay is not None
+        }
+
+    @property
+    def source(self) -> CohortSource:
+        """Cohort of the study, with the one table that is read."""
+        return _source(str(self.study), self.cohort)
+
+    @property
+    def meta(self) -> pd.DataFrame:
+        """Scores of nobody, for engines that want to know columns and types beforehand."""
+        fields = load_schema("scores").fields
+        empty = {
+            name: pd.Series(dtype="float64" if field.numeric else "object")
+            for name, field in fields.items()
+        }
+        for k in range(1, self.top + 1):
+            empty[f"reason_{k}"] = pd.Series(dtype="object")
+            empty[f"reason_{k}_shap"] = pd.Series(dtype="float64")
+        return pd.DataFrame(empty)
+
+    @property
+    def spark_schema(self) -> str:
+        """Columns and types as Spark writes them."""
+        return ", ".join(
+            f"{name} {'double' if kind == 'float64' else 'string'}"
+            for name, kind in self.meta.dtypes.items()
+        )
+
+
+@lru_cache(maxsize=2)
+def _loaded(bundle: str) -> ResistanceModel:
+    return load(bundle)
+
+
+@lru_cache(maxsize=8)
+def _source(study: str, cohort: str | None) -> CohortSource:
+    """One cohort of a study with what scoring reads: no outcomes, and dates only to count from."""
+    read = Study.load(study)
+    cohorts = {source.name: source for source in read.cohorts}
+    if cohort is None and len(cohorts) > 1:
+        raise ArgumentError(
+            f"cohort is not stated; the study {read.name} has {', '.join(cohorts)}."
+        )
+    source = cohorts.get(cohort or read.cohorts[0].name)
+    if source is None:
+        raise ArgumentError(
+            f"cohort is {cohort!r}; the study {read.name} has {', '.join(cohorts)}."
+        )
+    tables = [needed for table in source.tables if (needed := _needed(table)).panels]
+    if len(tables) != 1:
+        raise ArgumentError(
+            f"The cohort {source.name} has {len(tables)} tables; batches come from one table with "
+            "all panels."
+        )
+    return source.model_copy(update={"tables": tables})
+
+
+def _needed(table: TableSource) -> TableSource:
+    """Table with what scoring reads."""
+    sources = [c for panel in table.panels.values() for c in panel.values()]
+    dated = any(c.unit in DAY_FORMS for c in sources)
+    panels = {}
+    for panel, columns in table.panels.items():
+        if panel in OUTCOMES or panel in LONG_PANELS:
+            continue
+        fields = load_schema(panel).fields
+        panels[panel] = {
+            name: column for name, column in columns.items() if dated or fields[name].type != "date"
+        }
+    return table.model_copy(update={"panels": panels})
