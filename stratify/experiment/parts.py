@@ -7,6 +7,7 @@ is done.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -20,12 +21,32 @@ from stratify.scoring.batch import BatchScorer
 from stratify.tables.batches import TableFile
 from stratify.tables.findings import Findings
 from stratify.tables.sources import TableSource
-from stratify.tables.tabular import sha256_of, written_whole
+from stratify.tables.tabular import written_whole
 
-__all__ = ["Explain", "Job", "Part", "SourceFile"]
+__all__ = ["Explain", "Job", "JoinedPatients", "Part", "SourceFile"]
 
 Explain = Literal["none", "top", "full"]
 _JOB = "job.json"
+
+
+@dataclass(frozen=True)
+class JoinedPatients:
+    """Patients joined from several files in memory, in place of a file."""
+
+    table: pd.DataFrame
+    kind: str = "joined"
+
+    @property
+    def n_rows(self) -> int:
+        """Patients."""
+        return len(self.table)
+
+    def batches(
+        self, n_rows: int, *, first: int = 0, columns: object = None
+    ) -> Iterator[pd.DataFrame]:
+        """Batches of patients in their order."""
+        for start in range(first * n_rows, len(self.table), n_rows):
+            yield self.table.iloc[start : start + n_rows].reset_index(drop=True)
 
 
 @dataclass(frozen=True)
@@ -49,28 +70,33 @@ class Part:
     """A batch of a file, and where its scores go."""
 
     scorer: BatchScorer
-    source: SourceFile
+    source: SourceFile | None
     number: int
     out: Path
     name: str
     explain: Explain
     rows: int
     blank: tuple[str, ...] = ()
+    assays: Mapping[str, Mapping[str, str]] | None = None
 
     def score(self, batch: pd.DataFrame | None = None) -> dict[str, Any]:
         """Score the batch, read from the file unless it is given, and write the scores."""
-        if batch is None:
-            batches = self.source.opened().batches(
-                self.rows, first=self.number, columns=self.scorer.columns
-            )
-            batch = next(batches)
         findings = Findings(whole=False)
-        table = self.scorer.read(batch, findings)
+        if self.source is None:
+            assert batch is not None
+            table, assays = batch, self.assays
+        else:
+            if batch is None:
+                opened = self.source.opened()
+                batch = next(
+                    opened.batches(self.rows, first=self.number, columns=self.scorer.columns)
+                )
+            table, assays = self.scorer.read(batch, findings), self.scorer.assays
         record: dict[str, Any] = {"findings": findings.rows, "n": 0, "recommendations": {}}
         if findings.has_errors:
             return record
         table[[name for name in self.blank if name in table]] = np.nan
-        scores = self.scorer.scored(table)
+        scores = self.scorer.model.score_table(table, assays, top=self.scorer.top)
         record["n"] = len(scores)
         record["recommendations"] = scores["recommendation"].fillna("none").value_counts().to_dict()
         record["constant"] = _constant(table)
@@ -94,9 +120,9 @@ class Job:
     blank: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod
-    def resumed(cls, out: Path, job: dict[str, Any], sources: list[SourceFile]) -> Job:
-        """State of a folder; parts of a file that has changed are removed."""
-        sums = {f"{i:03d}": sha256_of(source.path) for i, source in enumerate(sources)}
+    def resumed(cls, out: Path, job: dict[str, Any], digests: list[str]) -> Job:
+        """State of a folder; parts of a file whose digest has changed are removed."""
+        sums = {f"{i:03d}": digest for i, digest in enumerate(digests)}
         path = out / _JOB
         state = cls(out, {**job, "sha256": sums})
         if path.exists():

@@ -7,15 +7,13 @@ What has been written is never scored again, unless the file behind it has chang
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,14 +21,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from stratify.errors import ArgumentError, FileError, StratifyError
-from stratify.experiment.parts import Explain, Job, Part, SourceFile
-from stratify.scoring.batch import BatchScorer
+from stratify.errors import ArgumentError, StratifyError
+from stratify.experiment.parts import Explain, Job, Part
+from stratify.experiment.plan import Plan, Progress
 from stratify.scoring.reasons import check_explain
 from stratify.study import Study
-from stratify.tables.batches import TableFile
 from stratify.tables.findings import Findings
-from stratify.tables.plausibility import ENOUGH_VALUES
 from stratify.tables.schema import field_named
 from stratify.tables.tabular import make_folder, write_table
 
@@ -39,7 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Scored", "score_registry"]
 
-Progress = Callable[[str], None]
 
 PART_ROWS = 50_000
 _BAD_PARTS = 3  # with errors, after which no more are read: a mapping is wrong, not a row
@@ -122,142 +117,29 @@ def score_registry(
     if workers < 1:
         raise ArgumentError(f"workers is {workers}; a whole number of at least 1 is expected.")
     study = Study.load(study_path)
-    scorers = {
-        cohort.name: BatchScorer(
-            Path(bundle).resolve(), Path(study_path).resolve(), cohort.name, _top(explain, top)
-        )
-        for cohort in study.cohorts
-    }
-    model = next(iter(scorers.values())).model
-    sources = _sources(study, scorers)
-    files = _checked(sources, scorers)
-    _tell_unmapped(model.classifier.features_, sources, progress)
+    top = top if explain == "top" else 0
+    plan = Plan.of(study, bundle, study_path, top, progress)
     out = make_folder(Path(out))
     for name in ("scores", *(["attributions"] if explain == "full" else [])):
         make_folder(out / name)
     progress("looking at what is already scored")
     job = {
-        "bundle": model.version,
-        "study": _digest([s.table.model_dump(mode="json") for s in sources]),
+        "bundle": plan.scorers[0].model.version,
+        "study": plan.digest,
         "explain": explain,
-        "top": _top(explain, top),
+        "top": top,
         "part_rows": part_rows,
     }
-    state = Job.resumed(out, job, sources)
-    total = sum(file.n_rows for file in files)
+    state = Job.resumed(out, job, plan.digests())
     with _pool(workers, dask) as executor:
         while True:
-            parts = _parts(sources, files, scorers, state, out, explain, part_rows)
-            _run(parts, executor, workers, state, total, progress)
-            filled_in = _filled_in(state, sources)
+            _run(plan.parts(state, explain, part_rows), executor, workers, state, plan, progress)
+            filled_in = plan.filled_in(state)
             if filled_in == state.blank:
                 break
             progress("scoring again: a biomarker has one value for all patients of a cohort")
             state.restart(filled_in)
-    return _finished(state, study.name, scorers, progress)
-
-
-# ---------------------------------------------------------------------------------- the job
-
-
-def _top(explain: str, top: int) -> int:
-    return top if explain == "top" else 0
-
-
-def _digest(document: object) -> str:
-    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _sources(study: Study, scorers: Mapping[str, BatchScorer]) -> list[SourceFile]:
-    """Files of all cohorts, in their order."""
-    found, missing = [], []
-    for cohort in study.cohorts:
-        (table,) = scorers[cohort.name].source.tables
-        pattern = any(sign in table.file for sign in "*?[")
-        paths = sorted(study.folder.glob(table.file)) if pattern else [study.folder / table.file]
-        if not paths:
-            missing.append(f"{cohort.name}: no file fits {study.folder / table.file}.")
-        found += [SourceFile(cohort.name, table, path) for path in paths]
-    if missing:
-        raise FileError("\n".join(missing))
-    return found
-
-
-def _checked(sources: list[SourceFile], scorers: Mapping[str, BatchScorer]) -> list[TableFile]:
-    """Open all files; those of a cohort must have the same columns, of the same types."""
-    files: list[TableFile] = []
-    faults: list[str] = []
-    first: dict[str, TableFile] = {}
-    for source in sources:
-        try:
-            file = source.opened()
-        except FileError as error:
-            faults.append(str(error))
-            continue
-        files.append(file)
-        model = first.setdefault(source.cohort, file)
-        needed = scorers[source.cohort].columns
-        here, there = ({c for c in f.columns if c in needed} for f in (file, model))
-        differing = [f"no column {name}" for name in sorted(there - here)]
-        differing += [f"a column {name} more" for name in sorted(here - there)]
-        differing += [
-            f"{name} of type {file.types[name]}, not {model.types[name]}"
-            for name in sorted(here & there)
-            if file.types.get(name) != model.types.get(name)
-            and name in file.types
-            and name in model.types
-        ]
-        if differing:
-            faults.append(
-                f"{file.path} differs from {model.path.name}: {', '.join(differing)}. Export all "
-                "files of a cohort alike."
-            )
-    if faults:
-        raise FileError("\n".join(faults))
-    return files
-
-
-def _tell_unmapped(features: list[str], sources: list[SourceFile], progress: Progress) -> None:
-    for cohort, table in {source.cohort: source.table for source in sources}.items():
-        mapped = {name for columns in table.panels.values() for name in columns}
-        if not any(name in mapped for name in features):
-            raise ArgumentError(
-                f"The cohort {cohort} maps none of the model's features, which are "
-                f"{', '.join(features)}."
-            )
-        if absent := [name for name in features if name not in mapped]:
-            progress(f"{cohort}: not mapped, read as missing: {', '.join(absent)}")
-
-
-def _parts(
-    sources: list[SourceFile],
-    files: list[TableFile],
-    scorers: Mapping[str, BatchScorer],
-    state: Job,
-    out: Path,
-    explain: Explain,
-    rows: int,
-) -> Iterator[tuple[Part, pd.DataFrame | None]]:
-    """Parts that are not yet scored; a CSV file is read here, a Parquet file by the worker."""
-    for i, (source, file) in enumerate(zip(sources, files, strict=True)):
-        scorer = scorers[source.cohort]
-        blank = tuple(state.blank.get(source.cohort, []))
-        part = Part(scorer, source, 0, out, "", explain, rows, blank)
-
-        def numbered(k: int, part: Part = part, i: int = i) -> Part:
-            return replace(part, number=k, name=f"part-{i:03d}-{k:05d}.parquet")
-
-        if file.kind == "parquet":
-            for k in range(len(file.starts(rows))):
-                if numbered(k).name not in state.records:
-                    yield numbered(k), None
-            continue
-        done = 0
-        while numbered(done).name in state.records:
-            done += 1
-        for k, batch in enumerate(file.batches(rows, first=done, columns=scorer.columns), done):
-            if numbered(k).name not in state.records:
-                yield numbered(k), batch
+    return _finished(state, study.name, progress)
 
 
 # ---------------------------------------------------------------------------------- the work
@@ -303,11 +185,11 @@ def _run(
     executor: Executor | None,
     workers: int,
     state: Job,
-    total: int,
+    plan: Plan,
     progress: Progress,
 ) -> None:
     """Score the parts, a few at a time, so that memory stays bounded."""
-    clock = _Clock(total, sum(r["n"] for r in state.records.values()), progress)
+    clock = _Clock(plan.total, sum(r["n"] for r in state.records.values()), progress)
     running: dict[Future[dict[str, Any]], str] = {}
 
     def settle(name: str, record: dict[str, Any]) -> None:
@@ -370,44 +252,10 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes / 60:.1f} h"
 
 
-def _filled_in(state: Job, sources: list[SourceFile]) -> dict[str, list[str]]:
-    """Biomarkers of a cohort with one value for all, which are read as missing.
-
-    As :func:`stratify.tables.plausibility.check_filled_in`, which sees only whole tables.
-    """
-    if state.bad:
-        return state.blank
-    found: dict[str, list[str]] = {}
-    for cohort in dict.fromkeys(source.cohort for source in sources):
-        numbers = [i for i, source in enumerate(sources) if source.cohort == cohort]
-        table = sources[numbers[0]].table
-        records = [r["constant"] for n, r in state.records.items() if int(n[5:8]) in numbers]
-        for columns in table.panels.values():
-            for name, column in columns.items():
-                if name in state.blank.get(cohort, []):
-                    found.setdefault(cohort, []).append(name)
-                    continue
-                known = field_named(name)
-                seen = [r[name] for r in records if name in r]
-                n, values = sum(count for count, _ in seen), {value for _, value in seen}
-                if (
-                    n >= ENOUGH_VALUES
-                    and len(values) == 1
-                    and values.isdisjoint({None, 0.0, known.maximum})
-                    and column.column is not None
-                    and known.role == "feature"
-                    and known.type == "number"
-                ):
-                    found.setdefault(cohort, []).append(name)
-    return found
-
-
 # ---------------------------------------------------------------------------------- the end
 
 
-def _finished(
-    state: Job, name: str, scorers: Mapping[str, BatchScorer], progress: Progress
-) -> Scored:
+def _finished(state: Job, name: str, progress: Progress) -> Scored:
     """Write the findings; raise if there are errors."""
     records = dict(sorted({**state.records, **state.bad}.items()))
     findings = Findings(rows=_told_once([row for r in records.values() for row in r["findings"]]))
@@ -464,10 +312,10 @@ def _twice(folder: Path) -> dict[str, int]:
     sums: dict[str, list[npt.NDArray[np.uint64]]] = {}
     for file in sorted(folder.glob("part-*.parquet")):
         keys = pq.read_table(file, columns=["patient_id", "cohort"]).to_pandas()
-        if len(keys):
-            ids = keys["patient_id"].to_numpy(dtype=object)
+        for cohort, rows in keys.groupby("cohort"):
+            ids = rows["patient_id"].to_numpy(dtype=object)
             digest = pd.util.hash_array(ids, categorize=False)
-            sums.setdefault(str(keys["cohort"].iloc[0]), []).append(digest)
+            sums.setdefault(str(cohort), []).append(digest)
     found = {}
     for cohort, parts in sums.items():
         digests = np.sort(np.concatenate(parts))

@@ -24,7 +24,11 @@ from stratify.tables.plausibility import check_dates
 from stratify.tables.schema import LONG_PANELS, load_schema
 from stratify.tables.sources import DAY_FORMS, CohortSource, TableSource
 
-__all__ = ["BatchScorer"]
+__all__ = ["BatchScorer", "JoinedFilesError"]
+
+
+class JoinedFilesError(ArgumentError):
+    """A patient of the study stands in several rows or files, which only a whole reading joins."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ class BatchScorer:
         findings = Findings(whole=False)
         table = self.read(batch, findings)
         findings.raise_errors("The batch")
-        return self.scored(table)
+        return self.model.score_table(table, self.assays, top=self.top)
 
     def map(self, batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         """Scores of batches one after the other, as Spark's ``mapInPandas`` asks for."""
@@ -126,10 +130,6 @@ class BatchScorer:
         read.insert(1, "cohort", source.name)
         check_dates(read, source.name, findings)
         return read
-
-    def scored(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Scores of a table that :meth:`read` gave."""
-        return self.model.score_table(table, self.assays, top=self.top)
 
     @property
     def columns(self) -> set[str]:
@@ -195,13 +195,26 @@ def _source(study: str, cohort: str | None) -> CohortSource:
         raise ArgumentError(
             f"cohort is {cohort!r}; the study {read.name} has {', '.join(cohorts)}."
         )
-    tables = [needed for table in source.tables if (needed := _needed(table)).panels]
-    if len(tables) != 1:
-        raise ArgumentError(
-            f"The cohort {source.name} has {len(tables)} tables; batches come from one table with "
-            "all panels."
+    tables = [table for table in source.tables if not set(table.panels) <= set(OUTCOMES)]
+    if why := _joined(tables):
+        raise JoinedFilesError(
+            f"The cohort {source.name} {why}; batches come from one table with one row a patient "
+            "and all panels."
         )
-    return source.model_copy(update={"tables": tables})
+    return source.model_copy(update={"tables": [_needed(tables[0])]})
+
+
+def _joined(tables: list[TableSource]) -> str:
+    """Why a patient cannot be read from one row alone, if so."""
+    if len(tables) != 1:
+        return f"has {len(tables)} tables"
+    (table,) = tables
+    columns = [c.column for panel in table.panels.values() for c in panel.values()]
+    if table.matrix is not None or not set(LONG_PANELS).isdisjoint(table.panels):
+        return "has raw measurements"
+    if table.rows or table.identifier is not None or "*" in columns:
+        return "states `rows`, `identifier` or a column '*'"
+    return ""
 
 
 def _needed(table: TableSource) -> TableSource:
@@ -210,7 +223,7 @@ def _needed(table: TableSource) -> TableSource:
     dated = any(c.unit in DAY_FORMS for c in sources)
     panels = {}
     for panel, columns in table.panels.items():
-        if panel in OUTCOMES or panel in LONG_PANELS:
+        if panel in OUTCOMES:
             continue
         fields = load_schema(panel).fields
         panels[panel] = {
