@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from stratify.cohort.overlap import check_shared
-from stratify.cohort.patients import read_patients
+from stratify.cohort.patients import Match, check_matched, read_patients
 from stratify.endpoint import label_outcomes
 from stratify.errors import CohortError, FileError
 from stratify.study import Split, Study
@@ -129,6 +129,7 @@ def read_cohort(
     files: dict[str, str] = {}
     unreadable = []
     responses: list[pd.DataFrame] = []
+    matches: list[Match] = []
     left_out = () if outcomes else OUTCOMES
     labels = labels and outcomes
     for source in study.cohorts:
@@ -138,6 +139,7 @@ def read_cohort(
             unreadable.append(str(error))
             continue
         files |= patients.files
+        matches += patients.matches
         for name, assay in patients.assays.items():
             assays.setdefault(name, {})[source.name] = assay
         if patients.responses is not None:
@@ -158,6 +160,7 @@ def read_cohort(
         attrition.append((source.name, steps))
     if unreadable:
         raise FileError("\n".join(unreadable))
+    check_matched(matches, findings)
     table = _stacked(tables)
     if labels:
         table = _labelled(table, study, findings)

@@ -7,7 +7,7 @@ Panels with one row a patient are joined first. Then tables of raw measurements 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,9 +29,19 @@ from stratify.tables.schema import LONG_PANELS, VISIT_PANELS, field_named
 from stratify.tables.sources import CohortSource, TableSource
 from stratify.tables.tabular import read_numbered, sha256_of
 
-__all__ = ["Patients", "read_patients"]
+__all__ = ["Match", "Patients", "check_matched", "read_patients"]
 
 PLASMA = ("plasma_variants", "plasma_draws")
+
+
+@dataclass(frozen=True)
+class Match:
+    """Identifiers of a file, held against the patients of a cohort."""
+
+    file: str
+    cohort: str
+    identifiers: pd.Series
+    patients: pd.Series
 
 
 @dataclass
@@ -48,12 +58,15 @@ class Patients:
         Assay by column, as stated or of the measurement that the column follows from.
     files : dict of str to str
         SHA-256 by file.
+    matches : list of Match
+        What the files after the first one say of the same patients.
     """
 
     table: pd.DataFrame | None = None
     responses: pd.DataFrame | None = None
     assays: dict[str, str] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
+    matches: list[Match] = field(default_factory=list)
 
     def add(
         self, derived: pd.DataFrame, assay: str | None, own: TableSource | None = None
@@ -144,7 +157,10 @@ def read_patients(
                 patients.table = frame
                 continue
             if i == 0:  # all panels of a file have the same patients
-                _check_matched(frame, patients.table, table.file, source, findings)
+                ids = frame["patient_id"].drop_duplicates()
+                patients.matches.append(
+                    Match(table.file, source.name, ids, patients.table["patient_id"])
+                )
             if panel in LONG_PANELS:
                 long[panel] = _Long(table, frame)
             else:
@@ -290,24 +306,36 @@ def _follow(
             )
 
 
-def _check_matched(
-    frame: pd.DataFrame, joined: pd.DataFrame, file: str, source: CohortSource, findings: Findings
-) -> None:
-    """Tell of patients who are not in the cohort's first table."""
-    ids, known = frame["patient_id"].drop_duplicates(), joined["patient_id"]
-    strangers = ids[~ids.isin(known)]
-    if strangers.empty:
-        return
-    nearly = strangers.map(_loose).isin(known.map(_loose)).sum()
-    hint = f"; {nearly} would be but for leading zeros or case" if nearly else ""
-    findings.add(
-        "no_patient_matched" if len(strangers) == len(ids) else "unmatched_patient",
-        f"{file}: {len(strangers)} of {len(ids)} patients are not in the cohort's first table"
-        f"{hint}.",
-        cohort=source.name,
-        column="patient_id",
-        n=len(strangers),
-    )
+def check_matched(matches: Sequence[Match], findings: Findings) -> None:
+    """Tell of patients who are not in the cohort's first table.
+
+    A file may serve several cohorts; patients of one of them are no strangers to the others.
+
+    Parameters
+    ----------
+    matches : sequence of Match
+        Of all cohorts of a study.
+    findings : Findings
+    """
+    for one in matches:
+        ids = one.identifiers
+        unmatched = ids[~ids.isin(one.patients)]
+        nobody = len(unmatched) == len(ids)
+        for other in matches:
+            if other.file == one.file and not nobody:
+                unmatched = unmatched[~unmatched.isin(other.patients)]
+        if unmatched.empty:
+            continue
+        nearly = unmatched.map(_loose).isin(one.patients.map(_loose)).sum()
+        hint = f"; {nearly} would be but for leading zeros or case" if nearly else ""
+        findings.add(
+            "no_patient_matched" if nobody else "unmatched_patient",
+            f"{one.file}: {len(unmatched)} of {len(ids)} patients are not in the cohort's first "
+            f"table{hint}.",
+            cohort=one.cohort,
+            column="patient_id",
+            n=len(unmatched),
+        )
 
 
 def _filled(

@@ -497,3 +497,18 @@ def test_rows_of_a_pooled_export_are_cohorts(hospital):
     expected = whole[whole["patient_id"].isin(north)].reset_index(drop=True)
     assert 0 < len(expected) < len(whole)
     pd.testing.assert_frame_equal(part, expected)
+
+
+def test_patients_of_another_cohort_are_no_strangers_in_a_shared_file(hospital):
+    """One file of markers for two centres; one more patient in it belongs to neither."""
+    hospital.add_cohort("away", "external", seed=8)
+    markers = pd.concat([hospital.tables["markers"], hospital.tables["away_markers"]])
+    stranger = markers.iloc[[0]].assign(Patient="nobody")
+    hospital.tables["markers"] = pd.concat([markers, stranger], ignore_index=True)
+    hospital.source("away_markers")["file"] = "markers.csv"
+    unmatched = [row for row in hospital.findings() if row["code"] == "unmatched_patient"]
+    n = len(markers) + 1
+    assert [(row["cohort"], row["message"]) for row in unmatched] == [
+        (name, f"markers.csv: 1 of {n} patients are not in the cohort's first table.")
+        for name in ("home", "away")
+    ]
