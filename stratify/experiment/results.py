@@ -12,7 +12,7 @@ import pandas as pd
 from stratify.cohort.cohort import Cohort
 from stratify.interpretation.attribution import attributions
 from stratify.report.figures import png
-from stratify.report.model_card import card_facts, card_figures, card_tables, selective_figures
+from stratify.report.model_card import card_facts, card_figures, card_tables, share_figures
 from stratify.report.report import write_report
 from stratify.scoring import ResistanceModel
 from stratify.statistics.selective import selective_curve
@@ -135,7 +135,7 @@ def results_of(
     """Draw and explain what was found, and put it together."""
     judged = cohort.evaluable
     shown = judged.of_split("test", "external")
-    undecided = selective_figures(_selective_curves(shown, scores), DECISION_THRESHOLD)
+    undecided = share_figures(_selective_curves(shown, scores), DECISION_THRESHOLD)
     explained = attributions(model.classifier, cohort.table)
     plotted = explained
     if len(shown):

@@ -18,7 +18,7 @@ from stratify.endpoint import rule_name
 from stratify.interpretation.attribution import importance
 from stratify.report import figures
 from stratify.report.response_figures import label_flow
-from stratify.report.selective_figures import error_by_share
+from stratify.report.share_figures import error_by_share
 from stratify.scoring import ResistanceModel
 from stratify.study import Study
 from stratify.tables.schema import endpoint_rule, field_named, panel_versions
@@ -35,7 +35,7 @@ __all__ = [
     "card_figures",
     "card_tables",
     "recalibration_statement",
-    "selective_figures",
+    "share_figures",
 ]
 
 INTERVAL_LEVEL = 0.95
@@ -154,7 +154,7 @@ def card_figures(
     return found
 
 
-def selective_figures(
+def share_figures(
     curves: Mapping[str, pd.DataFrame], threshold: float
 ) -> dict[str, tuple[Figure, str]]:
     """Figures with captions of how often the model errs by the share of patients decided on.

@@ -14,6 +14,7 @@ from sklearn.model_selection import StratifiedKFold
 from stratify.cohort.features import model_matrix
 from stratify.errors import ArgumentError
 from stratify.model.classifier import ResistanceClassifier
+from stratify.model.horizons import horizon_outcomes
 from stratify.model.reference import LogisticModel
 from stratify.statistics.calibration import brier
 from stratify.statistics.discrimination import Estimate, auroc
@@ -145,7 +146,8 @@ def _fitted(
     classifier: ResistanceClassifier, home: pd.DataFrame, away: pd.DataFrame, features: list[str]
 ) -> dict[str, Floats]:
     label = home["label"].to_numpy(dtype=float)
-    model = clone(classifier).fit(model_matrix(home, features), label)
+    others = horizon_outcomes(home)
+    model = clone(classifier).fit(model_matrix(home, features), label, auxiliary=others)
     return {
         "stratify": model.predict_proba(model_matrix(away, features))[:, 1],
         "logistic": LogisticModel.fit(home, features, label).risk(away),

@@ -61,6 +61,14 @@ def test_studies_are_trained_on_scored_and_validated(tmp_path):
     masked = pd.read_csv(tmp_path / "panels" / "masking_cost.csv")
     assert masked["masked"].tolist() == ["pdl1", "tmb", "pdl1+tmb"]
 
+    grown = run("learning_curve", study, "--out", "curve", "--repeats", 2, cwd=tmp_path)
+
+    assert (grown.returncode, grown.stderr) == (0, "")
+    assert grown.stdout.splitlines()[0] == "learning curve, 20 % of the training patients"
+    curve = pd.read_csv(tmp_path / "curve" / "learning_curve.csv")
+    assert curve.groupby("model")["n_train"].nunique().to_dict() == {"logistic": 5, "stratify": 5}
+    assert (tmp_path / "curve" / "learning_curve.png").read_bytes()[1:4] == b"PNG"
+
     scored = run("score", bundle, study, "--out", "scores.parquet", cwd=tmp_path)
 
     assert (scored.returncode, scored.stderr) == (0, "")

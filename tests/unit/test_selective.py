@@ -9,7 +9,7 @@ from scipy.special import expit, logit
 
 from stratify.errors import ArgumentError
 from stratify.report.figures import png
-from stratify.report.selective_figures import error_by_share
+from stratify.report.share_figures import error_by_share
 from stratify.statistics.discrimination import auroc
 from stratify.statistics.performance import classification_at
 from stratify.statistics.selective import certainty, selective_curve

@@ -1,4 +1,4 @@
-"""Plots of selective prediction, drawn from result tables only.
+"""Plots over a share or number of patients, drawn from result tables only.
 
 Conventions as in :mod:`stratify.report.figures`.
 """
@@ -14,7 +14,7 @@ from stratify.report.figures import COLOURS, GREY, need, new_figure, styled
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["error_by_share"]
+__all__ = ["auroc_by_size", "error_by_share"]
 
 
 @styled
@@ -42,4 +42,40 @@ def error_by_share(curve: pd.DataFrame, *, title: str) -> Figure:
     ax.set(xlim=(0, 1.02), ylim=(0, None))
     ax.set(xlabel="Share of patients decided on", ylabel="Share of these decided wrongly")
     figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+@styled
+def auroc_by_size(curve: pd.DataFrame, *, title: str) -> Figure:
+    """AUROC on unseen patients over the number of training patients.
+
+    Parameters
+    ----------
+    curve : pandas.DataFrame
+        As from :func:`stratify.validation.learning_curve.learning_curve`.
+
+    Examples
+    --------
+    >>> curve = pd.DataFrame({"model": "stratify", "metric": "auroc", "n_train": [100, 400],
+    ...                       "value": [0.6, 0.7], "low": [0.5, 0.6], "high": [0.7, 0.8]})
+    >>> figure = auroc_by_size(curve, title="Lung A, n = 500")
+    """
+    need(curve, "curve", ["model", "metric", "n_train", "value", "low", "high"])
+    figure, (ax,) = new_figure(title, 4.0)
+    rows = curve[curve["metric"] == "auroc"].sort_values("n_train")
+    for i, (name, line) in enumerate(sorted(rows.groupby("model"), reverse=True)):
+        ax.plot(
+            line["n_train"],
+            line["value"],
+            color=COLOURS[i],
+            linestyle="-" if i == 0 else "--",
+            marker="o",
+            label=str(name),
+        )
+        ax.fill_between(
+            line["n_train"], line["low"], line["high"], color=COLOURS[i], alpha=0.15, lw=0
+        )
+    ax.axhline(0.5, color=GREY, linestyle=":", label="no discrimination")
+    ax.set(xlim=(0, None), xlabel="Training patients", ylabel="AUROC on unseen patients")
+    figure.legend(loc="outside lower center", ncols=3)
     return figure
