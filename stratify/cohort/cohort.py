@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from stratify.biomarkers.pdl1 import check_clones
 from stratify.cohort.overlap import check_shared
 from stratify.cohort.patients import Match, check_matched, read_patients
 from stratify.endpoint import label_outcomes
@@ -168,6 +169,7 @@ def read_cohort(
             _evaluable_steps(table[table["cohort"] == name], steps)
         table = _split(table, study.split, findings)
     check_assays(assays, findings)
+    check_clones(assays, findings)
     if study.mixed_regimens:
         findings.add(
             "mixed_regimens",

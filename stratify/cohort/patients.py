@@ -17,6 +17,7 @@ import pandas as pd
 from stratify.biomarkers.ctdna import add_ctdna
 from stratify.biomarkers.expression import read_matrix
 from stratify.biomarkers.infiltration import add_deconvolution, add_regions, add_signatures
+from stratify.biomarkers.pdl1 import add_pdl1
 from stratify.biomarkers.reported import SAME, SAME_SHARE
 from stratify.biomarkers.tmb import add_tmb
 from stratify.errors import FileError
@@ -227,6 +228,10 @@ def _measure(
     if joined is None:
         return
     cohort = source.name
+    pdl1 = add_pdl1(joined, source.pdl1, patients.assays, cohort, findings)
+    if pdl1 is not joined:
+        patients.add(pdl1, _clone_of(pdl1))
+        joined = pdl1
     if "mutations" in long:
         each = long["mutations"]
         rule = each.source.burden or BurdenRule(scored_mb=1)
@@ -242,6 +247,12 @@ def _measure(
         each = long["regions"]
         joined = add_regions(joined, each.frame, study.region_rule, each.file, cohort, findings)
         patients.add(joined, None, each.source)
+
+
+def _clone_of(joined: pd.DataFrame) -> str | None:
+    """Clone of all patients' slides, as their reports name it."""
+    named = set(joined["pdl1_clone"].dropna()) if "pdl1_clone" in joined else set()
+    return str(named.pop()) if len(named) == 1 else None
 
 
 def _tell_assay(lacking: list[str], file: str, cohort: str, findings: Findings) -> None:

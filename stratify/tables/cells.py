@@ -6,7 +6,7 @@ Equal texts are read once. Ambiguous numbers and dates are never guessed.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -123,7 +123,13 @@ def _reader(decimal: str, thousands: str | None, *, percent: bool) -> Callable[[
 
 
 def intervals_in(
-    text: pd.Series, decimal: str, lowest: float, highest: float
+    text: pd.Series,
+    decimal: str,
+    lowest: float,
+    highest: float,
+    *,
+    labels: Sequence[str] = (),
+    levels: Mapping[str, tuple[float, float]] | None = None,
 ) -> dict[str, tuple[float, float]]:
     """Intervals as laboratories write them, by their text.
 
@@ -134,27 +140,51 @@ def intervals_in(
     decimal : str
     lowest, highest : float
         Possible values, which end an open interval, in the file's unit.
+    labels : sequence of str
+        What may stand before a value; another method's label is no number.
+    levels : mapping of str to (float, float), optional
+        Intervals by the name of a level.
+
+    Returns
+    -------
+    dict of str to (float, float)
+        An exact value, labelled or with a percent sign, has two bounds that are the same.
 
     Examples
     --------
-    >>> cells = pd.Series(["<1 %", "TPS >= 50%", "1–49 %", "60", "5 to 10"])
-    >>> intervals_in(cells, ".", 0, 100)
-    {'<1 %': (0, 1.0), 'TPS >= 50%': (50.0, 100), '1–49 %': (1.0, 49.0), '5 to 10': (5.0, 10.0)}
+    >>> cells = pd.Series(["<1 %", "TPS >= 50%", "1–49 %", "60", "5 to 10", "PD-L1 TPS: 70 %",
+    ...                    "CPS 10", "IC1"])
+    >>> intervals_in(cells, ".", 0, 100, labels=["tps"], levels={"IC1": (1, 5)})
+    {'<1 %': (0, 1.0), 'TPS >= 50%': (50.0, 100), '1–49 %': (1.0, 49.0), '5 to 10': (5.0, 10.0),
+     'PD-L1 TPS: 70 %': (70.0, 70.0), 'IC1': (1, 5)}
     """
     number = rf"([0-9]+(?:{re.escape(decimal)}[0-9]+)?)"
-    label = r"(?:(?:pd-?l1 )?(?:tps|tc|cps|ic)[ :=]*)?"
-    one = re.compile(rf"{label}(<|<=|≤|>|>=|≥) ?{number} ?%?", re.IGNORECASE)
-    two = re.compile(rf"{label}{number} ?%? ?(?:-|–|to) ?{number} ?%?", re.IGNORECASE)
+    label = ""
+    if labels:
+        label = rf"(?:(?:pd-?l1 )?(?:{'|'.join(map(re.escape, labels))})[ :=]*)"
+    maybe = f"{label}?" if label else ""
+    one = re.compile(rf"{maybe}(<|<=|≤|>|>=|≥) ?{number} ?%?", re.IGNORECASE)
+    two = re.compile(rf"{maybe}{number} ?%? ?(?:-|–|to) ?{number} ?%?", re.IGNORECASE)
+    exact = [re.compile(rf"{maybe}{number} ?%", re.IGNORECASE)]
+    if label:
+        exact.append(re.compile(rf"{label}{number}", re.IGNORECASE))
+    named = {level.upper(): bounds for level, bounds in (levels or {}).items()}
     found: dict[str, tuple[float, float]] = {}
     for cell in text.dropna().unique():
         plain = str(cell)
-        if match := one.fullmatch(plain):
+        level = plain.upper().replace(" ", "")
+        if level in named:
+            found[plain] = named[level]
+        elif match := one.fullmatch(plain):
             bound = float(match[2].replace(",", "."))
             found[plain] = (lowest, bound) if match[1] in "<=≤" else (bound, highest)
         elif match := two.fullmatch(plain):
             low, high = (float(part.replace(",", ".")) for part in match.groups())
             if low <= high:
                 found[plain] = (low, high)
+        elif match := next((m for form in exact if (m := form.fullmatch(plain))), None):
+            value = float(match[1].replace(",", "."))
+            found[plain] = (value, value)
     return found
 
 

@@ -10,15 +10,16 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from stratify.tables.schema import load_schema, signature_sets
-from stratify.tables.strict import Name, Place, Strict, list_of
+from stratify.tables.strict import Name, Place, Strict, as_text, list_of
 
 __all__ = [
     "BurdenRule",
     "DeconvolutionTable",
     "ExpressionMatrix",
+    "Pdl1Rule",
     "PlasmaRule",
     "RegionRule",
 ]
@@ -119,6 +120,34 @@ class PlasmaRule(Strict):
                     f"the windows of week {one} and week {next_one} share days; fewer days or "
                     "other `weeks` are expected",
                 )
+
+
+class Pdl1Rule(Strict):
+    """How PD-L1 is read where patients differ in clone, and which cut-offs make tiers.
+
+    Attributes
+    ----------
+    clone : str
+        Values of other clones are read as missing; by default all stay, and are told.
+    tiers : bool
+        Add the cut-offs that each value reaches (``pdl1_tps_tier``, ...), by cancer type and clone.
+    cutoffs_on : str
+        Day, month or year (``2024-05``) on which the cut-offs of ``pdl1_cutoffs.yaml`` are valid;
+        by default those that have no end.
+    """
+
+    clone: str | None = None
+    tiers: bool = False
+    cutoffs_on: (
+        Annotated[str, BeforeValidator(as_text), Field(pattern=r"^\d{4}(-\d{2}(-\d{2})?)?$")] | None
+    ) = None
+
+    @classmethod
+    def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[Place, str]]:
+        """Clones that are not known."""
+        known = load_schema("pdl1").fields["pdl1_clone"].enum
+        if isinstance(data.get("clone"), str) and data["clone"] not in known:
+            yield ("clone",), f"{data['clone']!r} is not known; clones are {', '.join(known)}"
 
 
 class RegionRule(Strict):

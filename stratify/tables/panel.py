@@ -38,7 +38,14 @@ from stratify.tables.plausibility import (
     check_usual,
     fits_another_unit,
 )
-from stratify.tables.schema import LONG_PANELS, RAW_PANELS, Field, convert, load_schema
+from stratify.tables.schema import (
+    LONG_PANELS,
+    RAW_PANELS,
+    Field,
+    convert,
+    load_schema,
+    pdl1_cutoffs,
+)
 from stratify.tables.sources import DAY_FORMS, ColumnSource, Identifier, TableSource
 
 __all__ = ["read_panels", "tell_unfit", "written_as"]
@@ -333,8 +340,9 @@ def _column(
     if field.interval:
         intervals = _intervals(text, source, table, field, coding)
         coding |= {cell: (low + high) / 2 for cell, (low, high) in intervals.items()}
-        if intervals:
-            told = text.isin(list(intervals))
+        ranges = [cell for cell, (low, high) in intervals.items() if low < high]
+        if ranges:
+            told = text.isin(ranges)
             place.add(
                 "interval_values",
                 f"{place.at(told)}: {field.name} reported as intervals, such as '<1'; the middle "
@@ -374,9 +382,15 @@ def _intervals(
     coding: Mapping[str, Any],
 ) -> dict[str, tuple[float, float]]:
     """Intervals of a column in the file's unit, but for texts with a coding."""
-    unit = source.unit if source.unit in field.accepted_units else field.unit
-    highest = convert(float(field.maximum or np.inf), str(unit), field, back=True)
-    found = intervals_in(text, table.decimal, float(field.minimum or 0), highest)
+    unit = str(source.unit if source.unit in field.accepted_units else field.unit)
+    highest = convert(float(field.maximum or np.inf), unit, field, back=True)
+    named = pdl1_cutoffs()["levels"].get(field.name, {})
+    levels = {
+        level: (convert(low, unit, field, back=True), convert(high, unit, field, back=True))
+        for level, (low, high) in named.items()
+    }
+    lowest = float(field.minimum or 0)
+    found = intervals_in(text, table.decimal, lowest, highest, labels=field.labels, levels=levels)
     return {cell: bounds for cell, bounds in found.items() if cell not in coding}
 
 
@@ -390,7 +404,7 @@ def _bounds(
     text = texts_of(raw[source.column].astype(object), MISSING | stated, source.coding or {})
     coded = {cell_text(key) for key in source.coding or {}}
     intervals = _intervals(text, source, table, field, dict.fromkeys(coded))
-    if not intervals:
+    if all(low == high for low, high in intervals.values()):
         return {}
     unit = source.unit if source.unit in field.accepted_units else field.unit
     sides = {}

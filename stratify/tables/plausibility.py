@@ -269,7 +269,10 @@ def check_rules(
             continue
         if rule.get("same_assay") and columns[larger].assay != columns[smaller].assay:
             continue
-        wrong = frame[larger] < frame[smaller] - rule["tolerance"]
+        # as far as intervals allow: up to the upper bound of one, from the lower of the other
+        high, low = f"{larger}_high", f"{smaller}_low"
+        most = frame[high if high in frame else larger]
+        wrong = most < frame[low if low in frame else smaller] - rule["tolerance"]
         if wrong.any():
             place = Place(findings, cohort, file, schema.fields[larger])
             both = int((frame[larger].notna() & frame[smaller].notna()).sum())

@@ -36,6 +36,7 @@ __all__ = [
     "known_field",
     "load_schema",
     "panel_versions",
+    "pdl1_cutoffs",
     "plain_text",
     "schemas_folder",
     "signature_sets",
@@ -118,6 +119,8 @@ class Field:
         Other spellings of levels and the level they mean.
     interval : bool
         Whether laboratories report intervals (``<1``, ``1-49 %``), which are read as such.
+    labels : tuple of str
+        What may stand before such a value: ``TPS <1 %``.
     direction : mapping of str to int
         +1 where more goes with more resistance, -1 with less, by indication or ``any``.
     available_at : str
@@ -147,6 +150,7 @@ class Field:
     synonyms: Mapping[str, str] = field(default_factory=dict)
     unique: bool = False
     interval: bool = False
+    labels: tuple[str, ...] = ()
     limits: tuple[float, float] | None = None
     typical: tuple[float, float] | None = None
     cap: tuple[float, float] | None = None
@@ -308,6 +312,7 @@ def _field(entry: Mapping[str, Any], panel: str) -> Field:
         synonyms={text: level for level, texts in _synonyms(entry).items() for text in texts},
         unique=bool(constraints.get("unique", False)),
         interval=bool(entry.get("interval", False)),
+        labels=tuple(entry.get("labels", ())),
         limits=_pair(entry.get("limits")),
         typical=_pair(entry.get("typical")),
         cap=_pair(entry.get("cap")),
@@ -495,6 +500,17 @@ def signature_sets() -> dict[str, Any]:
     ['GZMA', 'PRF1']
     """
     return _document("signatures")
+
+
+def pdl1_cutoffs() -> dict[str, Any]:
+    """Clones, levels and dated cut-offs of PD-L1, as in ``data_schemas/pdl1_cutoffs.yaml``.
+
+    Examples
+    --------
+    >>> pdl1_cutoffs()["levels"]["pdl1_ic"]["IC1"]
+    [1, 5]
+    """
+    return _document("pdl1_cutoffs")
 
 
 def endpoint_reasons() -> dict[str, dict[str, str]]:

@@ -16,6 +16,7 @@ from stratify.tables.measurements import (
     BurdenRule,
     DeconvolutionTable,
     ExpressionMatrix,
+    Pdl1Rule,
     PlasmaRule,
 )
 from stratify.tables.schema import LONG_PANELS, PANELS, VISIT_PANELS, load_schema
@@ -268,6 +269,7 @@ class CohortSource(Strict):
     title: str = ""
     tables: Annotated[list[TableSource], Field(min_length=1)]
     plasma: PlasmaRule = PlasmaRule()
+    pdl1: Pdl1Rule = Pdl1Rule()
 
     @classmethod
     def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[Place, str]]:

@@ -35,7 +35,7 @@ def of_one(**genes: float) -> pd.Series:
 
 
 def test_every_signature_has_a_column_of_the_dictionary(expression):
-    fields = load_schema("infiltration").fields
+    fields = load_schema("infiltration").fields | load_schema("pdl1").fields
     scores = score_signatures(expression, TPM)
 
     assert list(scores) == list(signatures())

@@ -86,7 +86,95 @@ def _second_file(h: Any) -> None:
     h.document["cohorts"][0]["tables"].append(entry | {"panels": {"clinical": albumin}})
 
 
+def _reports(plant: dict[int, str], text: str = "TPS 60 % (22C3)", **rule: Any) -> Any:
+    """PD-L1 as texts, in which some are replaced."""
+
+    def change(h: Any) -> None:
+        h.tables["clinical"]["PD-L1"] = text
+        h.plant("clinical", "PD-L1", plant)
+        h.source("clinical")["panels"]["pdl1"] = {"pdl1_report": "PD-L1"}
+        h.document["cohorts"][0]["pdl1"] = rule
+
+    return change
+
+
+def _two_clones(h: Any) -> None:
+    h.add_cohort("away", "external", seed=8)
+    for file, assay in (("clinical", "22C3"), ("away_clinical", "SP142")):
+        h.tables[file]["TPS"] = ["10", "60"] * 80
+        tps = {"pdl1_tps": {"column": "TPS", "unit": "percent", "assay": assay}}
+        h.source(file)["panels"]["pdl1"] = tps
+    h.leave_out("tmb", "infiltration", "ctdna")
+    h.document["cohorts"][1]["tables"] = [
+        table for table in h.document["cohorts"][1]["tables"] if "markers" not in table["file"]
+    ]
+
+
 CASES = [
+    Case(
+        "report_not_read",
+        _reports({4: "positive", 7: "strong staining"}),
+        "pdl1_report, rows 3 and 6: reports in which no value of TPS, CPS, TC or IC is found; they "
+        "are read as missing.",
+        n=2,
+        panel="pdl1",
+        column="pdl1_report",
+    ),
+    Case(
+        "report_ambiguous",
+        _reports({4: "TPS 5 %, TPS 10 % (22C3)", 7: "TPS 5 %, 22C3 and SP263"}),
+        "pdl1_report, rows 3 and 6: reports with several values of a method, or several clones; "
+        "they are read as missing.",
+        n=2,
+        panel="pdl1",
+        column="pdl1_report",
+    ),
+    Case(
+        "outside_limits",
+        _reports({4: "TPS 600 % (22C3)"}),
+        "pdl1_report, row 3: values outside 0 to 100.",
+        n=1,
+        panel="pdl1",
+        column="pdl1_report",
+        name="report",
+    ),
+    Case(
+        "clones_mixed",
+        _reports({4: "TPS 5 % (SP142)", 7: "TPS 5 %"}),
+        "pdl1_tps was stained with 22C3 in 158, SP142 in 1 and not stated in 1 patients (22C3, "
+        "28-8 and SP263, comparable on tumour cells; SP142, which stains fewer tumour cells; "
+        "clones not stated or not known).",
+        n=3,
+        panel="pdl1",
+        column="pdl1_tps",
+    ),
+    Case(
+        "clones_concordant",
+        _reports({4: "TPS 5 % (SP263)"}),
+        "pdl1_tps was stained with 22C3 in 159 and SP263 in 1 patients.",
+        n=2,
+        panel="pdl1",
+        column="pdl1_tps",
+    ),
+    Case(
+        "clone_left_out",
+        _reports({4: "TPS 5 % (SP142)", 7: "TPS 5 %"}, clone="22C3"),
+        "pdl1_tps of 2 patients is not known to be of 22C3; it is read as missing.",
+        n=2,
+        panel="pdl1",
+        column="pdl1_tps",
+    ),
+    Case(
+        "clones_not_concordant",
+        _two_clones,
+        "pdl1_tps by cohort: 22C3, 28-8 and SP263, comparable on tumour cells; SP142, which stains "
+        "fewer tumour cells.",
+        n=2,
+        panel="pdl1",
+        column="pdl1_tps",
+        cohort="",
+        also=("assay_differs",),
+    ),
     Case(
         "sources_differ",
         _second_file,
