@@ -6,14 +6,24 @@ known at its landmark.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from stratify.cohort.cohort import Cohort
 from stratify.errors import CohortError, DataError
 from stratify.tables.schema import PANELS, field_named, load_schema
 
-__all__ = ["features_matrix", "informative_features", "model_matrix", "panels_missing"]
+__all__ = [
+    "features_matrix",
+    "informative_features",
+    "model_matrix",
+    "named_marks",
+    "panels_missing",
+    "panels_without_value",
+]
 
 
 def features_matrix(
@@ -146,17 +156,41 @@ def panels_missing(matrix: pd.DataFrame) -> pd.Series:
     >>> panels_missing(matrix).tolist()
     ['tmb', '']
     """
-    panels = {name: field_named(name).panel for name in matrix.columns}
-    missing = pd.DataFrame(
-        {
-            panel: matrix[[n for n in matrix.columns if panels[n] == panel]].isna().all(axis=1)
-            for panel in PANELS
-            if panel in panels.values()
-        }
-    )
-    names = np.array(missing.columns, dtype=object)
-    return pd.Series(
-        [";".join(names[row]) for row in missing.to_numpy(dtype=bool)],
-        index=matrix.index,
-        dtype=object,
-    )
+    texts = panels_without_value(matrix.isna().to_numpy(), list(matrix.columns))
+    return pd.Series(texts, index=matrix.index, dtype=object)
+
+
+def panels_without_value(
+    missing: npt.NDArray[np.bool_], features: Sequence[str]
+) -> npt.NDArray[np.object_]:
+    """As :func:`panels_missing`, by which values are missing.
+
+    Parameters
+    ----------
+    missing : ndarray of bool of shape (n_patients, n_features)
+    features : sequence of str
+    """
+    panel_of = [field_named(name).panel for name in features]
+    panels = [panel for panel in PANELS if panel in panel_of]
+    absent = np.empty((len(missing), len(panels)), dtype=bool)
+    for k, panel in enumerate(panels):
+        absent[:, k] = missing[:, [own == panel for own in panel_of]].all(axis=1)
+    return named_marks(absent, panels)
+
+
+def named_marks(marks: npt.NDArray[np.bool_], names: Sequence[str]) -> npt.NDArray[np.object_]:
+    """Names of the columns marked in each row, as text separated by semicolons.
+
+    Examples
+    --------
+    >>> named_marks(np.array([[True, False], [True, True], [False, False]]), ["a", "b"]).tolist()
+    ['a', 'a;b', '']
+    """
+    keys = marks @ (1 << np.arange(marks.shape[1], dtype=np.int64))
+    combinations, firsts, which = np.unique(keys, return_index=True, return_inverse=True)
+    texts = np.empty(len(combinations), dtype=object)
+    texts[:] = [
+        ";".join(name for name, marked in zip(names, marks[row], strict=True) if marked)
+        for row in firsts
+    ]
+    return texts[which]

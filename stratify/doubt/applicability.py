@@ -19,6 +19,7 @@ import pandas as pd
 
 from stratify.cohort.features import panels_missing
 from stratify.doubt.normal_scores import NormalScores
+from stratify.model.columns import FeatureColumns, level_codes
 
 __all__ = ["Applicability"]
 
@@ -110,7 +111,7 @@ class Applicability:
         panels = sorted(set(panels_missing(matrix)))
         return cls(numbers, rarity, _proper(correlation).tolist(), limit, panels, masked)
 
-    def distance(self, matrix: pd.DataFrame) -> Floats:
+    def distance(self, matrix: pd.DataFrame | FeatureColumns) -> Floats:
         """Distance of each patient from the centre of the training patients.
 
         Parameters
@@ -126,24 +127,19 @@ class Applicability:
         scores = self.numbers(matrix)
         correlation = np.array(self.correlation).reshape(scores.shape[1], -1)
         measured = ~np.isnan(scores)
-        squares = np.zeros(len(matrix))
-        patterns, pattern = np.unique(measured, axis=0, return_inverse=True)
-        for k, columns in enumerate(patterns):
-            rows = np.flatnonzero(pattern == k)
-            part = scores[np.ix_(rows, columns)]
-            whitened = np.linalg.solve(correlation[np.ix_(columns, columns)], part.T)
-            squares[rows] = (part * whitened.T).sum(axis=1)
+        squares = squared_lengths(scores, correlation)
         n = measured.sum(axis=1)
         for name, known in self.rarity.items():
-            level = matrix[name].astype(object).map(known, na_action="ignore")
-            rare = level.to_numpy(dtype=float)
+            rarities = np.array([*known.values(), np.nan])
+            code = level_codes(matrix[name], list(known))
+            rare = rarities[np.where(np.isnan(code), -1, code).astype(int)]
             n = n + ~np.isnan(rare)
             squares += np.nan_to_num(rare) ** 2
         n = np.where(n > 0, n, np.nan)
         deviate: Floats = (np.cbrt(squares / n) - 1 + 2 / (9 * n)) / np.sqrt(2 / (9 * n))
         return deviate
 
-    def far(self, matrix: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    def far(self, matrix: pd.DataFrame | FeatureColumns) -> npt.NDArray[np.bool_]:
         """Patients farther from the training patients than 99 % of these."""
         return self.distance(matrix) > self.limit
 
@@ -158,20 +154,53 @@ class Applicability:
         >>> seen.unseen_panels(pd.DataFrame({"tmb": [9.0, None, 9.0], "pdl1_tps": [5, None, None]}))
         array([ True, False, False])
         """
-        known = [_panels(missing) for missing in self.panels]
+        return self.unseen_patterns(panels_missing(matrix).to_numpy())
 
-        def unseen(missing: str) -> bool:
-            here = _panels(missing)
+    def unseen_patterns(self, missing: npt.NDArray[np.object_]) -> npt.NDArray[np.bool_]:
+        """As :meth:`unseen_panels`, by the panels missing, as text."""
+        known = [_panels(pattern) for pattern in self.panels]
+
+        def unseen(pattern: str) -> bool:
+            here = _panels(pattern)
             return not any(here >= there if self.masked else here == there for there in known)
 
-        missing = panels_missing(matrix)
         answers = {pattern: unseen(pattern) for pattern in set(missing)}
-        return missing.map(answers).to_numpy(dtype=bool)
+        return np.array([answers[pattern] for pattern in missing], dtype=bool)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Applicability:
         """Inverse of :func:`dataclasses.asdict`."""
         return cls(**{**document, "numbers": NormalScores.from_json(document["numbers"])})
+
+
+def squared_lengths(scores: Floats, correlation: Floats) -> Floats:
+    """Squared Mahalanobis length of each row over the columns in which it has a value.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_patients, n_features)
+        NaN where not measured.
+    correlation : ndarray of shape (n_features, n_features)
+        Positive definite.
+
+    Returns
+    -------
+    ndarray of shape (n_patients,)
+
+    Notes
+    -----
+    With the Cholesky factor L of the measured part it is the length of the solution z of L z = x.
+    Rows with the same values missing share the factor; each row's arithmetic is its own.
+    """
+    from stratify.doubt.whitening import lengths
+
+    words = np.packbits(np.isnan(scores), axis=1)
+    padded = np.zeros((len(scores), -(-words.shape[1] // 8) * 8), dtype=np.uint8)
+    padded[:, : words.shape[1]] = words
+    order = np.lexsort(padded.view(np.uint64).T) if padded.size else np.arange(len(scores))
+    squares = np.zeros(len(scores))
+    lengths(np.ascontiguousarray(scores), correlation, order, squares)  # type: ignore[no-untyped-call]
+    return squares
 
 
 def _panels(missing: str) -> set[str]:

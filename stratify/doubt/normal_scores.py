@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from stratify.model.columns import FeatureColumns
+
 __all__ = ["NormalScores"]
 
 Floats = npt.NDArray[np.float64]
@@ -63,12 +65,12 @@ class NormalScores:
             {name: _knots(matrix[name].dropna().to_numpy(dtype=float)) for name in sorted(names)}
         )
 
-    def __call__(self, matrix: pd.DataFrame) -> Floats:
+    def __call__(self, matrix: pd.DataFrame | FeatureColumns) -> Floats:
         """Scores of patients, along straight lines between the quantiles and beyond them.
 
         Parameters
         ----------
-        matrix : DataFrame of shape (n_patients, ...)
+        matrix : DataFrame or FeatureColumns of shape (n_patients, ...)
 
         Returns
         -------
@@ -79,7 +81,7 @@ class NormalScores:
         for j, (name, (at, score)) in enumerate(self.knots.items()):
             if not at:
                 continue
-            values = matrix[name].to_numpy(dtype=float)
+            values = np.asarray(matrix[name], dtype=float)
             low = (score[1] - score[0]) / (at[1] - at[0])
             high = (score[-1] - score[-2]) / (at[-1] - at[-2])
             scores[:, j] = np.interp(values, at, score)

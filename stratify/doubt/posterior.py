@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from stratify.doubt.normal_scores import NormalScores
+from stratify.model.columns import FeatureColumns, level_codes
 
 __all__ = ["LinearPosterior"]
 
@@ -119,7 +120,7 @@ class LinearPosterior:
             unmeasured.round(_DIGITS).tolist(),
         )
 
-    def margin(self, matrix: pd.DataFrame) -> tuple[Floats, Floats]:
+    def margin(self, matrix: pd.DataFrame | FeatureColumns) -> tuple[Floats, Floats]:
         """Mean and variance of each patient's log-odds, given what is measured.
 
         Parameters
@@ -144,15 +145,18 @@ class LinearPosterior:
 
 
 def _design(
-    matrix: pd.DataFrame, numbers: NormalScores, shares: Mapping[str, Mapping[str, float]]
+    matrix: pd.DataFrame | FeatureColumns,
+    numbers: NormalScores,
+    shares: Mapping[str, Mapping[str, float]],
 ) -> Floats:
     """Intercept, normal scores, centred indicators; NaN where missing or never seen."""
     columns = [np.ones(len(matrix)), *numbers(matrix).T]
     for name, known in shares.items():
-        level = matrix[name].astype(str)
-        seen = level.isin(list(known)).to_numpy()
+        level = level_codes(matrix[name], list(known))
+        seen = ~np.isnan(level)
         columns += [
-            np.where(seen, (level == each) - share, np.nan) for each, share in known.items()
+            np.where(seen, (level == code) - share, np.nan)
+            for code, share in enumerate(known.values())
         ]
     return np.column_stack(columns)
 

@@ -16,6 +16,7 @@ import pandas as pd
 from stratify.doubt.applicability import Applicability
 from stratify.doubt.posterior import LinearPosterior
 from stratify.doubt.venn_abers import VennAbers
+from stratify.model.columns import FeatureColumns
 
 if TYPE_CHECKING:
     from stratify.model.classifier import ResistanceClassifier
@@ -76,7 +77,7 @@ class Uncertainty:
             Applicability.fit(matrix, levels, masked=masked),
         )
 
-    def variance(self, matrix: pd.DataFrame, margin: Floats) -> Floats:
+    def variance(self, matrix: pd.DataFrame | FeatureColumns, margin: Floats) -> Floats:
         """Variance of the log-odds that the spread of the members misses.
 
         What the training patients leave open about linear effects, what is not measured could
@@ -85,7 +86,7 @@ class Uncertainty:
 
         Parameters
         ----------
-        matrix : DataFrame of shape (n_patients, n_features)
+        matrix : DataFrame or FeatureColumns of shape (n_patients, n_features)
         margin : ndarray of shape (n_patients,)
             Calibrated log-odds by the classifier, as at training.
 

@@ -460,7 +460,16 @@ max_bin
 
     def prepared(self, X: Any) -> Floats:
         """Features as :meth:`encoded`, refused where the members would misread a missing value."""
-        matrix = self._matrix(self._frame_to_predict(X))
+        return self.readable(self._matrix(self._frame_to_predict(X)))
+
+    def readable(self, matrix: Floats) -> Floats:
+        """Give an encoded matrix back, or refuse it where the members would misread it.
+
+        Raises
+        ------
+        ArgumentError
+            If a value is missing where training had none.
+        """
         if self.masked_weight > 0 and (self.mask_value > 0 or self.mask_panel > 0):
             return matrix
         # Where training had no missing value, LightGBM would read one as zero.

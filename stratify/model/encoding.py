@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from stratify.errors import ArgumentError
+from stratify.model.columns import level_codes
 
 __all__ = [
     "check_names",
@@ -67,11 +68,7 @@ def encode(
             continue
         column = frame[name]
         if name in levels:
-            codes = {level: float(code) for code, level in enumerate(levels[name])}
-            coded = column.astype(object).map(
-                lambda level, codes=codes: codes.get(str(level), np.nan), na_action="ignore"
-            )
-            matrix[:, j] = coded.to_numpy(dtype=np.float64, na_value=np.nan)
+            matrix[:, j] = level_codes(column.to_numpy(dtype=object), levels[name])
         else:
             matrix[:, j] = _numeric(column, name)
             if np.isinf(matrix[:, j]).any():

@@ -22,10 +22,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from stratify.cohort.cohort import Cohort
-from stratify.cohort.features import model_matrix, panels_missing
+from stratify.cohort.features import named_marks, panels_without_value
 from stratify.doubt.uncertainty import Uncertainty
 from stratify.errors import BundleError, FileError
 from stratify.model.classifier import ResistanceClassifier
+from stratify.model.columns import FeatureColumns, level_codes
 from stratify.model.ensemble import AnchoredEnsemble
 from stratify.model.forest import without_extremes
 from stratify.model.linear import LinearScore
@@ -122,37 +123,46 @@ class ResistanceModel:
             As in the ``scores`` dictionary, then the reasons.
         """
         classifier = self.classifier
-        matrix = model_matrix(table, classifier.features_)
-        encoded = classifier.prepared(matrix)
-        margins = classifier.ensemble_.margins(encoded)
-        risk, low, high = self._risk_and_interval(matrix, margins)
+        columns = FeatureColumns(table, classifier.features_, classifier.levels_)
+        encoded = classifier.readable(columns.encoded)
+        risk, low, high = self._risk_and_interval(columns, classifier.ensemble_.margins(encoded))
         risks = pd.DataFrame({"risk": risk, "risk_low": low, "risk_high": high}, index=table.index)
-        flags = self._flags(table, matrix, assays or {})
+        missing = panels_without_value(columns.missing, classifier.features_)
+        flags = self._flags(table, columns, missing, assays or {})
         mixed = self.card["mixed_regimens"]
-        scores = pd.concat(
-            [
-                table[["patient_id", "cohort"]],
-                risks,
-                triage(risks, table, self.policy, mixed_regimens=mixed, flags=flags),
-            ],
-            axis=1,
+        decisions = triage(
+            risks,
+            table,
+            self.policy,
+            mixed_regimens=mixed,
+            flags=pd.Series(flags, index=table.index, dtype=object),
         )
-        scores["risk_group"] = self.risk_groups(risk)
-        scores["panels_missing"] = panels_missing(matrix)
-        scores["flags"] = flags
-        scores["model_version"] = self.version
-        scores["endpoint_rule"] = self.card["endpoint_rule"]
-        scores["venn_abers_low"], scores["venn_abers_high"] = self._venn_abers(risk)
-        scores = scores[list(load_schema("scores").fields)]
+        pair_low, pair_high = self._venn_abers(risk)
+        found: dict[str, Any] = {
+            "patient_id": table["patient_id"],
+            "cohort": table["cohort"],
+            "risk": risk,
+            "risk_low": low,
+            "risk_high": high,
+            "risk_group": self.risk_groups(risk),
+            **{name: decisions[name] for name in decisions.columns},
+            "panels_missing": missing,
+            "flags": flags,
+            "model_version": self.version,
+            "endpoint_rule": self.card["endpoint_rule"],
+            "venn_abers_low": pair_low,
+            "venn_abers_high": pair_high,
+        }
+        fields = list(load_schema("scores").fields)
+        scores = pd.DataFrame({name: found[name] for name in fields}, index=table.index)
         if not top:
             return scores
-        reasons = top_reasons(
-            classifier.features_, classifier.ensemble_.contributions(encoded), top
-        )
+        contributions = classifier.ensemble_.contributions(encoded)
+        reasons = top_reasons(classifier.features_, contributions, top)
         return pd.concat([scores, reasons.set_axis(scores.index)], axis=1)
 
     def _risk_and_interval(
-        self, matrix: pd.DataFrame, margins: Floats
+        self, columns: FeatureColumns, margins: Floats
     ) -> tuple[Floats, Floats, Floats]:
         """Risk, and an interval of the members' spread and whatever else is known of the doubt."""
         from scipy.special import expit, logit
@@ -167,7 +177,7 @@ class ResistanceModel:
         )
         variance = np.zeros(len(risk)) if line is None else line.variance(original)
         if self.uncertainty is not None:
-            variance += slope**2 * self.uncertainty.variance(matrix, original)
+            variance += slope**2 * self.uncertainty.variance(columns, original)
         quantile = NormalDist().inv_cdf(0.5 + self.classifier.interval_level / 2)
         spread = (logit(high) - logit(low)) / 2
         half = np.sqrt(spread**2 + quantile**2 * variance)
@@ -198,42 +208,41 @@ class ResistanceModel:
     def _flags(
         self,
         table: pd.DataFrame,
-        matrix: pd.DataFrame,
+        columns: FeatureColumns,
+        panels: npt.NDArray[np.object_],
         assays: Mapping[str, Mapping[str, str]],
-    ) -> pd.Series:
-        n = len(table)
+    ) -> npt.NDArray[np.object_]:
+        """Cautions of each patient, as text; `panels` are those without a value."""
+        n, features = len(table), self.classifier.features_
         everyone = np.ones(n, dtype=bool)
-        outside = np.zeros(n, dtype=bool)
-        for name, (least, most) in self.classifier.ranges_.items():
-            values = matrix[name].to_numpy(dtype=float)
-            outside |= (values < least) | (values > most)
+        none = (np.nan, np.nan)
+        least, most = np.array([self.classifier.ranges_.get(name, none) for name in features]).T
+        encoded = columns.encoded
+        outside = ((encoded < least) | (encoded > most)).any(axis=1)
         other_assay = np.zeros(n, dtype=bool)
         for name, known in self.card["assays"].items():
             for cohort, assay in assays.get(name, {}).items():
-                if name in matrix and assay not in known:
-                    measured = (table["cohort"] == cohort).to_numpy() & matrix[name].notna()
-                    other_assay |= measured.to_numpy()
-        not_mono = (
-            (table["regimen"].notna() & ~table["regimen"].isin(MONOTHERAPY)).to_numpy()
-            if "regimen" in table
-            else np.zeros(n, dtype=bool)
-        )
+                if name in features and assay not in known:
+                    measured = ~columns.missing[:, features.index(name)]
+                    other_assay |= measured & (table["cohort"] == cohort).to_numpy()
+        not_mono = np.zeros(n, dtype=bool)
+        if "regimen" in table:
+            regimens = table["regimen"].to_numpy(dtype=object)
+            not_mono = ~pd.isna(regimens) & np.isnan(level_codes(regimens, sorted(MONOTHERAPY)))
         marks = {
             "research_use_only": everyone,
             "mixed_regimens": everyone & bool(self.card["mixed_regimens"]),
             "not_monotherapy": not_mono,
-            "unseen_category": self.classifier.unseen_levels(matrix),
+            "unseen_category": columns.unseen,
             "outside_training_range": outside,
-            "no_panel_measured": matrix.isna().all(axis=1).to_numpy(),
+            "no_panel_measured": columns.missing.all(axis=1),
             "assay_differs": other_assay,
         }
         if self.uncertainty is not None:
             known = self.uncertainty.applicability
-            marks["far_from_training"] = known.far(matrix)
-            marks["unseen_panel_pattern"] = known.unseen_panels(matrix)
-        names = np.array(list(marks), dtype=object)
-        rows = np.column_stack(list(marks.values()))
-        return pd.Series([";".join(names[row]) for row in rows], index=table.index, dtype=object)
+            marks["far_from_training"] = known.far(columns)
+            marks["unseen_panel_pattern"] = known.unseen_patterns(panels)
+        return named_marks(np.column_stack(list(marks.values())), list(marks))
 
     # ------------------------------------------------------------------ bundle
 

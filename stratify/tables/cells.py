@@ -32,6 +32,7 @@ MISSING = frozenset(
     {"", ".", "-", "na", "n/a", "#n/a", "nan", "nat", "null", "none", "<na>"}
     | {"not done", "not available"}
 )
+_ONE_KIND = ("string", "boolean", "integer", "floating")
 _Flags = np.ndarray[Any, np.dtype[np.bool_]]
 _Integers = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -47,7 +48,7 @@ def texts_of(cells: pd.Series, missing: Collection[str], meant: Collection[str] 
 
 def _distinct(cells: pd.Series) -> tuple[_Integers, _Integers]:
     """Kind of each cell, and where each kind stands first: equal texts are read once."""
-    if pd.api.types.infer_dtype(cells, skipna=True) != "string":  # 1 and True are equal too
+    if pd.api.types.infer_dtype(cells, skipna=True) not in _ONE_KIND:  # 1 and True are equal too
         return np.arange(len(cells)), np.arange(len(cells))
     codes, _ = pd.factorize(cells, use_na_sentinel=False)
     return codes, np.unique(codes, return_index=True)[1]
@@ -276,8 +277,9 @@ def dates_in(cells: pd.Series, text: pd.Series, source: ColumnSource, place: Pla
 
 def yes_no_in(text: pd.Series, coding: Mapping[str, Any], place: Place) -> pd.Series:
     """Yes/no as 1 and 0; other texts than true and false need a coding."""
-    others = [cell for cell in text.dropna() if cell.lower() not in ("true", "false")]
-    if not coding and others:
+    spoken = {cell for cell in text.dropna().unique() if cell.lower() not in ("true", "false")}
+    if not coding and spoken:
+        others = [cell for cell in text.dropna() if cell in spoken]
         place.add(
             "coding_absent",
             f"{place.file}: {place.field.name} holds {shared_levels(others)} beside true "

@@ -1,0 +1,150 @@
+"""Features of some patients as arrays by name: what every part of a score reads.
+
+It stands where a matrix in a DataFrame is read (``columns[name]``, ``len(columns)``) and costs a
+single patient microseconds where a DataFrame costs milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from stratify.errors import ArgumentError
+
+__all__ = ["FeatureColumns", "level_codes"]
+
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+_FEW = 16  # values looked up one by one
+
+
+class FeatureColumns:
+    """Features of some patients.
+
+    Parameters
+    ----------
+    table : DataFrame of shape (n_patients, ...)
+        Canonical columns; absent features are missing.
+    features : sequence of str
+    levels : mapping of str to sequence of str
+        Levels of each categorical feature; the code is the position.
+
+    Raises
+    ------
+    ArgumentError
+        If text or dates stand where numbers are expected.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"cancer_type": ["renal", None], "albumin": [3.9, None]})
+    >>> columns = FeatureColumns(table, ["albumin", "cancer_type"], {"cancer_type": ["renal"]})
+    >>> columns["albumin"], columns["cancer_type"]
+    (array([3.9, nan]), array(['renal', nan], dtype=object))
+    >>> columns.encoded
+    array([[3.9, 0. ],
+           [nan, nan]])
+    """
+
+    def __init__(
+        self, table: pd.DataFrame, features: Sequence[str], levels: Mapping[str, Sequence[str]]
+    ) -> None:
+        self._n, self._levels = len(table), levels
+        self.columns = list(features)
+        self._values: dict[str, npt.NDArray[Any]] = {}
+        there = set(table.columns)
+        for name in features:
+            if name not in there:
+                kind = object if name in levels else np.float64
+                self._values[name] = np.full(self._n, np.nan, dtype=kind)
+            elif name in levels:
+                self._values[name] = table[name].to_numpy(dtype=object)
+            else:
+                self._values[name] = _numbers(table[name], name)
+
+    def __len__(self) -> int:
+        return self._n
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        return self._values[name]
+
+    @cached_property
+    def missing(self) -> Flags:
+        """Which values are missing, of shape (n_patients, n_features)."""
+        missing = np.empty((self._n, len(self.columns)), dtype=bool)
+        for j, name in enumerate(self.columns):
+            missing[:, j] = pd.isna(self._values[name])
+        return missing
+
+    @cached_property
+    def encoded(self) -> Floats:
+        """Matrix of shape (n_patients, n_features): numbers, levels as codes, missing as NaN.
+
+        Raises
+        ------
+        ArgumentError
+            If a number is infinite.
+        """
+        matrix = np.empty((self._n, len(self.columns)))
+        for j, name in enumerate(self.columns):
+            values = self._values[name]
+            known = self._levels.get(name)
+            matrix[:, j] = values if known is None else level_codes(values, known)
+        infinite = np.isinf(matrix)
+        if infinite.any():
+            named = [
+                name
+                for name, wrong in zip(self.columns, infinite.any(axis=0), strict=True)
+                if wrong
+            ]
+            raise ArgumentError(
+                f"X holds infinite values in {', '.join(named)}; finite numbers or NaN are "
+                "expected."
+            )
+        return matrix
+
+    @property
+    def unseen(self) -> Flags:
+        """Patients with a level that training never saw."""
+        return np.asarray((np.isnan(self.encoded) & ~self.missing).any(axis=1))
+
+
+def _numbers(column: pd.Series, name: str) -> Floats:
+    if column.dtype == np.float64:
+        return column.to_numpy()
+    try:
+        if pd.api.types.is_datetime64_any_dtype(column):  # would turn into nanoseconds
+            raise TypeError
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    except (ValueError, TypeError):
+        raise ArgumentError(
+            f"Column {name} was numeric at fit but holds text or dates now; numbers are expected."
+        ) from None
+
+
+def level_codes(values: Any, known: Sequence[str]) -> Floats:
+    """Position of each level among the known ones; NaN where missing or not known.
+
+    Examples
+    --------
+    >>> level_codes(np.array(["renal", None, "nsclc"], dtype=object), ["nsclc", "renal"])
+    array([ 1., nan,  0.])
+    """
+    codes = {level: float(code) for code, level in enumerate(known)}
+    cells = np.asarray(values, dtype=object)
+    if len(cells) <= _FEW:
+        missing = pd.isna(cells)
+        return np.array(
+            [
+                np.nan if no else codes.get(str(cell), np.nan)
+                for cell, no in zip(cells, missing, strict=True)
+            ]
+        )
+    kinds, distinct = pd.factorize(cells)
+    found = [codes.get(str(level), np.nan) for level in distinct]
+    return np.array([*found, np.nan])[kinds]  # -1 for missing
