@@ -95,13 +95,9 @@ class FeatureColumns:
             values = self._values[name]
             known = self._levels.get(name)
             matrix[:, j] = values if known is None else level_codes(values, known)
-        infinite = np.isinf(matrix)
-        if infinite.any():
-            named = [
-                name
-                for name, wrong in zip(self.columns, infinite.any(axis=0), strict=True)
-                if wrong
-            ]
+        infinite = np.flatnonzero(np.isinf(matrix).any(axis=0))
+        if infinite.size:
+            named = [self.columns[j] for j in infinite]
             raise ArgumentError(
                 f"X holds infinite values in {', '.join(named)}; finite numbers or NaN are "
                 "expected."
