@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from stratify.biomarkers.clinical import add_clinical
 from stratify.biomarkers.ctdna import add_ctdna
 from stratify.biomarkers.expression import read_matrix
 from stratify.biomarkers.infiltration import add_deconvolution, add_regions, add_signatures
@@ -228,6 +229,8 @@ def _measure(
     if joined is None:
         return
     cohort = source.name
+    joined = add_clinical(joined, cohort, findings)
+    patients.add(joined, None)
     pdl1 = add_pdl1(joined, source.pdl1, patients.assays, cohort, findings)
     if pdl1 is not joined:
         patients.add(pdl1, _clone_of(pdl1))

@@ -110,7 +110,43 @@ def _two_clones(h: Any) -> None:
     ]
 
 
+def _counts(plant: dict[str, dict[int, str]]) -> Callable[[Any], None]:
+    """Blood counts, in which some are replaced."""
+    counts = {"Leuko": ("leukocytes", "8.0"), "Neutro": ("neutrophils", "5.0")}
+    counts["Lympho"] = ("lymphocytes", "2.0")
+
+    def change(h: Any) -> None:
+        h.column("nlr")  # as a mapping
+        del h.source("clinical")["panels"]["clinical"]["nlr"]
+        h.tables["clinical"] = h.tables["clinical"].drop(columns="NLR")
+        for column, (name, cell) in counts.items():
+            cells = [cell, f"{float(cell) + 0.2:.1f}"] * 80
+            h.tables["clinical"][column] = cells
+            h.plant("clinical", column, plant.get(column, {}))
+            entry = {"column": column, "unit": "10^9/L"}
+            h.source("clinical")["panels"]["clinical"][name] = entry
+
+    return change
+
+
 CASES = [
+    Case(
+        "counts_contradiction",
+        _counts({"Neutro": {4: "9.1", 7: "8.4"}}),
+        "clinical.csv, lines 4 and 7: leukocytes is smaller than neutrophils in 2 of 160 patients.",
+        n=2,
+        panel="clinical",
+        column="leukocytes",
+    ),
+    Case(
+        "ratio_undefined",
+        _counts({"Lympho": {4: "0"}}),
+        "1 patients have no lymphocytes; ratios to them are missing.",
+        n=1,
+        panel="clinical",
+        column="lymphocytes",
+        also=("unusual_value",),
+    ),
     Case(
         "report_not_read",
         _reports({4: "positive", 7: "strong staining"}),
