@@ -223,6 +223,35 @@ def validate(
 
 
 @app.command()
+def features(
+    panel: Annotated[
+        list[str] | None, typer.Option(help="Panel wanted; all by default. May be repeated.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write the catalogue as .md, .csv or .parquet.")
+    ] = None,
+) -> None:
+    """List the features that a model may use: unit, direction, time, definition, source.
+
+    Example: `stratify features --panel ctdna`
+    """
+    from stratify.tables.catalogue import catalogue_markdown, feature_catalogue
+    from stratify.tables.tabular import write_table, written_whole
+
+    table = feature_catalogue(panel)
+    if out is None:
+        for row in table.itertuples():
+            print(f"{row.name}\t{row.panel}\t{row.unit}\t{row.available_at}\t{row.title}")
+        return
+    if out.suffix == ".md":
+        with written_whole(out) as temporary:
+            temporary.write_text(catalogue_markdown(panel), encoding="utf-8")
+    else:
+        write_table(table, out)
+    print(f"{len(table)} features in {out}")
+
+
+@app.command()
 def labels(
     study: StudyFile,
     out: OutFolder = Path("labels"),
