@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from stratify import StratifyError, evaluate
-from stratify.tracking import log_results
+from stratify.tracking.runs import log_results
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from stratify import StratifyError, Study, train
-from stratify.tracking import log_results
+from stratify.tracking.runs import log_results
 
 
 def main() -> None:

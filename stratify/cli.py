@@ -34,7 +34,12 @@ app = typer.Typer(
 
 StudyFile = Annotated[Path, typer.Argument(help="Study file (YAML).", show_default=False)]
 BundleFolder = Annotated[
-    Path, typer.Argument(help="Bundle folder written by train.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="BUNDLE",
+        help="Bundle folder written by train, or models:/NAME@champion.",
+        show_default=False,
+    ),
 ]
 OutFolder = Annotated[Path, typer.Option("--out", help="Folder for the results.")]
 Store = Annotated[
@@ -45,6 +50,12 @@ Store = Annotated[
     ),
 ]
 Track = Annotated[bool, typer.Option("--track/--no-track", help="Log the run to MLflow.")]
+PatientLevel = Annotated[
+    bool,
+    typer.Option(
+        "--log-patient-level", help="Log scores, labels and attributions of each patient too."
+    ),
+]
 
 
 def _progress() -> Callable[[str], None]:
@@ -56,18 +67,18 @@ def _progress() -> Callable[[str], None]:
     return tell
 
 
-def _show(table: pd.DataFrame, title: str) -> None:
+def _show(table: pd.DataFrame, title: str, *, width: int = 120) -> None:
     from rich.console import Console
     from rich.table import Table
 
     shown = Table(title=title, title_justify="left", show_lines=False)
     for column in table.columns:
-        shown.add_column(str(column), overflow="fold", no_wrap=True)
+        shown.add_column(str(column), overflow="fold", no_wrap=width == 120)
     for row in table.astype(object).itertuples(index=False):
         shown.add_row(*("" if value is None else str(value) for value in row))
     console = Console()
     if not console.is_terminal:
-        console = Console(width=120)  # files and pipes have no width; do not cut numbers
+        console = Console(width=width)  # files and pipes have no width; do not cut numbers
     console.print(shown, markup=False)
 
 
@@ -113,17 +124,30 @@ def _report_findings(table: pd.DataFrame) -> None:
         typer.echo(f"Findings: {counts}. See findings.csv.", err=True)
 
 
-def _track(results: Results, out: Path, store: str | None, track: bool) -> None:
+def _track(
+    results: Results, out: Path, store: str | None, track: bool, patient_level: bool = False
+) -> None:
     if not track:
         return
-    from stratify.tracking import default_store, log_results
+    from stratify.tracking.runs import log_results
+    from stratify.tracking.store import default_store, shown
 
     uri = store or default_store(out)
-    run = log_results(results, out, uri=uri)
-    shown = uri.split("@")[-1]  # never a password
-    if uri == f"sqlite:///{out.resolve().parent / 'mlflow.db'}":
-        shown = str(out.parent)
-    typer.echo(f"MLflow run {run}. Open it with: stratify ui --store {shown}")
+    run = log_results(results, out, uri=uri, patient_level=patient_level)
+    beside = uri == f"sqlite:///{out.resolve().parent / 'mlflow.db'}"
+    where = str(out.parent) if beside else shown(uri)
+    typer.echo(f"MLflow run {run}. Open it with: stratify ui --store {where}")
+
+
+def _bundle(name: str, store: str | None) -> Path:
+    """Folder of a bundle, looked up in a store if it is named by its place there."""
+    from stratify.tracking.registry import bundle_folder, is_registered
+
+    if not is_registered(name):
+        return Path(name)
+    from stratify.tracking.store import here
+
+    return bundle_folder(name, store or here())
 
 
 @app.command()
@@ -290,6 +314,7 @@ def train(
     ] = None,
     track: Track = True,
     store: Store = None,
+    log_patient_level: PatientLevel = False,
 ) -> None:
     """Train, calibrate, judge on patients the model never saw, explain, and log the run.
 
@@ -305,7 +330,7 @@ def train(
     _report_findings(results.findings)
     _show(_headline(results), f"Model {results.model.version}, research use only")
     typer.echo(f"Results in {out}, model in {out / 'bundle'}, report in {out / 'report.html'}.")
-    _track(results, out, store, track)
+    _track(results, out, store, track, log_patient_level)
 
 
 @app.command()
@@ -315,6 +340,7 @@ def evaluate(
     out: OutFolder = Path("evaluation"),
     track: Track = True,
     store: Store = None,
+    log_patient_level: PatientLevel = False,
 ) -> None:
     """Judge a bundle on external cohorts.
 
@@ -325,11 +351,12 @@ def evaluate(
 
     if out.suffix == ".html":
         raise ArgumentError(f"--out is {out.name}; a folder is expected, or use stratify report.")
-    results = experiment.evaluate(bundle, study, out, progress=_progress())
+    folder = _bundle(bundle, store)
+    results = experiment.evaluate(folder, study, out, progress=_progress())
     _report_findings(results.findings)
     _show(_headline(results), f"Model {results.model.version}, research use only")
     typer.echo(f"Results in {out}, report in {out / 'report.html'}.")
-    _track(results, out, store, track)
+    _track(results, out, store, track, log_patient_level)
 
 
 class Change(StrEnum):
@@ -356,7 +383,9 @@ def recalibrate(
     from stratify.experiment import experiment
     from stratify.report.model_card import recalibration_statement
 
-    model, performance = experiment.recalibrate(bundle, study, out, what=what, progress=_progress())
+    model, performance = experiment.recalibrate(
+        _bundle(bundle, None), study, out, what=what, progress=_progress()
+    )
     _show(_before_and_after(performance), "Performance before and after, 95 % intervals")
     typer.echo("Apparent: on the patients that fitted the line; cross-fitted: on others.")
     typer.echo(recalibration_statement(model.card))
@@ -413,6 +442,7 @@ def score(
     dask: Annotated[
         str | None, typer.Option(help="Dask scheduler, HOST:PORT or local, for a registry.")
     ] = None,
+    store: Store = None,
 ) -> None:
     """Score the patients of a study; outcomes are not needed.
 
@@ -425,10 +455,11 @@ def score(
 
     from stratify.experiment import experiment
 
+    folder = _bundle(bundle, store)
     if out.suffix.lower() in (".csv", ".parquet", ".xlsx"):
         if dask is not None or workers is not None:
             raise ArgumentError("--workers and --dask are for a registry; let --out be a folder.")
-        scores = experiment.score(bundle, study, out, explain=explain, top=top)
+        scores = experiment.score(folder, study, out, explain=explain, top=top)
         n, counts = len(scores), Counter(scores["recommendation"].fillna("none"))
     else:
         import os
@@ -436,7 +467,7 @@ def score(
         from stratify.experiment.registry import score_registry
 
         scored = score_registry(
-            bundle,
+            folder,
             study,
             out,
             explain=explain.value,
@@ -465,7 +496,7 @@ def report(
 
     if out.suffix != ".html":
         raise ArgumentError(f"--out is {out.name}; a file ending in .html is expected.")
-    experiment.evaluate(bundle, study, out, progress=_progress())
+    experiment.evaluate(_bundle(bundle, None), study, out, progress=_progress())
     typer.echo(f"Report in {out}.")
 
 
@@ -480,9 +511,60 @@ def ui(
 
     Example: `stratify ui --store results`
     """
-    from stratify.tracking import serve_ui
+    from stratify.tracking.user_interface import serve_ui
 
-    raise typer.Exit(serve_ui(store, port=port))
+    def ready(address: str) -> None:
+        typer.echo(f"Open {address} (Ctrl-C stops it).")
+
+    raise typer.Exit(serve_ui(store, port=port, ready=ready))
+
+
+runs_app = typer.Typer(help="Compare the runs of a store, promote a model, send runs that wait.")
+app.add_typer(runs_app, name="runs")
+
+
+@runs_app.callback(invoke_without_command=True)
+def runs(
+    context: typer.Context,
+    store: Annotated[
+        str, typer.Option("--store", help="Tracking URI, mlflow.db, or the folder that holds it.")
+    ] = ".",
+    study: Annotated[str | None, typer.Option("--study", help="One study; default all.")] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option("--metric", help="Metric shown, for example delta_auroc_vs_loris."),
+    ] = None,
+    most: Annotated[int, typer.Option("--most", help="Runs shown.", min=1)] = 20,
+) -> None:
+    """Compare runs: a line for each cohort that judged them.
+
+    Example: `stratify runs --store results --metric auroc --metric brier_skill`
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from stratify.tracking.comparison import compare_runs
+    from stratify.tracking.user_interface import existing_store
+
+    chosen = {"metrics": tuple(metric)} if metric else {}
+    table = compare_runs(existing_store(store), experiment=study, most=most, **chosen)
+    _show(table, "Runs, 95 % intervals, research use only", width=170)
+
+
+@runs_app.command()
+def sync(
+    queue: Annotated[
+        Path, typer.Argument(help="Folder mlflow_queue, or the folder it is in.")
+    ] = Path(),
+    store: Store = None,
+) -> None:
+    """Send the runs that wait since their store could not be reached; none twice.
+
+    Example: `stratify runs sync results --store https://mlflow.example.org`
+    """
+    from stratify.tracking.upload import sync as send
+
+    sent = send(queue, uri=store)
+    typer.echo(f"{len(sent)} run{'' if len(sent) == 1 else 's'} sent.")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -103,8 +103,14 @@ def train(
     progress("fitting the model")
     censoring = _early_censoring(cohort, study)
     trials = _trials(study)
+    tried: list[dict[str, float]] = []
     fitted, references = fit_with_references(
-        template, home.table, features, censoring=censoring, trials=trials
+        template,
+        home.table,
+        features,
+        censoring=censoring,
+        trials=trials,
+        tried=tried.append,
     )
     cuts = [float(q) for q in np.quantile(fitted.oof_risk_, [1 / 3, 2 / 3])]
     hashes = {
@@ -135,7 +141,9 @@ def train(
 
     progress("scoring and explaining")
     scores = _flag_trained_on(model.score_cohort(cohort), home.table)
-    results = results_of(model, study, "model card", cohort, scores, assessments, hashes)
+    results = results_of(
+        model, study, "model card", cohort, scores, assessments, hashes, trials=tried
+    )
     progress("writing the results")
     results.write(out)
     return results

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from stratify.cohort.cohort import Cohort
+from stratify.cohort.cohort import Cohort, data_sha256
 from stratify.interpretation.attribution import attributions
 from stratify.report.figures import png
 from stratify.report.model_card import card_facts, card_figures, card_tables, share_figures
@@ -45,6 +46,10 @@ class Results:
         What the report prints beside the tables.
     hashes : dict of str to str
         SHA-256 of data, split and files.
+    datasets : list of dict
+        By cohort and split: ``name, context, sha256, files, n, n_events``.
+    trials : tuple of dict
+        Settings tried inside the training patients, with their ``log_loss``.
     """
 
     model: ResistanceModel
@@ -60,6 +65,8 @@ class Results:
     figures: dict[str, tuple[Figure, str]]
     facts: dict[str, Any]
     hashes: dict[str, str]
+    datasets: list[dict[str, Any]]
+    trials: tuple[dict[str, float], ...] = ()
 
     def write(self, out: Path) -> None:
         """Write the result files of the output contract into a folder.
@@ -131,6 +138,8 @@ def results_of(
     scores: pd.DataFrame,
     assessments: list[Assessment],
     hashes: dict[str, str],
+    *,
+    trials: Sequence[dict[str, float]] = (),
 ) -> Results:
     """Draw and explain what was found, and put it together."""
     judged = cohort.evaluable
@@ -155,4 +164,23 @@ def results_of(
         figures=card_figures(assessments, plotted, performance, cohort.labels) | undecided,
         facts=card_facts(model, study, kind, cohort, hashes),
         hashes=hashes,
+        datasets=_datasets(cohort),
+        trials=tuple(trials),
     )
+
+
+def _datasets(cohort: Cohort) -> list[dict[str, Any]]:
+    """Name, digest and size of the patients of each cohort and split."""
+    found = []
+    for (name, split), rows in cohort.table.groupby(["cohort", "split"], sort=True):
+        found.append(
+            {
+                "name": str(name),
+                "context": str(split),
+                "sha256": data_sha256(rows),
+                "files": sorted(cohort.files),
+                "n": len(rows),
+                "n_events": int(rows["label"].sum()),
+            }
+        )
+    return found

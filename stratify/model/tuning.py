@@ -7,7 +7,7 @@ Whoever judges a tuned model has to choose its settings again in every training 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +47,7 @@ def tuned(
     *,
     trials: int = 20,
     storage: str | Path | None = None,
+    tried: Callable[[dict[str, float]], None] | None = None,
 ) -> ResistanceClassifier:
     """Choose number and size of trees, strength and share of the anchor on training patients.
 
@@ -62,6 +63,8 @@ def tuned(
         File in which the search is kept, so that a search that was interrupted goes on where it
         stopped; it holds settings and losses, no patient. Searches on other patients or from
         other templates may share the file.
+    tried : callable, optional
+        Told at the end of each setting tried, with its ``log_loss``.
 
     Returns
     -------
@@ -114,6 +117,9 @@ def tuned(
             candidate = clone(small).set_params(**_settings(trial, template))
             study.tell(trial, round(float(_losses(candidate, data).mean()), 9))
         best = study.best_params
+        if tried is not None:
+            for done in study.trials:
+                tried({**done.params, "log_loss": float(done.value or np.nan)})
     gain = usual - _losses(clone(small).set_params(**best), data)
     if gain.mean() <= gain.std(ddof=1) / np.sqrt(len(gain)):
         best = {}

@@ -54,11 +54,14 @@ class Risks:
         Patients with every input of a reference measured.
     filled : bool
         Whether LORIS may be shown for all patients, missing inputs at training medians.
+    fold : ndarray of int of shape (n_patients,), optional
+        Fold of the cross-validation that judged each patient.
     """
 
     by_model: dict[str, Floats]
     complete: dict[str, npt.NDArray[np.bool_]]
     filled: bool
+    fold: npt.NDArray[np.int_] | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,8 @@ class Assessment:
         Curves of probability models, tall with a column ``model``.
     survival : dict of str to (curves, summary)
         Kaplan–Meier by risk group for ``pfs`` and ``os`` where recorded.
+    folds : tuple of DataFrame
+        Of a cross-validation, performance of the model in each fold.
     """
 
     cohort: str
@@ -86,6 +91,7 @@ class Assessment:
     calibration: pd.DataFrame
     decision: pd.DataFrame
     survival: dict[str, tuple[pd.DataFrame, pd.DataFrame]]
+    folds: tuple[pd.DataFrame, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,7 @@ def fit_with_references(
     *,
     censoring: EarlyCensoring | None = None,
     trials: int = 0,
+    tried: Callable[[dict[str, float]], None] | None = None,
 ) -> tuple[ResistanceClassifier, References]:
     """Fit a clone of the classifier and every reference on the same patients.
 
@@ -125,6 +132,8 @@ def fit_with_references(
     trials : int
         Settings tried by :func:`stratify.model.tuning.tuned` on these patients; 0 keeps the
         classifier's.
+    tried : callable, optional
+        Told of each setting and its loss.
 
     Returns
     -------
@@ -145,7 +154,7 @@ def fit_with_references(
         weight = weights[: len(table)]
     matrix, others = model_matrix(table, features), horizon_outcomes(table)
     if trials:
-        classifier = tuned(classifier, matrix, label, weight, others, trials=trials)
+        classifier = tuned(classifier, matrix, label, weight, others, trials=trials, tried=tried)
     fitted = clone(classifier).fit(matrix, label, sample_weight=weight, auxiliary=others)
     return fitted, References.fit(table, features, label, weight)
 
@@ -215,6 +224,7 @@ def cross_validate(
     by_model: dict[str, Floats] = {}
     complete: dict[str, npt.NDArray[np.bool_]] = {}
     filled = True
+    fold = np.zeros(len(table), dtype=int)
     for k, (train, test) in enumerate(split.split(table, label)):
         if progress:
             progress(f"cross-validation, fold {k + 1} of {folds}")
@@ -223,12 +233,13 @@ def cross_validate(
             classifier, home, features, censoring=censoring, trials=trials
         )
         risks = judged_risks(fitted, references, away)
+        fold[test] = k
         filled &= risks.filled
         for name, risk in risks.by_model.items():
             by_model.setdefault(name, np.full(len(table), np.nan))[test] = risk
         for name, mask in risks.complete.items():
             complete.setdefault(name, np.zeros(len(table), dtype=bool))[test] = mask
-    return Risks(by_model, complete, filled)
+    return Risks(by_model, complete, filled, fold)
 
 
 def assess(
@@ -321,6 +332,24 @@ def assess(
         calibration=_by_model(probabilities, lambda r: calibration_curve(label, r)),
         decision=decision_curve(label, probabilities, list(grid)),
         survival=survival,
+        folds=_folds(label, risks, cohort, split),
+    )
+
+
+def _folds(label: Floats, risks: Risks, cohort: str, split: str) -> tuple[pd.DataFrame, ...]:
+    """Judge the model in each fold, by the metrics that need no bootstrap."""
+    if risks.fold is None:
+        return ()
+    risk = risks.by_model["stratify"]
+    return tuple(
+        performance_table(
+            label[risks.fold == k],
+            {"stratify": _prediction("stratify", risk[risks.fold == k])},
+            cohort=cohort,
+            split=split,
+            resampled=False,
+        )
+        for k in np.unique(risks.fold)
     )
 
 

@@ -24,6 +24,7 @@ from stratify.tables.schema import endpoint_rules, load_schema
 
 PROMISED = {"demo", "validate", "train", "evaluate", "score", "report", "ui"}
 COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]
+COMMANDS += [str(group.name) for group in app.registered_groups]
 
 
 @dataclass(frozen=True)
@@ -646,7 +647,9 @@ def test_without_a_store_the_results_are_on_disk(stratify, place):
         14,
         "Findings: too_few_events (1). See findings.csv.\n"
         f"Tracking: The MLflow store {store} cannot be used: [Errno 17] File exists: "
-        f"'{place.folder}/store'. The results are on disk.\n",
+        f"'{place.folder}/store'. The results are on disk; the run waits in "
+        f"{place.folder}/mlflow_queue. Send it later with: stratify runs sync "
+        f"{place.folder}/mlflow_queue\n",
     )
     assert ended.out.endswith(f"Results in {place.out}, report in {place.out}/report.html.\n")
     assert set(contents(place.folder)) == {

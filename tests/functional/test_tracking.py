@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,9 @@ from functional.conftest import DISTINCT, IDENTIFIER, Trained
 from stratify import Study, evaluate, read_cohort
 from stratify.errors import TrackingError
 from stratify.tables.schema import convert, load_schema
-from stratify.tracking import default_store, log_results
+from stratify.tracking.runs import log_results
+from stratify.tracking.store import default_store
+from stratify.tracking.upload import sync
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ def figures_left_out(trained: Trained) -> Any:
 
 def test_a_training_is_one_finished_run_beside_the_output(trained, logged):
     experiment = logged.client.get_experiment_by_name("demo")
-    cards = "tags.kind = 'model card'"
+    cards = "tags.kind = 'training'"
     runs = logged.client.search_runs([experiment.experiment_id], filter_string=cards)
 
     assert [run.info.run_id for run in runs] == [logged.run_id]
@@ -93,14 +96,27 @@ def test_tags_say_what_the_model_is_and_may_claim(trained, logged):
     tags = logged.run.data.tags
     version = trained.results.model.version
 
-    assert {name: tags[name] for name in tags if not name.startswith("mlflow.")} == {
-        "kind": "model card",
+    own = {name: tags[name] for name in tags if not name.startswith(("mlflow.", "stratify."))}
+    assert len(own.pop("git_commit", "0" * 12)) == 12  # none outside of a checkout
+    card = trained.results.model.card
+    assert own == {
+        "kind": "training",
         "model_version": version,
         "endpoint_rule": "proxy_pfs6@1.0.0",
         "evidence_class": "C1",
         "mixed_regimens": "false",
         "training_cohorts": "simulated_train",
         "panels": "clinical, ctdna, infiltration, pdl1, tmb",
+        "n_train": str(card["n"]),
+        "n_events_train": str(card["n_events"]),
+        "data_sha256": card["hashes"]["data"][:12],
+        "split_sha256": card["hashes"]["split"][:12],
+        "schema_versions": ", ".join(
+            f"{k} {v}" for k, v in sorted(card["schema_versions"].items())
+        ),
+        "package_versions": ", ".join(
+            f"{k} {v}" for k, v in sorted(card["package_versions"].items())
+        ),
     }
     note = tags["mlflow.note.content"].splitlines()
     assert note[0] == (
@@ -110,10 +126,19 @@ def test_tags_say_what_the_model_is_and_may_claim(trained, logged):
     rows = trained.results.performance
     auroc = rows[(rows["metric"] == "auroc") & (rows["model"] == "stratify")]
     row = auroc[(auroc["split"] == "external") & (auroc["subgroup"] == "all")].iloc[0]
-    assert note[-1] == (
-        f"| simulated_external | external | {row['n']} | {row['n_events']} | "
-        f"{row['value']:.3f} ({row['low']:.3f}–{row['high']:.3f}) |"
+    assert note[2] == (
+        "| cohort | split | n | events | AUROC | difference to LORIS | Brier skill | "
+        "calibration slope | O:E |"
     )
+    assert note[4].startswith(
+        f"| simulated_external | external | {row['n']} | {row['n_events']} | "
+        f"{row['value']:.2f} ({row['low']:.2f}–{row['high']:.2f}) | "
+    )
+    assert note[5].startswith("| simulated_train | cv | ")
+    assert (
+        f"Trained on simulated_train ({card['n']} patients, {card['n_events']} with label 1) by "
+        "`proxy_pfs6@1.0.0`."
+    ) in note
 
 
 @pytest.mark.parametrize(
@@ -153,7 +178,10 @@ def test_metrics_belong_to_the_three_places_that_were_judged(trained, logged):
     metrics = logged.run.data.metrics
     places = {name.partition("/")[0] for name in metrics}
 
-    assert places == {"simulated_external", "simulated_train_cv", "simulated_train_apparent"}
+    assert places == {
+        *("simulated_external", "simulated_train_cv", "simulated_train_apparent"),
+        *("simulated_external_curves", "simulated_train_cv_curves"),
+    }
     labels = trained.results.labels
     external = labels.loc[labels["split"] == "external", "label"].notna().sum()
     assert metrics["simulated_external/n"] == external
@@ -165,7 +193,8 @@ def test_artefacts_are_the_tables_the_figures_and_the_report(trained, logged):
     figures = {item.path for item in logged.client.list_artifacts(logged.run_id, "figures")}
 
     assert listed == {
-        *("report.html", "performance.csv", "attrition.csv", "findings.csv", "figures")
+        *("report.html", "performance.csv", "attrition.csv", "findings.csv", "study.yaml"),
+        *("figures", "tables"),
     }
     assert figures == {f"figures/{name}.png" for name in trained.results.figures}
     folder = Path(mlflow.artifacts.download_artifacts(f"{logged.run.info.artifact_uri}/"))
@@ -209,7 +238,10 @@ def test_the_signature_names_every_feature_and_requires_none(trained, served):
         *("patient_id", "sex", "cancer_type", "histology", "immune_phenotype")
     }
     outputs = served.metadata.signature.outputs
-    assert outputs.input_names() == list(load_schema("scores").fields)
+    assert outputs.input_names() == [
+        *load_schema("scores").fields,
+        *("top_reasons", "features_missing", "findings"),
+    ]
 
 
 def test_the_logged_model_predicts_as_the_library(trained, served, patients):
@@ -217,7 +249,8 @@ def test_the_logged_model_predicts_as_the_library(trained, served, patients):
 
     scores = served.predict(patients)
 
-    assert list(scores) == list(load_schema("scores").fields)
+    assert list(scores)[:-3] == list(load_schema("scores").fields)
+    assert scores["findings"].isna().all()
     np.testing.assert_allclose(scores["risk"], library_risk(trained, patients), atol=1e-12)
     written = trained.results.scores
     for name in ("risk_low", "risk_high"):
@@ -324,7 +357,7 @@ def test_two_trainings_in_the_named_store_are_two_runs_of_one_experiment(
 
     client = mlflow.MlflowClient(store)
     (experiment,) = [e for e in client.search_experiments() if e.name != "Default"]
-    runs = client.search_runs([experiment.experiment_id])
+    runs = client.search_runs([experiment.experiment_id], "tags.kind = 'training'")
     assert experiment.name == "demo"
     assert {run.info.run_id for run in runs} == {first, second}
     assert experiment.artifact_location == (tmp_path / "mlartifacts" / "demo").as_uri()
@@ -338,9 +371,11 @@ def test_an_evaluation_is_a_run_without_a_model(trained, logged, tmp_path):
     run_id = log_results(results, tmp_path / "out", uri=logged.store)
 
     run = logged.client.get_run(run_id)
-    assert run.data.tags["kind"] == "evaluation report"
+    assert run.data.tags["kind"] == "evaluation"
     assert run.data.tags["model_version"] == trained.results.model.version
-    assert {n.partition("/")[0] for n in run.data.metrics} == {"simulated_external"}
+    assert {n.partition("/")[0] for n in run.data.metrics} == {
+        *("simulated_external", "simulated_external_curves")
+    }
     assert not run.outputs.model_outputs
     assert logged.run.outputs.model_outputs
 
@@ -348,6 +383,7 @@ def test_an_evaluation_is_a_run_without_a_model(trained, logged, tmp_path):
 def test_the_process_keeps_its_own_store(logged, monkeypatch, trained):
     with pytest.raises(TrackingError):
         log_results(trained.results, trained.out, uri="nonsense://store")
+    shutil.rmtree(trained.out.parent / "mlflow_queue")
     assert "MLFLOW_TRACKING_URI" not in os.environ
     assert not mlflow.tracking.is_tracking_uri_set()
 
@@ -397,20 +433,65 @@ def test_a_store_that_fails_is_told_without_secrets_and_results_stay(
         log_results(trained.results, trained.out, uri=uri)
 
     text = str(refused.value)
-    shown = uri.rpartition("@")[2]
+    shown = uri.replace("someone:secret@", "")
+    queue = trained.out.parent / "mlflow_queue"
     told = message.format(folder=tmp_path)
     assert text.startswith(f"The MLflow store {shown} cannot be used: {told}")
-    assert text.endswith(". The results are on disk.")
+    assert text.endswith(
+        f". The results are on disk; the run waits in {queue}. Send it later with: stratify runs "
+        f"sync {queue}"
+    )
     assert "secret" not in text
     assert refused.value.exit_code == 14
     assert sorted(trained.out.rglob("*")) == before
+    (waiting,) = queue.iterdir()
+    assert "secret" not in (waiting / "run.json").read_text(encoding="utf-8")
+    shutil.rmtree(queue)
 
 
-def test_a_run_that_breaks_off_is_marked_as_failed(trained, tmp_path):
+def test_results_that_are_gone_are_told_and_nothing_is_begun(trained, tmp_path):
     store = f"sqlite:///{tmp_path / 'mlflow.db'}"
 
-    with pytest.raises(TrackingError, match=r"The results are on disk\.$"):
+    with pytest.raises(TrackingError) as refused:
         log_results(figures_left_out(trained), tmp_path / "moved away", uri=store)
 
-    with sqlite3.connect(tmp_path / "mlflow.db") as base:
-        assert base.execute("select status from runs").fetchall() == [("FAILED",)]
+    assert str(refused.value) == (
+        f"The run cannot be put together in {tmp_path / 'mlflow_queue'}: No such file or "
+        "directory. The results are on disk, but the run is not logged."
+    )
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_run_that_breaks_off_is_marked_as_failed_and_completed_later(
+    trained, tmp_path, monkeypatch
+):
+    store = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    out = tmp_path / "out"
+    shutil.copytree(trained.out, out)
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mlflow.MlflowClient, "log_artifacts", full)
+        with pytest.raises(TrackingError, match="No space left on device"):
+            log_results(figures_left_out(trained), out, uri=store)
+
+    def states() -> list[tuple[str, int]]:
+        with sqlite3.connect(tmp_path / "mlflow.db") as base:
+            return base.execute("select status, count(*) from runs group by status").fetchall()
+
+    def counts() -> list[int]:
+        tables = ("runs", "metrics", "params", "inputs", "model_versions", "logged_models")
+        with sqlite3.connect(tmp_path / "mlflow.db") as base:
+            return [base.execute(f"select count(*) from {name}").fetchone()[0] for name in tables]
+
+    assert states() == [("FAILED", 1), ("FINISHED", 2)]
+    before = counts()
+
+    assert len(sync(tmp_path, uri=store)) == 1
+
+    assert states() == [("FINISHED", 3)]
+    assert counts() == before
+    assert not (tmp_path / "mlflow_queue").exists()
+    assert sync(tmp_path, uri=store) == []

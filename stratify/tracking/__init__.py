@@ -1,0 +1,1 @@
+"""Results to MLflow and back: runs, the registry, serving. The only room that imports mlflow."""

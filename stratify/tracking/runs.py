@@ -1,0 +1,283 @@
+"""A training or an evaluation as a run: what is logged, under which names, in which words.
+
+Only aggregates are logged: tables and figures of a cohort, the report, and the bundle, which holds
+no patient. Scores, labels and attributions stay on disk unless they are asked for.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from stratify.report.figures import METRICS, estimate
+from stratify.tables.schema import field_named
+from stratify.tracking.naming import RANK, curve_points, metric_values, place_of
+from stratify.tracking.record import Dataset, RunRecord
+from stratify.tracking.upload import log
+
+if TYPE_CHECKING:
+    from stratify.experiment.results import Results
+
+__all__ = ["log_results", "run_record"]
+
+# columns of the headline table in a run's description: metric and reference
+TOLD = {
+    "AUROC": ("auroc", ""),
+    "difference to LORIS": ("delta_auroc", "loris"),
+    "Brier skill": ("brier_skill", ""),
+    "calibration slope": ("calibration_slope", ""),
+    "O:E": ("observed_expected", ""),
+}
+KIND = {"model card": "training", "evaluation report": "evaluation"}
+PATIENT_LEVEL = ("scores.csv", "labels.csv", "attributions.parquet")
+LONGEST_PARAM = 5_900  # MLflow takes 6000 characters
+
+
+def log_results(
+    results: Results, out: str | Path, *, uri: str | None = None, patient_level: bool = False
+) -> str:
+    """Log a training or an evaluation as one run, with a nested run for each fold and trial.
+
+    Parameters
+    ----------
+    results : Results
+        From :func:`stratify.experiment.experiment.train` or
+        :func:`stratify.experiment.experiment.evaluate`.
+    out : path
+        Folder the results were written to.
+    uri : str, optional
+        Tracking URI, or the path of a folder or of a data base ending in ``.db``; see
+        :func:`stratify.tracking.store.default_store`.
+    patient_level : bool
+        Also log scores, labels and attributions of each patient.
+
+    Returns
+    -------
+    str
+        Run id.
+
+    Raises
+    ------
+    TrackingError
+        If the store cannot be reached or written; results stay on disk, and the run waits in the
+        folder ``mlflow_queue`` beside `out`.
+    """
+    record = run_record(results, Path(out), patient_level=patient_level)
+    return log(record, out, uri=uri)
+
+
+def run_record(results: Results, out: Path, *, patient_level: bool = False) -> RunRecord:
+    """Put a training or an evaluation together as a run; parameters as :func:`log_results`."""
+    training = results.kind == "model card"
+    card = results.model.card
+    names = ["report.html", "performance.csv", "attrition.csv", "findings.csv", "study.yaml"]
+    files: dict[str, Path | bytes] = {name: out / name for name in names}
+    files |= {f"figures/{name}.png": picture for name, picture in results.pictures.items()}
+    if patient_level:
+        files |= {f"patient_level/{name}": out / name for name in PATIENT_LEVEL}
+    tables = results.report_tables()
+    performance = tables["performance"]
+    unseen = (performance["subgroup"] == "all") & (performance["split"] != "train")
+    metrics = [(name, value, 0) for name, value in metric_values(results.performance).items()]
+    return RunRecord(
+        experiment=card["study"],  # evaluations stand beside the training they judge
+        name=f"{results.study.name} {card['endpoint']} {results.model.version}",
+        tags=_tags(results),
+        params=_params(results),
+        metrics=metrics + curve_points(results.assessments),
+        datasets=_datasets(results),
+        tables={
+            "headline": _headline(results.performance),
+            "performance": performance[unseen].drop(columns="subgroup"),
+            **{name: tables[name] for name in ("findings", "attrition", "importance")},
+        },
+        files=files,
+        bundle=out / "bundle" if training else None,
+        children=_children(results),
+    )
+
+
+# ------------------------------------------------------------------ words
+
+
+def _headline(performance: pd.DataFrame) -> pd.DataFrame:
+    """One row a cohort that was judged, unseen ones first; estimates with 95 % intervals."""
+    rows = performance[(performance["model"] == "stratify") & performance["threshold"].isna()]
+    rows = rows[(rows["subgroup"] == "all") & (rows["split"] != "train")]
+    table: list[dict[str, Any]] = []
+    for (cohort, split), part in rows.groupby(["cohort", "split"], sort=True):
+        by_metric = {
+            (str(row["metric"]), str(row["reference"])): row for row in part.to_dict("records")
+        }
+        whole = by_metric["auroc", ""]
+        line = {"cohort": cohort, "split": split, "n": whole["n"], "events": whole["n_events"]}
+        for title, key in TOLD.items():
+            found = by_metric.get(key, {"value": np.nan, "low": np.nan, "high": np.nan})
+            limits = found["value"], found["low"], found["high"]
+            line[title] = estimate(*limits, METRICS[key[0]][1])
+        table.append(line)
+    table.sort(key=lambda line: RANK[str(line["split"])])
+    return pd.DataFrame(table, columns=["cohort", "split", "n", "events", *TOLD])
+
+
+def markdown(table: pd.DataFrame) -> list[str]:
+    """Lines of a table in Markdown."""
+    rows = [list(table.columns), ["---"] * table.shape[1], *table.astype(str).to_numpy().tolist()]
+    return [f"| {' | '.join(row)} |" for row in rows]
+
+
+def _note(results: Results) -> str:
+    card = results.model.card
+    n, events = card["n"], card["n_events"]
+    findings = results.findings
+    warned = sorted(set(findings.loc[findings["severity"] == "warning", "code"]))
+    lines = [
+        f"**{card['target'].capitalize()}**, model {results.model.version}. "
+        "Research use only; evidence class C1 (prognostic).",
+        "",
+        *markdown(_headline(results.performance)),
+        "",
+        "Estimates with 95 % intervals, all patients of a cohort. `cv`: training patients, judged "
+        "by models that did not see them.",
+        "",
+        f"Trained on {', '.join(card['training_cohorts'])} ({n} patients, {events} with label 1) "
+        f"by `{card['endpoint_rule']}`.",
+        f"Findings to read: {', '.join(warned)}." if warned else "No warnings about the data.",
+        "`report.html` and `figures/` are under Artifacts, curves under Metrics "
+        "(`<cohort>_curves/`, step in percent).",
+    ]
+    return "\n".join(lines)
+
+
+# ------------------------------------------------------------------ tags and parameters
+
+
+def _tags(results: Results) -> dict[str, str]:
+    card = results.model.card
+    versions = card["package_versions"]
+    tags = {
+        "mlflow.note.content": _note(results),
+        "mlflow.source.name": f"stratify {'train' if results.kind == 'model card' else 'evaluate'}",
+        "mlflow.source.type": "LOCAL",
+        "kind": KIND[results.kind],
+        "model_version": results.model.version,
+        "endpoint_rule": card["endpoint_rule"],
+        "evidence_class": card["evidence_class"],
+        "mixed_regimens": str(card["mixed_regimens"]).lower(),
+        "training_cohorts": ", ".join(card["training_cohorts"]),
+        "panels": ", ".join(sorted({field_named(name).panel for name in card["features"]})),
+        "n_train": str(card["n"]),
+        "n_events_train": str(card["n_events"]),
+        "data_sha256": results.hashes["data"][:12],
+        "schema_versions": _listed(card["schema_versions"]),
+        "package_versions": _listed(versions),
+    }
+    if "split" in results.hashes:
+        tags["split_sha256"] = results.hashes["split"][:12]
+    if commit := _git_commit():
+        tags["git_commit"] = commit[:12]
+        tags["mlflow.source.git.commit"] = commit
+    return tags
+
+
+def _listed(versions: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
+
+
+def _git_commit() -> str | None:
+    """Commit of the package where it runs from a checkout."""
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        found = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip() or None
+
+
+def _params(results: Results) -> dict[str, str]:
+    card = results.model.card
+    settings = {
+        f"model.{k}": v for k, v in results.model.classifier.get_params().items() if v is not None
+    }
+    params = {
+        "study": results.study.name,
+        "endpoint_rule": card["endpoint_rule"],
+        "n_train": card["n"],
+        "n_events_train": card["n_events"],
+        "n_features": len(card["features"]),
+        "features": ", ".join(card["features"]),
+        "seed": results.study.seed,
+        **settings,
+        **{f"sha256.{name}": digest for name, digest in results.hashes.items()},
+        **{f"version.{name}": v for name, v in card["package_versions"].items()},
+        **{f"schema.{name}": v for name, v in card["schema_versions"].items()},
+    }
+    return {_param_name(name): str(value)[:LONGEST_PARAM] for name, value in params.items()}
+
+
+def _param_name(name: str) -> str:
+    """Name with the characters that MLflow takes."""
+    import re
+
+    return re.sub(r"[^\w\-. :/]", "_", name)
+
+
+def _datasets(results: Results) -> list[Dataset]:
+    features = results.model.classifier.features_
+    kinds = {name: "string" if field_named(name).categorical else "double" for name in features}
+    return [
+        Dataset(
+            name=dataset["name"],
+            digest=dataset["sha256"][:32],
+            context=dataset["context"],
+            source=", ".join(dataset["files"]),
+            columns=kinds,
+            profile={"n": dataset["n"], "n_events": dataset["n_events"]},
+        )
+        for dataset in results.datasets
+    ]
+
+
+# ------------------------------------------------------------------ nested runs
+
+
+def _children(results: Results) -> list[RunRecord]:
+    """Make a run of each fold, and of each setting that was tried."""
+    experiment = results.model.card["study"]
+    children = []
+    for a in results.assessments:
+        for k, performance in enumerate(a.folds):
+            values = metric_values(performance)
+            children.append(
+                RunRecord(
+                    experiment,
+                    f"fold {k + 1} of {len(a.folds)}",
+                    tags={"kind": "fold", "cohort": place_of(a.cohort, a.split)},
+                    metrics=[(name, value, 0) for name, value in values.items()],
+                )
+            )
+    for k, trial in enumerate(results.trials):
+        settings = {name: str(value) for name, value in trial.items() if name != "log_loss"}
+        children.append(
+            RunRecord(
+                experiment,
+                f"trial {k + 1} of {len(results.trials)}",
+                tags={"kind": "tuning trial"},
+                params=settings,
+                metrics=[("tuning/log_loss", float(trial["log_loss"]), 0)],
+            )
+        )
+    return children

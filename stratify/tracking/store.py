@@ -1,0 +1,153 @@
+"""Where runs are kept: a data base file or a server, opened with its errors told as ours.
+
+No message holds a password, and none of the process's own MLflow settings is changed for longer
+than a store is open.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import textwrap
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from stratify.errors import TrackingError
+
+__all__ = ["default_store", "experiment_id", "here", "opened", "shown", "store_uri"]
+
+# A server that does not answer is given up after seconds, not the minutes of MLflow's defaults;
+# who has a slow one sets the variable.
+PATIENCE = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+}
+QUIET = {
+    "GIT_PYTHON_REFRESH": "quiet",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+
+
+def default_store(out: str | Path) -> str:
+    """Tracking URI: ``MLFLOW_TRACKING_URI`` if set, else ``mlflow.db`` beside the output folder.
+
+    Examples
+    --------
+    >>> default_store("results/chowell").endswith("results/mlflow.db")
+    True
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    return uri or f"sqlite:///{Path(out).resolve().parent / 'mlflow.db'}"
+
+
+def here() -> str:
+    """Tracking URI of ``MLFLOW_TRACKING_URI``, else of ``mlflow.db`` in the working folder."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or store_uri(".")
+
+
+def store_uri(store: str | Path) -> str:
+    """Tracking URI of a URI, of a data base file, or of the folder that holds one.
+
+    MLflow would make a folder of files of a path, which it has given up.
+
+    Examples
+    --------
+    >>> store_uri("https://mlflow.example.org"), store_uri("/data/team")
+    ('https://mlflow.example.org', 'sqlite:////data/team/mlflow.db')
+    """
+    text = str(store)
+    if len(urlsplit(text).scheme) > 1 or text.startswith("databricks"):
+        return text
+    path = Path(store).resolve()
+    return f"sqlite:///{path if path.suffix == '.db' else path / 'mlflow.db'}"
+
+
+def shown(uri: str) -> str:
+    """Tracking URI without user and password.
+
+    Examples
+    --------
+    >>> shown("postgresql://me:secret@db.example.org/runs")
+    'postgresql://db.example.org/runs'
+    """
+    parts = urlsplit(uri)
+    return uri.replace(f"{parts.netloc.rpartition('@')[0]}@", "", 1) if "@" in parts.netloc else uri
+
+
+@contextmanager
+def opened(uri: str, *, ending: str = "The results are on disk.") -> Iterator[Any]:
+    """Give a client of a store; the process's own store is put back.
+
+    Parameters
+    ----------
+    uri : str
+        As by :func:`store_uri`.
+    ending : str
+        Last sentence of the error: what this means for the user.
+
+    Raises
+    ------
+    TrackingError
+        If the store cannot be reached, read or written.
+    """
+    before = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", *PATIENCE)}
+    for variable, wanted in {**PATIENCE, **QUIET}.items():
+        os.environ.setdefault(variable, wanted)
+    try:
+        import mlflow
+        from sqlalchemy.exc import SQLAlchemyError
+    except ImportError as error:
+        raise TrackingError(f"MLflow cannot be imported: {error}. {ending}") from error
+    for logger in ("mlflow", "alembic", "urllib3"):
+        logging.getLogger(logger).setLevel(logging.ERROR)
+    try:
+        # mlflow 3.17 warns of its own type hints and SQLAlchemy loaders (seen 2026-11-23)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            mlflow.set_tracking_uri(uri)
+            yield mlflow.MlflowClient(uri)
+    except (mlflow.exceptions.MlflowException, SQLAlchemyError, OSError, ImportError) as error:
+        # an import fails where the driver of a data base is not installed
+        raise TrackingError(
+            f"The MLflow store {shown(uri)} cannot be used: {_reason(error, uri)}. {ending}"
+        ) from error
+    finally:
+        mlflow.set_tracking_uri(None)  # empties the variable too, which mlflow has overwritten
+        for name, value in before.items():
+            if value is not None:
+                os.environ[name] = value
+            else:
+                os.environ.pop(name, None)
+
+
+def _reason(error: BaseException, uri: str) -> str:
+    first = str(error).replace(uri, shown(uri)).strip().partition("\n")[0].rstrip(".")
+    return textwrap.shorten(first, 400, placeholder=" ...") or type(error).__name__
+
+
+def experiment_id(client: Any, name: str, uri: str) -> str:
+    """Experiment of a name; made where there is none, by whichever process is first."""
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    location = None
+    if uri.startswith("sqlite:///"):  # artefacts beside the data base, not in the working folder
+        location = (Path(uri.removeprefix("sqlite:///")).parent / "mlartifacts" / name).as_uri()
+    # the UI opens such an experiment with its runs table, not with tools for chat models
+    kind = {"mlflow.experimentKind": "custom_model_development"}
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return str(client.create_experiment(name, artifact_location=location, tags=kind))
+    except MlflowException:
+        found = client.get_experiment_by_name(name)  # another process was first
+        if found is None:
+            raise
+        return str(found.experiment_id)
