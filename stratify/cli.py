@@ -519,7 +519,7 @@ def ui(
     raise typer.Exit(serve_ui(store, port=port, ready=ready))
 
 
-runs_app = typer.Typer(help="Compare the runs of a store, promote a model, send runs that wait.")
+runs_app = typer.Typer(rich_markup_mode="markdown")
 app.add_typer(runs_app, name="runs")
 
 
@@ -536,7 +536,9 @@ def runs(
     ] = None,
     most: Annotated[int, typer.Option("--most", help="Runs shown.", min=1)] = 20,
 ) -> None:
-    """Compare runs: a line for each cohort that judged them.
+    """Compare runs, promote a model, send runs that wait.
+
+    Without a command: a line for each cohort that judged a run.
 
     Example: `stratify runs --store results --metric auroc --metric brier_skill`
     """
