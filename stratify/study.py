@@ -171,6 +171,7 @@ class Study(Strict):
     censored_early: Literal["exclude", "weight"] = "exclude"
     response_criteria: ResponseCriteria = ResponseCriteria()
     region_rule: RegionRule = RegionRule()
+    training_scales: list[Literal["expression", "tmb"]] = []
     features: list[str] | None = None
     policy: Annotated[str | dict[str, Any] | None, one_of("a file or a mapping", str, dict)] = None
     thresholds: list[Annotated[float, Field(gt=0, lt=1)]] = [0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
@@ -280,7 +281,9 @@ class Study(Strict):
             document["policy"] = str((self.source.parent / self.policy).resolve())
         for cohort, plain in zip(self.cohorts, document["cohorts"], strict=True):
             for table, entry in zip(cohort.tables, plain["tables"], strict=True):
-                entry["panels"] = table.model_dump(mode="json", exclude_defaults=True)["panels"]
+                entry["panels"] = table.model_dump(mode="json", exclude_defaults=True).get(
+                    "panels", {}
+                )
         return document
 
 

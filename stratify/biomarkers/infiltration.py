@@ -25,6 +25,8 @@ __all__ = [
     "add_deconvolution",
     "add_regions",
     "add_signatures",
+    "checked_expression",
+    "put_signatures",
     "signature_findings",
 ]
 
@@ -95,7 +97,6 @@ def add_signatures(
     file: str,
     cohort: str,
     findings: Findings,
-    reference: ExpressionReference | None = None,
 ) -> pd.DataFrame:
     """Put signatures of a matrix of expression beside the other columns.
 
@@ -110,19 +111,56 @@ def add_signatures(
         For findings.
     findings : Findings
         Collector of everything wrong or doubtful.
-    reference : ExpressionReference, optional
-        See :func:`stratify.biomarkers.signatures.score_signatures`.
 
     Returns
     -------
     DataFrame
         With the signatures that could be scored; unchanged if the matrix has faults.
     """
-    expression, found = read_expression(table, settings, name=file)
-    findings.extend(tell_all(found, PANEL, cohort))
+    expression = checked_expression(table, settings, file, cohort, findings)
     if expression is None:
         return patients
-    findings.extend(tell_all(signature_findings(expression, settings, name=file), PANEL, cohort))
+    return put_signatures(patients, expression, settings, file, cohort, findings)
+
+
+def checked_expression(
+    table: pd.DataFrame, settings: ExpressionMatrix, file: str, cohort: str, findings: Findings
+) -> pd.DataFrame | None:
+    """Expression as read, or None where the matrix has faults; tells of both and of signatures.
+
+    Parameters
+    ----------
+    table, settings, file, cohort, findings
+        As for :func:`add_signatures`.
+    """
+    expression, found = read_expression(table, settings, name=file)
+    findings.extend(tell_all(found, PANEL, cohort))
+    if expression is not None:
+        told = signature_findings(expression, settings, name=file)
+        findings.extend(tell_all(told, PANEL, cohort))
+    return expression
+
+
+def put_signatures(
+    patients: pd.DataFrame,
+    expression: pd.DataFrame,
+    settings: ExpressionMatrix,
+    file: str,
+    cohort: str,
+    findings: Findings,
+    reference: ExpressionReference | None = None,
+) -> pd.DataFrame:
+    """Score expression that was read and put the signatures beside the other columns.
+
+    Parameters
+    ----------
+    patients, settings, file, cohort, findings
+        As for :func:`add_signatures`.
+    expression : DataFrame of shape (n_patients, n_genes)
+        From :func:`stratify.biomarkers.expression.read_expression`.
+    reference : ExpressionReference, optional
+        See :func:`stratify.biomarkers.signatures.score_signatures`.
+    """
     scores = score_signatures(expression, settings, reference)
     if settings.signatures is not None:
         scores = scores[settings.signatures]

@@ -17,6 +17,7 @@ import pandas as pd
 from stratify.biomarkers.pdl1 import check_clones
 from stratify.cohort.overlap import check_shared
 from stratify.cohort.patients import Match, check_matched, read_patients
+from stratify.cohort.training_scales import Matrix, TrainingScales
 from stratify.endpoint import label_outcomes
 from stratify.errors import CohortError, FileError
 from stratify.study import Split, Study
@@ -65,6 +66,8 @@ class Cohort:
     responses : DataFrame or None
         Response at each visit by :func:`stratify.response.followup.assess_visits`, with ``cohort``;
         None where no cohort has visits or lesions.
+    scales : TrainingScales or None
+        What was learned on the training patients, or taken from a bundle.
     """
 
     table: pd.DataFrame
@@ -75,6 +78,7 @@ class Cohort:
     endpoint: str | None
     mixed_regimens: bool
     responses: pd.DataFrame | None = None
+    scales: TrainingScales | None = None
 
     def __len__(self) -> int:
         return len(self.table)
@@ -99,7 +103,12 @@ class Cohort:
 
 
 def read_cohort(
-    study: Study, *, outcomes: bool = True, labels: bool = True, eligible_only: bool = True
+    study: Study,
+    *,
+    outcomes: bool = True,
+    labels: bool = True,
+    eligible_only: bool = True,
+    scales: TrainingScales | None = None,
 ) -> Cohort:
     """Read all cohorts of a study.
 
@@ -113,6 +122,9 @@ def read_cohort(
         False to read outcomes without labelling, where only survival is known.
     eligible_only : bool
         Keep only patients of an eligible regimen.
+    scales : TrainingScales, optional
+        Of a bundle; by default those that the study asks for (``training_scales``) are learned on
+        its training patients.
 
     Returns
     -------
@@ -133,9 +145,13 @@ def read_cohort(
     matches: list[Match] = []
     left_out = () if outcomes else OUTCOMES
     labels = labels and outcomes
+    matrices: dict[str, Matrix] = {}
+    scaled = "expression" in study.training_scales
+    if scales is not None:
+        scaled = scales.expression is not None
     for source in study.cohorts:
         try:
-            patients = read_patients(study, source, findings, left_out)
+            patients = read_patients(study, source, findings, left_out=left_out, scaled=scaled)
         except FileError as error:
             unreadable.append(str(error))
             continue
@@ -146,6 +162,8 @@ def read_cohort(
         if patients.responses is not None:
             patients.responses.insert(1, "cohort", source.name)
             responses.append(patients.responses)
+        if patients.matrix is not None:
+            matrices[source.name] = patients.matrix
         joined = patients.table
         if joined is None:
             continue
@@ -168,6 +186,10 @@ def read_cohort(
         for name, steps in attrition:
             _evaluable_steps(table[table["cohort"] == name], steps)
         table = _split(table, study.split, findings)
+    if scales is None and study.training_scales and len(table):
+        scales = TrainingScales.fit(table, matrices, assays, study.training_scales, findings)
+    if scales is not None and len(table):
+        table = scales.apply(table, matrices, assays, findings)
     check_assays(assays, findings)
     check_clones(assays, findings)
     if study.mixed_regimens:
@@ -191,6 +213,7 @@ def read_cohort(
         endpoint=study.rule["name"] if labels else None,
         mixed_regimens=study.mixed_regimens,
         responses=pd.concat(responses, ignore_index=True) if responses else None,
+        scales=scales,
     )
 
 

@@ -7,7 +7,7 @@ Panels with one row a patient are joined first. Then tables of raw measurements 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,21 +17,28 @@ import pandas as pd
 from stratify.biomarkers.clinical import add_clinical
 from stratify.biomarkers.ctdna import add_ctdna
 from stratify.biomarkers.expression import read_matrix
-from stratify.biomarkers.infiltration import add_deconvolution, add_regions, add_signatures
+from stratify.biomarkers.infiltration import (
+    add_deconvolution,
+    add_regions,
+    checked_expression,
+    put_signatures,
+)
 from stratify.biomarkers.pdl1 import add_pdl1
 from stratify.biomarkers.reported import SAME, SAME_SHARE
 from stratify.biomarkers.tmb import add_tmb
-from stratify.errors import FileError
+from stratify.biomarkers.tmb_scale import TmbCalibration, add_harmonised
+from stratify.cohort.training_scales import Matrix
+from stratify.errors import ArgumentError, DataError, FileError
 from stratify.response.followup import follow_up
 from stratify.study import Study
 from stratify.tables.findings import Findings
-from stratify.tables.measurements import BurdenRule, ExpressionMatrix
+from stratify.tables.measurements import BurdenRule, PairedSamples
 from stratify.tables.panel import read_panels, tell_unfit, written_as
 from stratify.tables.schema import LONG_PANELS, VISIT_PANELS, field_named
 from stratify.tables.sources import CohortSource, TableSource
 from stratify.tables.tabular import read_numbered, sha256_of
 
-__all__ = ["Match", "Patients", "check_matched", "read_patients"]
+__all__ = ["Match", "Patients", "check_matched", "derived_alone", "read_patients"]
 
 PLASMA = ("plasma_variants", "plasma_draws")
 
@@ -62,6 +69,8 @@ class Patients:
         SHA-256 by file.
     matches : list of Match
         What the files after the first one say of the same patients.
+    matrix : Matrix or None
+        Expression, where it is to be scored on a scale of training patients.
     """
 
     table: pd.DataFrame | None = None
@@ -69,6 +78,7 @@ class Patients:
     assays: dict[str, str] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     matches: list[Match] = field(default_factory=list)
+    matrix: Matrix | None = None
 
     def add(
         self, derived: pd.DataFrame, assay: str | None, own: TableSource | None = None
@@ -100,7 +110,12 @@ class _Long:
 
 
 def read_patients(
-    study: Study, source: CohortSource, findings: Findings, left_out: Collection[str] = ()
+    study: Study,
+    source: CohortSource,
+    findings: Findings,
+    *,
+    left_out: Collection[str] = (),
+    scaled: bool = False,
 ) -> Patients:
     """Read the files of one cohort.
 
@@ -113,6 +128,8 @@ def read_patients(
         Collector of everything wrong or doubtful.
     left_out : collection of str
         Panels that are not to be read.
+    scaled : bool
+        Keep expression, to be scored on a scale of training patients, in place of scoring it.
 
     Returns
     -------
@@ -183,7 +200,7 @@ def read_patients(
         }
         _measure(patients, long, study, source, findings)
         for table, raw in matrices:
-            _score(patients, table, raw, source.name, findings)
+            _score(patients, table, raw, source.name, findings, scaled)
         _follow(patients, long, study, source.name, findings)
     return patients
 
@@ -229,17 +246,17 @@ def _measure(
     if joined is None:
         return
     cohort = source.name
-    joined = add_clinical(joined, cohort, findings)
-    patients.add(joined, None)
-    pdl1 = add_pdl1(joined, source.pdl1, patients.assays, cohort, findings)
-    if pdl1 is not joined:
-        patients.add(pdl1, _clone_of(pdl1))
-        joined = pdl1
+    joined = derived_alone(joined, source, patients.assays, findings)
+    patients.add(joined, _clone_of(joined))
     if "mutations" in long:
         each = long["mutations"]
         rule = each.source.burden or BurdenRule(scored_mb=1)
         joined = add_tmb(joined, each.frame, rule, each.file, cohort, findings)
         _tell_assay(patients.add(joined, rule.assay, each.source), each.file, cohort, findings)
+    if source.tmb_pairs is not None and "tmb" in joined:
+        calibration = _calibration(study.folder, source.tmb_pairs, patients.files)
+        joined = add_harmonised(joined, calibration, cohort, findings)
+        patients.add(joined, None)
     plasma = {name: long[name] for name in PLASMA if name in long}
     if plasma:
         tables = {name: (each.file, each.frame) for name, each in plasma.items()}
@@ -250,6 +267,45 @@ def _measure(
         each = long["regions"]
         joined = add_regions(joined, each.frame, study.region_rule, each.file, cohort, findings)
         patients.add(joined, None, each.source)
+
+
+def derived_alone(
+    table: pd.DataFrame, source: CohortSource, assays: Mapping[str, str], findings: Findings
+) -> pd.DataFrame:
+    """Add what follows from a patient's own row: blood indices, PD-L1 in words, tiers.
+
+    Parameters
+    ----------
+    table : DataFrame of shape (n_patients, ...)
+        Canonical columns.
+    source : CohortSource
+        Name and rules of the cohort.
+    assays : mapping of str to str
+        Assay by column.
+    findings : Findings
+    """
+    together = add_clinical(table, source.name, findings)
+    return add_pdl1(together, source.pdl1, assays, source.name, findings)
+
+
+def _calibration(folder: Path, pairs: PairedSamples, files: dict[str, str]) -> TmbCalibration:
+    """Line from the cohort's assay to a reference, by samples that both measured."""
+    path = folder / pairs.file
+    raw = read_numbered(path)
+    files[pairs.file] = sha256_of(path)
+    absent = [name for name in (pairs.burden, pairs.reference) if name not in raw]
+    if absent:
+        raise DataError(
+            f"{pairs.file}: no column {' and '.join(map(repr, absent))}; it has "
+            f"{', '.join(map(str, raw.columns))}. Correct `tmb_pairs` in the study file."
+        )
+    burden, reference = (
+        pd.to_numeric(raw[name], errors="coerce") for name in (pairs.burden, pairs.reference)
+    )
+    try:
+        return TmbCalibration.fit(burden, reference, power=pairs.power)
+    except ArgumentError as error:
+        raise DataError(f"{pairs.file}: {error}") from None
 
 
 def _clone_of(joined: pd.DataFrame) -> str | None:
@@ -271,7 +327,12 @@ def _tell_assay(lacking: list[str], file: str, cohort: str, findings: Findings) 
 
 
 def _score(
-    patients: Patients, table: TableSource, raw: pd.DataFrame, cohort: str, findings: Findings
+    patients: Patients,
+    table: TableSource,
+    raw: pd.DataFrame,
+    cohort: str,
+    findings: Findings,
+    scaled: bool,
 ) -> None:
     """Turn a matrix of genes, or a table of cells, into features."""
     joined = patients.table
@@ -279,9 +340,16 @@ def _score(
         return
     if table.identifier is not None:
         raw = _renamed(raw, table, cohort, findings)
-    if isinstance(table.matrix, ExpressionMatrix):
-        scored = add_signatures(joined, raw, table.matrix, table.file, cohort, findings)
-        patients.add(scored, table.matrix.assay)
+    if table.expression is not None:
+        settings, file = table.expression, table.file
+        expression = checked_expression(raw, settings, file, cohort, findings)
+        if expression is None:
+            return
+        if scaled:
+            patients.matrix = Matrix(file, settings, expression)
+            return
+        scored = put_signatures(joined, expression, settings, file, cohort, findings)
+        patients.add(scored, settings.assay)
     elif table.deconvolution is not None:
         cells = add_deconvolution(joined, raw, table.deconvolution, table.file, cohort, findings)
         patients.add(cells, table.deconvolution.assay)

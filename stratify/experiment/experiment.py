@@ -15,6 +15,7 @@ import pandas as pd
 
 from stratify.cohort.cohort import Cohort, data_sha256, read_cohort, require_usable
 from stratify.cohort.features import informative_features, model_matrix
+from stratify.cohort.training_scales import TrainingScales
 from stratify.doubt.uncertainty import Uncertainty
 from stratify.errors import ArgumentError, CohortError, DataError
 from stratify.experiment.results import Results, results_of
@@ -291,7 +292,8 @@ def score(
     make_folder(out.parent)
     model = load(bundle)
     study = Study.load(study_path)
-    cohort = read_cohort(study, outcomes=False, eligible_only=False)
+    scales = TrainingScales.from_json(model.card.get("training_scales"))
+    cohort = read_cohort(study, outcomes=False, eligible_only=False, scales=scales)
     cohort.findings.raise_errors(f"The study {study.name}")
     scores = model.score_table(cohort.table, cohort.assays, top=top if explain == "top" else 0)
     if explain == "full":
@@ -360,7 +362,8 @@ def _external(
         update={"cohorts": [s.model_copy(update={"role": "external"}) for s in study.cohorts]}
     )
     progress("reading the cohorts")
-    cohort = read_cohort(study)
+    scales = TrainingScales.from_json(model.card.get("training_scales"))
+    cohort = read_cohort(study, scales=scales)
     _check_against_training(model, cohort)
     require_usable(cohort, f"The study {study.name}")
     return study, cohort

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from stratify.cohort.cohort import Cohort, read_cohort
+from stratify.cohort.training_scales import TrainingScales
 from stratify.errors import ArgumentError, FileError
 from stratify.experiment.parts import Explain, Job, JoinedPatients, Part, SourceFile
 from stratify.scoring.batch import BatchScorer, JoinedFilesError
@@ -47,7 +48,8 @@ class Plan:
             sources = _sources(study, by_cohort)
         except JoinedFilesError as why:
             progress(f"{why} Everything is read at once.")
-            cohort = read_cohort(study, outcomes=False, eligible_only=False)
+            scales = TrainingScales.from_json(model.card.get("training_scales"))
+            cohort = read_cohort(study, outcomes=False, eligible_only=False, scales=scales)
             cohort.findings.raise_errors(f"The study {study.name}")
             scorer = BatchScorer(bundle, top=top)
             stated = _digest(study.model_dump(mode="json"))

@@ -14,6 +14,8 @@ from pathlib import Path
 import pandas as pd
 
 from stratify.cohort.cohort import OUTCOMES
+from stratify.cohort.patients import derived_alone
+from stratify.cohort.training_scales import TrainingScales
 from stratify.errors import ArgumentError
 from stratify.scoring.bundle import ResistanceModel, load
 from stratify.scoring.reasons import check_explain
@@ -127,9 +129,12 @@ class BatchScorer:
         frames = [frame.drop(columns="patient_id") for frame in panels.values()]
         ids = next(iter(panels.values()))["patient_id"]
         read = pd.concat([ids, *frames], axis=1)
+        of_columns = {name: by_cohort[source.name] for name, by_cohort in self.assays.items()}
+        read = derived_alone(read, source, of_columns, findings)
         read.insert(1, "cohort", source.name)
         check_dates(read, source.name, findings)
-        return read
+        scales = TrainingScales.from_json(self.model.card.get("training_scales"))
+        return scales.apply(read, {}, self.assays, findings)
 
     @property
     def columns(self) -> set[str]:

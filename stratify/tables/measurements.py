@@ -19,6 +19,7 @@ __all__ = [
     "BurdenRule",
     "DeconvolutionTable",
     "ExpressionMatrix",
+    "PairedSamples",
     "Pdl1Rule",
     "PlasmaRule",
     "RegionRule",
@@ -59,6 +60,25 @@ class BurdenRule(Strict):
         for name in list_of(data.get("consequences")):
             if isinstance(name, str) and name not in classes:
                 yield ("consequences",), f"{name!r} is not known; classes are {', '.join(classes)}"
+
+
+class PairedSamples(Strict):
+    """Samples that the cohort's assay and a reference assay both measured, one row a sample.
+
+    Attributes
+    ----------
+    file : str
+        Name of the file in the study's ``data`` folder.
+    burden, reference : str
+        Columns with the burdens of the cohort's assay and of the reference assay, in mut/Mb.
+    power : float
+        The variance of the errors grows as this power of the burden; 1 as for counts.
+    """
+
+    file: str
+    burden: Name
+    reference: Name
+    power: Annotated[float, Field(ge=0, le=4)] = 1.0
 
 
 class PlasmaRule(Strict):

@@ -16,6 +16,7 @@ from stratify.tables.measurements import (
     BurdenRule,
     DeconvolutionTable,
     ExpressionMatrix,
+    PairedSamples,
     Pdl1Rule,
     PlasmaRule,
 )
@@ -270,6 +271,7 @@ class CohortSource(Strict):
     tables: Annotated[list[TableSource], Field(min_length=1)]
     plasma: PlasmaRule = PlasmaRule()
     pdl1: Pdl1Rule = Pdl1Rule()
+    tmb_pairs: PairedSamples | None = None
 
     @classmethod
     def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[Place, str]]:

@@ -997,13 +997,9 @@ def test_a_clean_training_is_only_small(hospital):
     assert home.findings.codes() == ["sample_size_small"]
 
 
-# Told by `stratify.biomarkers.tmb_scale` and tested there; no study file names them yet.
-OF_SCALES = {"assay_not_in_training", "beyond_paired_samples"}
-
-
 def test_every_code_has_its_case():
     shown = {case.code for case in [*CASES, *OF_MEASUREMENTS]}
-    assert shown | {"uninformative_feature", *IN_TRAINING, *OF_SCALES} == set(CODES)
+    assert shown | {"uninformative_feature", *IN_TRAINING} == set(CODES)
 
 
 @pytest.mark.parametrize("code", CODES)

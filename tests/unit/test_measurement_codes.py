@@ -129,7 +129,65 @@ def _counts(plant: dict[str, dict[int, str]]) -> Callable[[Any], None]:
     return change
 
 
+def _burdens(h: Any) -> None:
+    """TMB of one panel in all patients, in the clinical file."""
+    h.tables["clinical"]["TMB"] = [f"{1 + i / 10:.1f}" for i in range(160)]
+    h.source("clinical")["panels"]["tmb"] = {
+        "tmb": {"column": "TMB", "unit": "mut/Mb", "assay": "panel X"}
+    }
+
+
+def _paired(h: Any) -> None:
+    _burdens(h)
+    burden = [1 + i / 2 for i in range(28)]  # to 14.5 mut/Mb
+    h.tables["pairs"] = pd.DataFrame({"panel": burden, "exome": [1 + 0.7 * b for b in burden]})
+    pairs = {"file": "pairs.csv", "burden": "panel", "reference": "exome"}
+    h.document["cohorts"][0]["tmb_pairs"] = pairs
+
+
+def _rare_assay(h: Any) -> None:
+    _burdens(h)
+    h.tables["clinical"]["Panel"] = "X1"
+    h.plant("clinical", "Panel", {4: "X2", 9: "X2"})
+    h.source("clinical")["panels"]["tmb"]["tmb_assay"] = "Panel"
+    h.document["training_scales"] = ["tmb"]
+
+
+def _two_units(h: Any) -> None:
+    h.add_cohort("away", "external", seed=8)
+    for cohort in (0, 1):
+        h.add_measurements("expression", cohort)
+    h.source("away_expression")["expression"]["unit"] = "normalised"
+    h.document["training_scales"] = ["expression"]
+    h.leave_out(*MARKERS)
+
+
 CASES = [
+    Case(
+        "beyond_paired_samples",
+        _paired,
+        "tmb of 24 patients lies outside the range of the 28 paired samples.",
+        n=24,
+        panel="tmb",
+        column="tmb_harmonised",
+    ),
+    Case(
+        "assay_not_in_training",
+        _rare_assay,
+        "2 of 160 patients with tmb were measured with an assay of fewer than 20 training "
+        "patients, or none; learned are: X1.",
+        n=2,
+        panel="tmb",
+        column="tmb_within_panel",
+    ),
+    Case(
+        "expression_unit_differs",
+        _two_units,
+        "away_expression.csv is in normalised, the scale was learned in TPM; one unit is expected.",
+        n=1,
+        panel="infiltration",
+        cohort="away",
+    ),
     Case(
         "counts_contradiction",
         _counts({"Neutro": {4: "9.1", 7: "8.4"}}),

@@ -1,0 +1,196 @@
+"""Scales learned on training patients, which travel with the model.
+
+Genes are placed among those of the training patients before signatures are scored, and burdens
+among the training patients of the same assay, so that a new patient can be scored alone. No label
+enters. Cross-validation of the training patients uses the scales of all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from stratify.biomarkers.expression_reference import ExpressionReference
+from stratify.biomarkers.infiltration import put_signatures
+from stratify.biomarkers.tmb_scale import WithinAssayScale, add_within_panel
+from stratify.tables.findings import Findings
+from stratify.tables.measurements import ExpressionMatrix
+
+__all__ = ["Matrix", "TrainingScales"]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Expression of a cohort's patients as read, and from where.
+
+    Attributes
+    ----------
+    file : str
+    settings : ExpressionMatrix
+    expression : DataFrame of shape (n_patients, n_genes)
+        From :func:`stratify.biomarkers.expression.read_expression`.
+    """
+
+    file: str
+    settings: ExpressionMatrix
+    expression: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class TrainingScales:
+    """What was learned; None where it was not asked for.
+
+    Attributes
+    ----------
+    expression : ExpressionReference or None
+    tmb : WithinAssayScale or None
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> table = pd.DataFrame({"tmb": np.linspace(1, 30, 40), "tmb_assay": "panel A",
+    ...                       "cohort": "home", "split": "train"})
+    >>> scales = TrainingScales.fit(table, {}, {}, ["tmb"], Findings())
+    >>> again = TrainingScales.from_json(scales.to_json())
+    >>> new = pd.DataFrame({"tmb": [15.5], "tmb_assay": ["panel A"], "cohort": "new"})
+    >>> again.apply(new, {}, {}, Findings())["tmb_within_panel"].round(1).tolist()
+    [0.1]
+    """
+
+    expression: ExpressionReference | None = None
+    tmb: WithinAssayScale | None = None
+
+    @classmethod
+    def fit(
+        cls,
+        table: pd.DataFrame,
+        matrices: Mapping[str, Matrix],
+        assays: Mapping[str, Mapping[str, str]],
+        which: Collection[str],
+        findings: Findings,
+    ) -> TrainingScales:
+        """Learn from the training patients.
+
+        Parameters
+        ----------
+        table : DataFrame of shape (n_patients, ...)
+            With ``cohort`` and ``split``.
+        matrices : mapping of str to Matrix
+            By cohort.
+        assays : mapping of str to mapping of str to str
+            Assay by column and cohort, for patients without ``tmb_assay``.
+        which : collection of {"expression", "tmb"}
+        findings : Findings
+            Told where cohorts are in different units.
+        """
+        train = table[table["split"] == "train"]
+        expression = tmb = None
+        if "expression" in which:
+            parts = {
+                cohort: matrix
+                for cohort, matrix in matrices.items()
+                if (train["cohort"] == cohort).any()
+            }
+            units = {cohort: matrix.settings.unit_read for cohort, matrix in parts.items()}
+            if len(set(units.values())) > 1:
+                listed = ", ".join(f"{cohort}: {unit}" for cohort, unit in units.items())
+                _tell_units(f"training cohorts are in several units ({listed})", "", findings)
+            elif parts:
+                own = [
+                    matrix.expression[
+                        matrix.expression.index.isin(
+                            train.loc[train["cohort"] == cohort, "patient_id"]
+                        )
+                    ]
+                    for cohort, matrix in parts.items()
+                ]
+                settings = next(iter(parts.values())).settings
+                expression = ExpressionReference.fit(pd.concat(own, join="inner"), settings)
+        if "tmb" in which and "tmb" in train:
+            tmb = WithinAssayScale.fit(train["tmb"], assay_of(train, assays))
+        return cls(expression, tmb)
+
+    def apply(
+        self,
+        table: pd.DataFrame,
+        matrices: Mapping[str, Matrix],
+        assays: Mapping[str, Mapping[str, str]],
+        findings: Findings,
+    ) -> pd.DataFrame:
+        """Add the signatures and burdens on these scales, of each patient alone.
+
+        Parameters
+        ----------
+        table, matrices, assays, findings
+            As for :meth:`fit`; ``split`` is not needed.
+
+        Returns
+        -------
+        DataFrame
+            A signature that a file reports stays, and is compared.
+        """
+        if self == TrainingScales():
+            return table
+        parts = []
+        for cohort, rows in table.groupby("cohort", sort=False):
+            matrix = matrices.get(str(cohort))
+            if self.expression is not None and matrix is not None:
+                unit, learned = matrix.settings.unit_read, self.expression.unit
+                if unit == learned:
+                    rows = put_signatures(
+                        rows,
+                        matrix.expression,
+                        matrix.settings,
+                        matrix.file,
+                        str(cohort),
+                        findings,
+                        self.expression,
+                    )
+                else:
+                    text = f"{matrix.file} is in {unit}, the scale was learned in {learned}"
+                    _tell_units(text, str(cohort), findings)
+            if self.tmb is not None and "tmb" in rows:
+                own = rows.assign(tmb_assay=assay_of(rows, assays))
+                scaled = add_within_panel(own, self.tmb, str(cohort), findings)
+                rows = rows.assign(tmb_within_panel=scaled["tmb_within_panel"])
+            parts.append(rows)
+        return pd.concat(parts).loc[table.index] if parts else table
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for the bundle."""
+        return {
+            "expression": None if self.expression is None else self.expression.to_json(),
+            "tmb": None if self.tmb is None else {k: list(v) for k, v in self.tmb.assays.items()},
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any] | None) -> TrainingScales:
+        """Inverse of :meth:`to_json`; without scales for bundles that have none."""
+        if not data:
+            return cls()
+        expression, tmb = data["expression"], data["tmb"]
+        return cls(
+            None if expression is None else ExpressionReference.from_json(expression),
+            None if tmb is None else WithinAssayScale({k: tuple(v) for k, v in tmb.items()}),
+        )
+
+
+def assay_of(table: pd.DataFrame, assays: Mapping[str, Mapping[str, str]]) -> pd.Series:
+    """Assay of each patient's burden: the patient's own, else that of the cohort."""
+    of_cohort = table["cohort"].map(dict(assays.get("tmb", {}))).astype(object)
+    if "tmb_assay" not in table:
+        return of_cohort
+    return table["tmb_assay"].where(table["tmb_assay"].notna(), of_cohort).astype(object)
+
+
+def _tell_units(text: str, cohort: str, findings: Findings) -> None:
+    findings.add(
+        "expression_unit_differs",
+        f"{text}; one unit is expected.",
+        cohort=cohort,
+        panel="infiltration",
+        n=1,
+    )

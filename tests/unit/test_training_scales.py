@@ -1,0 +1,110 @@
+"""Scales learned on training patients travel with the model: one patient is scored alone."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from stratify.cohort.cohort import read_cohort
+from stratify.cohort.training_scales import TrainingScales
+from stratify.errors import DataError
+from stratify.experiment.experiment import score, train
+from stratify.model.classifier import ResistanceClassifier
+from stratify.scoring import load
+
+SIGNATURES = ["cyt", "gep", "cells_cd8"]
+
+
+@pytest.fixture
+def home(hospital):
+    """Expression of 160 patients, 120 of them for training; burdens of one panel."""
+    hospital.leave_out("pdl1", "infiltration", "ctdna")
+    hospital.add_measurements("expression")
+    hospital.document["training_scales"] = ["expression", "tmb"]
+    hospital.document["split"] = {"by": "random", "test_fraction": 0.25, "seed": 3}
+    return hospital
+
+
+def test_genes_are_placed_among_the_training_patients(home):
+    """A mean of two genes, each in standard deviations from the training patients' mean."""
+    cohort = home.read()
+    train_ids = cohort.table.loc[cohort.table["split"] == "train", "patient_id"]
+    matrix = home.tables["expression"].set_index("gene").astype(float).T
+    log2 = np.log2(matrix + 1)
+    learned = log2.loc[train_ids]
+    z = (log2 - learned.mean().round(4)) / learned.std().round(4)
+    expected = z[["GZMA", "PRF1"]].mean(axis=1).reindex(cohort.table["patient_id"])
+
+    assert cohort.table["cyt"].to_numpy() == pytest.approx(expected.to_numpy(), abs=1e-9)
+    assert cohort.scales.expression.n_patients == len(train_ids) == 120
+    assert cohort.table.loc[cohort.table["split"] == "train", "cyt"].mean() == pytest.approx(
+        0, abs=1e-4
+    )
+
+
+def test_test_patients_change_nothing_that_is_learned(home):
+    before = home.read().scales
+    test_ids = home.read().of_split("test").table["patient_id"]
+    for patient in test_ids:
+        home.change("expression", patient, lambda cell: f"{float(cell) * 1.7 + 1:.2f}")
+    home.plant("markers", "TMB", {int(i.split("-")[1]) + 1: "60" for i in test_ids})
+
+    assert home.read().scales == before
+
+
+def test_one_patient_alone_is_scored_as_among_others(home):
+    together = home.read()
+    scales = TrainingScales.from_json(json.loads(json.dumps(together.scales.to_json())))
+    one = together.of_split("test").table["patient_id"].iloc[0]
+    row = int(one.split("-")[1]) - 1
+    for file in ("clinical", "markers", "outcomes"):
+        home.tables[file] = home.tables[file].iloc[[row]]
+    home.tables["expression"] = home.tables["expression"][["gene", one]]
+    home.write()
+    alone = read_cohort(home.study(), outcomes=False, scales=scales)
+
+    columns = [*SIGNATURES, "tmb_within_panel"]
+    expected = together.table.set_index("patient_id").loc[[one], columns]
+    pd.testing.assert_frame_equal(alone.table.set_index("patient_id")[columns], expected)
+
+
+@pytest.mark.slow
+def test_a_bundle_carries_the_scales(home, tmp_path):
+    small = ResistanceClassifier(n_members=2, n_estimators=5, min_child_samples=5)
+    home.document["features"] = ["age", "albumin", "cyt", "tmb_within_panel"]
+    home.write()
+    study = home.study()
+    train(study, tmp_path / "results", classifier=small, folds=2)
+    model = load(tmp_path / "results" / "bundle")
+    cohort = read_cohort(study)
+    assert TrainingScales.from_json(model.card["training_scales"]) == cohort.scales
+
+    document = {k: v for k, v in home.document.items() if k not in ("training_scales", "split")}
+    path = tmp_path / "new.yaml"
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    scores = score(tmp_path / "results" / "bundle", path, tmp_path / "scores.csv")
+    known = model.score_cohort(cohort).set_index("patient_id")["risk"]
+    assert scores["risk"].to_numpy() == pytest.approx(known[scores["patient_id"]].to_numpy())
+
+
+def test_no_scale_without_being_asked(home):
+    del home.document["training_scales"]
+    cohort = home.read()
+    assert cohort.scales is None
+    assert "tmb_within_panel" not in cohort.table
+    assert cohort.table["cyt"].mean() > 1  # log2(TPM + 1), not standard deviations
+
+
+def test_paired_samples_that_are_no_use_are_told(home):
+    pairs = {"file": "pairs.csv", "burden": "panel", "reference": "exome"}
+    home.document["cohorts"][0]["tmb_pairs"] = pairs
+    home.tables["pairs"] = pd.DataFrame({"panel": [1.0, 2.0], "wes": [1.0, 2.0]})
+    with pytest.raises(DataError, match=r"pairs.csv: no column 'exome'; it has panel, wes."):
+        home.read()
+    home.tables["pairs"] = home.tables["pairs"].rename(columns={"wes": "exome"})
+    with pytest.raises(DataError, match=r"pairs.csv: 2 paired samples; at least 10 are expected"):
+        home.read()
