@@ -1,0 +1,224 @@
+"""Everything there is to tell about one patient: risk, reasons, profile, gaps, what if."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stratify.cohort.cohort import Cohort
+from stratify.cohort.features import model_matrix
+from stratify.errors import ArgumentError
+from stratify.interpretation.attribution import risk_points, stability
+from stratify.interpretation.counterfactual import along, what_if
+from stratify.interpretation.cycle import Partner, cycle
+from stratify.interpretation.explained import explain
+from stratify.interpretation.information import value_of_information
+from stratify.interpretation.profile import (
+    Inflammation,
+    inflammation,
+    partner_classes,
+    why_no_partner,
+)
+from stratify.interpretation.training_distribution import TrainingDistribution
+from stratify.model.recalibration import Recalibration
+from stratify.scoring import ResistanceModel
+from stratify.tables.schema import field_named
+
+__all__ = ["PatientFindings", "patient_findings", "the_patient", "training_risks"]
+
+_REASONS = 6
+_ALONG = 3  # reasons whose value is set to the training median
+
+
+@dataclass(frozen=True)
+class PatientFindings:
+    """What is told of one patient.
+
+    Attributes
+    ----------
+    score : mapping
+        Row of the ``scores`` table.
+    base_risk : float
+        Risk at the base value, from which the reasons lead to the patient's.
+    reasons : DataFrame
+        Strongest measured features: ``feature, title, unit, value, level, median, shap,
+        risk_points, same_sign, in_top, step, outside``.
+    unmeasured_points : float
+        Risk that all features without a value add or take together.
+    n_members : int
+    profile : DataFrame
+        Rows of the ``profiles`` table, by step.
+    leading, second, statement : str
+    inflammation : Inflammation
+    partners : list of Partner
+    no_partner : str
+        Why none is listed; empty if any is.
+    information : DataFrame or None
+        From :func:`~stratify.interpretation.information.value_of_information`; None for a bundle
+        that keeps no summary of its training patients.
+    what_if : DataFrame
+        ``feature, state, value, risk, risk_low, risk_high, outside``; `state` is empty where the
+        feature is set to the training median.
+    training : DataFrame or None
+        From :func:`training_risks`.
+    """
+
+    score: Mapping[str, Any]
+    base_risk: float
+    reasons: pd.DataFrame
+    unmeasured_points: float
+    n_members: int
+    profile: pd.DataFrame
+    leading: str
+    second: str
+    statement: str
+    inflammation: Inflammation
+    partners: list[Partner]
+    no_partner: str
+    information: pd.DataFrame | None
+    what_if: pd.DataFrame
+    training: pd.DataFrame | None
+
+
+def the_patient(cohort: Cohort, patient_id: str, name: str | None = None) -> Cohort:
+    """Find one patient of a study.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    patient_id : str
+        As in the study's files.
+    name : str, optional
+        Cohort of the patient, needed where several have the identifier.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no such patient, or more than one; the identifier is not repeated.
+    """
+    table = cohort.table
+    names = list(dict.fromkeys(table["cohort"]))
+    if name is not None and name not in names:
+        raise ArgumentError(f"There is no cohort {name!r}; there are {', '.join(names)}.")
+    found = table["patient_id"].astype(str) == str(patient_id)
+    if name is not None:
+        found &= table["cohort"] == name
+    where = table.loc[found, "cohort"].tolist()
+    if not where:
+        raise ArgumentError(
+            f"No patient of {name or ', '.join(names)} has the identifier given (--patient); "
+            f"{len(table)} patients were read. Give it as it stands in the study's files."
+        )
+    if len(where) > 1:
+        raise ArgumentError(
+            f"The identifier given (--patient) is in several cohorts: {', '.join(where)}. "
+            "Name one with --cohort."
+        )
+    return cohort.take(found)
+
+
+def training_risks(model: ResistanceModel) -> pd.DataFrame | None:
+    """Out-of-fold risks of the training patients, as counts by range of risk.
+
+    Returns
+    -------
+    DataFrame or None
+        ``low, high, n``: at least five patients a range; None for a bundle without them.
+    """
+    doubt = model.uncertainty
+    if doubt is None or doubt.venn_abers is None:
+        return None
+    edges = np.array([0.0, *doubt.venn_abers.edges, 1.0])
+    if "recalibration" in model.card:
+        edges = Recalibration.from_json(model.card["recalibration"]).risk(
+            edges.clip(1e-6, 1 - 1e-6)
+        )
+    return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "n": doubt.venn_abers.n})
+
+
+def patient_findings(model: ResistanceModel, patient: Cohort) -> PatientFindings:
+    """Work out everything that a report tells of one patient.
+
+    Parameters
+    ----------
+    model : ResistanceModel
+    patient : Cohort
+        One patient, from :func:`the_patient`.
+
+    Returns
+    -------
+    PatientFindings
+    """
+    from scipy.special import expit
+
+    if len(patient) != 1:
+        raise ArgumentError(f"`patient` has {len(patient)} rows; one is expected.")
+    classifier, table = model.classifier, patient.table
+    matrix = model_matrix(table, classifier.features_)
+    explained = explain(classifier, table)
+    long, led = explained.attributions, explained.leading.iloc[0]
+    values = {str(name): _plain(value) for name, value in table.iloc[0].items()}
+    score: dict[str, Any] = {
+        str(name): value for name, value in model.score_cohort(patient).iloc[0].items()
+    }
+    known = None if model.uncertainty is None else TrainingDistribution.of(model.uncertainty)
+    points = risk_points(long, classifier.calibration_)
+    measured = (long["value"].notna() | long["level"].notna()).to_numpy()
+    slope, intercept = classifier.calibration_
+    agreement = stability(classifier, table, top=len(classifier.features_)).set_index("feature")
+    reasons = long[measured].assign(risk_points=points[measured])
+    reasons = reasons.sort_values("shap", key=np.abs, ascending=False, kind="stable").head(_REASONS)
+    reasons = reasons.assign(
+        title=[field_named(name).title for name in reasons["feature"]],
+        median=[np.nan if known is None else known.median(name) for name in reasons["feature"]],
+        step=[cycle().assignment(name).step for name in reasons["feature"]],
+        same_sign=agreement["same_sign"].reindex(reasons["feature"]).to_numpy(),
+        outside=[_outside(model, row.feature, row.value) for row in reasons.itertuples()],
+    )
+    partners = partner_classes(led["leading"], led["second"], values, score["risk_group"])
+    by_step = not partners or not any(led["leading"] in p.steps for p in partners)
+    return PatientFindings(
+        score=score,
+        base_risk=float(expit(slope * long["base_value"].iloc[0] + intercept)),
+        reasons=reasons.reset_index(drop=True),
+        unmeasured_points=float(points[~measured].sum()),
+        n_members=len(classifier.ensemble_.members),
+        profile=explained.profiles,
+        leading=led["leading"],
+        second=led["second"],
+        statement=led["statement"],
+        inflammation=inflammation(values, None if known is None else known.numbers),
+        partners=partners,
+        no_partner=why_no_partner(led["leading"], score["risk_group"]) if by_step else "",
+        information=None if known is None else value_of_information(model, table),
+        what_if=_what_if(model, table, matrix, reasons),
+        training=training_risks(model),
+    )
+
+
+def _what_if(
+    model: ResistanceModel, table: pd.DataFrame, matrix: pd.DataFrame, reasons: pd.DataFrame
+) -> pd.DataFrame:
+    """Named states, and the strongest reasons that raise the risk set to the training median."""
+    parts = [what_if(model, table).assign(feature="", value=np.nan)]
+    raising = reasons[(reasons["shap"] > 0) & reasons["median"].notna()]
+    for row in raising[raising["value"] != raising["median"]].head(_ALONG).itertuples():
+        found = along(model, table, row.feature, [row.median])
+        parts.append(found.assign(feature=row.feature, state=""))
+    columns = ["feature", "state", "value", "risk", "risk_low", "risk_high", "outside"]
+    kept = [part[columns] for part in parts if len(part)]
+    return pd.concat(kept, ignore_index=True) if kept else pd.DataFrame(columns=columns)
+
+
+def _outside(model: ResistanceModel, feature: str, value: float) -> bool:
+    low, high = model.classifier.ranges_.get(feature, (-np.inf, np.inf))
+    return bool(value < low or value > high)
+
+
+def _plain(value: Any) -> Any:
+    """Python's own number or text."""
+    return value.item() if isinstance(value, np.generic) else value
