@@ -487,8 +487,14 @@ def report(
     bundle: BundleFolder,
     study: StudyFile,
     out: Annotated[Path, typer.Option("--out", help="File ending in .html.")] = Path("report.html"),
+    patient: Annotated[
+        str | None, typer.Option("--patient", help="Identifier: a report of this patient.")
+    ] = None,
+    cohort: Annotated[
+        str | None, typer.Option("--cohort", help="Cohort of the patient, where several have it.")
+    ] = None,
 ) -> None:
-    """Write the evaluation report of a bundle on a study, and nothing else.
+    """Write the report of a bundle on a study, or of one patient, and nothing else.
 
     Example: `stratify report results/chowell/bundle pipelines/studies/shim.yaml --out shim.html`
     """
@@ -496,7 +502,14 @@ def report(
 
     if out.suffix != ".html":
         raise ArgumentError(f"--out is {out.name}; a file ending in .html is expected.")
-    experiment.evaluate(_bundle(bundle, None), study, out, progress=_progress())
+    folder = _bundle(bundle, None)
+    if patient is not None:
+        experiment.report_patient(folder, study, patient, out, cohort=cohort)
+        typer.echo(f"Patient report in {out}, research use only. It names the patient.")
+        return
+    if cohort is not None:
+        raise ArgumentError("--cohort goes with --patient.")
+    experiment.evaluate(folder, study, out, progress=_progress())
     typer.echo(f"Report in {out}.")
 
 

@@ -20,12 +20,14 @@ from stratify.doubt.uncertainty import Uncertainty
 from stratify.errors import ArgumentError, CohortError, DataError
 from stratify.experiment.results import Results, results_of
 from stratify.interpretation.attribution import attributions
+from stratify.interpretation.patient import PatientFindings, patient_findings, the_patient
 from stratify.model import recalibration
 from stratify.model.classifier import ResistanceClassifier
 from stratify.report.figures import calibration as calibration_figure
 from stratify.report.figures import png
 from stratify.report.label_report import write_label_report
 from stratify.report.model_card import bundle_card
+from stratify.report.patient_report import write_patient_report
 from stratify.scoring import ResistanceModel, load
 from stratify.scoring.reasons import check_explain
 from stratify.statistics.survival import censoring_weights
@@ -301,6 +303,45 @@ def score(
         write_table(long, out.with_name(f"{out.stem}_attributions.parquet"))
     write_table(scores, out)
     return scores
+
+
+def report_patient(
+    bundle: str | Path,
+    study_path: str | Path,
+    patient_id: str,
+    out: str | Path,
+    *,
+    cohort: str | None = None,
+) -> PatientFindings:
+    """Write the report of one patient of a study; outcomes are not read.
+
+    Parameters
+    ----------
+    bundle, study_path : path
+    patient_id : str
+        As in the study's files.
+    out : path
+        HTML file. It names the patient.
+    cohort : str, optional
+        Cohort of the patient, needed where several have the identifier.
+
+    Returns
+    -------
+    PatientFindings
+
+    Raises
+    ------
+    ArgumentError, BundleError, DataError, FileError
+    """
+    out = Path(out)
+    make_folder(out.parent)
+    model = load(bundle)
+    study = Study.load(study_path)
+    read = read_cohort(study, outcomes=False, eligible_only=False)
+    read.findings.raise_errors(f"The study {study.name}")
+    found = patient_findings(model, the_patient(read, patient_id, cohort))
+    write_patient_report(out, model, found)
+    return found
 
 
 def label(study: Study, out: str | Path, *, eligible_only: bool = True) -> Cohort:

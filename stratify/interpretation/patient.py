@@ -177,7 +177,7 @@ def patient_findings(model: ResistanceModel, patient: Cohort) -> PatientFindings
         median=[np.nan if known is None else known.median(name) for name in reasons["feature"]],
         step=[cycle().assignment(name).step for name in reasons["feature"]],
         same_sign=agreement["same_sign"].reindex(reasons["feature"]).to_numpy(),
-        outside=[_outside(model, row.feature, row.value) for row in reasons.itertuples()],
+        outside=[_outside(model, row) for row in reasons.to_dict("records")],
     )
     partners = partner_classes(led["leading"], led["second"], values, score["risk_group"])
     by_step = not partners or not any(led["leading"] in p.steps for p in partners)
@@ -206,17 +206,17 @@ def _what_if(
     """Named states, and the strongest reasons that raise the risk set to the training median."""
     parts = [what_if(model, table).assign(feature="", value=np.nan)]
     raising = reasons[(reasons["shap"] > 0) & reasons["median"].notna()]
-    for row in raising[raising["value"] != raising["median"]].head(_ALONG).itertuples():
-        found = along(model, table, row.feature, [row.median])
-        parts.append(found.assign(feature=row.feature, state=""))
+    for row in raising[raising["value"] != raising["median"]].head(_ALONG).to_dict("records"):
+        found = along(model, table, row["feature"], [row["median"]])
+        parts.append(found.assign(feature=row["feature"], state=""))
     columns = ["feature", "state", "value", "risk", "risk_low", "risk_high", "outside"]
     kept = [part[columns] for part in parts if len(part)]
     return pd.concat(kept, ignore_index=True) if kept else pd.DataFrame(columns=columns)
 
 
-def _outside(model: ResistanceModel, feature: str, value: float) -> bool:
-    low, high = model.classifier.ranges_.get(feature, (-np.inf, np.inf))
-    return bool(value < low or value > high)
+def _outside(model: ResistanceModel, row: Mapping[Any, Any]) -> bool:
+    low, high = model.classifier.ranges_.get(row["feature"], (-np.inf, np.inf))
+    return bool(row["value"] < low or row["value"] > high)
 
 
 def _plain(value: Any) -> Any:

@@ -1,8 +1,8 @@
 """Model card and evaluation report: result tables and plots in one HTML file.
 
 A report computes nothing: each number stands in a table or among the facts and is only formatted
-here. The file needs no network and runs no script. All English words of the report stand in
-`TEXT` and in :data:`stratify.report.figures.METRICS`, for translation.
+here. The file needs no network and runs no script. Its words stand in :mod:`stratify.report.text`
+and in :data:`stratify.report.figures.METRICS`.
 """
 
 from __future__ import annotations
@@ -19,136 +19,12 @@ import pandas as pd
 
 from stratify.errors import ArgumentError, FileError
 from stratify.report.figures import METRICS, estimate, png
+from stratify.report.text import TEXT
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["TEXT", "write_report"]
-
-TEXT: dict[str, Any] = {
-    "lang": "en",
-    "kinds": {"model card": "Model card", "evaluation report": "Evaluation report"},
-    "banner": "Research use only",
-    "banner_more": "Not a medical device. Not for decisions about the care of a patient.",
-    "evidence": "Evidence class {}",
-    "evidence_more": "A prognostic risk (class C1) does not show that another treatment is better.",
-    "contents": "Contents",
-    "footer": "Every number of this page stands in the result tables of the run.",
-    "no_rows": "None.",
-    "sections": {
-        "key-facts": "Key facts",
-        "prediction": "What it predicts",
-        "patients": "Patients",
-        "performance": "Performance on patients it never saw",
-        "figures": "Figures",
-        "explanations": "Explanations",
-        "recommendations": "Recommendations",
-        "findings": "Findings about the data",
-        "limits": "Limits",
-        "provenance": "Settings, versions and hashes",
-    },
-    "facts": {
-        "study": "Study",
-        "model_version": "Model version",
-        "endpoint_rule": "Endpoint rule",
-        "evidence_class": "Evidence class",
-        "regimens_statement": "Regimens",
-        "recommendation_statement": "Recommendations",
-        "created": "Created",
-    },
-    "target": "Target",
-    "endpoint": "Endpoint",
-    "source": "Source",
-    "features": "Features it reads",
-    "attrition": "Patients left after each step",
-    "labels": "Labels and their reasons",
-    "steps": {
-        "read": "Read",
-        "eligible_regimen": "Eligible regimen",
-        "landmark": "At risk at the landmark",
-        "label_evaluable": "Label evaluable",
-    },
-    "states": {
-        "primary": "primary resistance",
-        "secondary": "secondary resistance",
-        "none": "no primary resistance",
-        "non_response": "non-response",
-        "response": "response",
-        "not_evaluable": "not evaluable",
-    },
-    "splits": {
-        "test": "held-out test patients",
-        "external": "external patients",
-        "left_out": "patients left out of training",
-        "cv": "cross-validation",
-        "train": "training patients (apparent)",
-    },
-    "models": {"flag_all": "flag everyone", "flag_none": "flag no one"},
-    "place": "{cohort}, {split}: {n} patients, {n_events} events",
-    "place_alone": "{cohort}, {split}",
-    "headline": "Discrimination and calibration",
-    "intervals": "Intervals cover {}. A dash means that the number was not estimated or is not "
-    "defined for the model.",
-    "differences": "Differences between models on the same patients",
-    "minus": "The first model minus the reference. Above 0 favours the first model for "
-    "AUROC, below 0 for the Brier score.",
-    "thresholds": "Decisions at thresholds",
-    "subgroups": "Subgroups",
-    "apparent": "Apparent performance on the training patients (optimistic)",
-    "others": "Other metrics",
-    "survival": "Survival by group of predicted risk",
-    "log_rank": "Log-rank p",
-    "not_reached": "not reached",
-    "importance": "Mean absolute contribution of each feature",
-    "importance_more": "In log-odds before calibration. Associations of the model, not causes.",
-    "recommendations": "Patients by recommendation",
-    "findings": "What was found, where, and what to do",
-    "referred": "Referred: {share} ({n} patients).",
-    "settings": "Settings",
-    "versions": "Package versions",
-    "hashes": "SHA-256 of the inputs and the model",
-    "name": "Name",
-    "value": "Value",
-    "yes": "yes",
-    "no": "no",
-    "alt": "Plot. {}",
-    "columns": {
-        "advice": "Advice",
-        "arm": "Arm",
-        "best_response": "Best response",
-        "code": "Code",
-        "cohort": "Cohort",
-        "column": "Column",
-        "count": "Number",
-        "direction": "Direction",
-        "feature": "Feature",
-        "group": "Group",
-        "hazard_ratio": "Hazard ratio",
-        "mean_abs_shap": "Mean |SHAP|",
-        "median": "Median (months)",
-        "message": "Message",
-        "metric": "Metric",
-        "model": "Model",
-        "n": "Patients",
-        "n_events": "Events",
-        "n_remaining": "Remaining",
-        "panel": "Panel",
-        "reason": "Reason",
-        "recommendation": "Recommendation",
-        "reference": "Reference",
-        "severity": "Severity",
-        "share": "Share",
-        "share_missing": "Missing",
-        "split": "Data",
-        "state": "State",
-        "step": "Step",
-        "subgroup": "Subgroup",
-        "threshold": "Threshold",
-        "title": "Title",
-        "unit": "Unit",
-        "value": "Value",
-    },
-}
 
 _FACTS = (
     *("kind", "study", "title", "description", "model_version", "endpoint_rule", "endpoint_title"),
@@ -247,6 +123,12 @@ def page_table(caption: str, rows: Iterable[Row], columns: Sequence[str]) -> _Ta
     heads = [TEXT["columns"][column] for column in columns]
     cells = [[_cell(column, row) for column in columns] for row in rows]
     return _Table(caption, heads, [column in _NUMBERS for column in columns], cells)
+
+
+def page_cells(caption: str, heads: Iterable[str], rows: list[list[str]]) -> _Table:
+    """Table of texts as they stand."""
+    names = list(heads)
+    return _Table(caption, names, [False] * len(names), rows)
 
 
 def _pairs(caption: str, names: Mapping[str, Any]) -> _Table:
