@@ -18,7 +18,7 @@ from stratify.report.text import PATIENT
 
 __all__ = ["drawn_cycle"]
 
-_CENTRE, _RADIUS, _NODE = (250, 178), 118, 27
+_CENTRE, _RADIUS, _NODE = (300, 190), 118, 27
 _SHOWN = 0.005  # log-odds below which a step neither raises nor lowers
 
 
@@ -62,7 +62,7 @@ def drawn_cycle(profile: pd.DataFrame, leading: str, second: str) -> dict[str, A
         _node(name, values) | {"leads": name in (leading, second)} for name in ("host", "burden")
     ]
     for k, node in enumerate(beside):
-        node |= {"x": 14 + 240 * k, "y": 346}
+        node |= {"x": 18 + 300 * k, "y": 362}
     told = [
         PATIENT["drawing_step"].format(title=n["title"], value=n["said"]) for n in nodes + beside
     ]

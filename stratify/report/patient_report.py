@@ -105,7 +105,8 @@ def _value(feature: str, value: Any, level: Any = None) -> str:
         return str(PATIENT["yes" if value else "no"])
     units = {"percent": "\u00a0%", "score": "", "ratio": "", "count": "", "fraction": ""}
     unit = units.get(field.unit or "", f"\u00a0{field.unit}" if field.unit else "")
-    return f"{value:.3g}{unit}" if abs(value) < 1000 else f"{value:.0f}{unit}"
+    text = f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+    return text.replace("-", "−") + unit
 
 
 def _risk_block(found: PatientFindings, model: ResistanceModel) -> dict[str, Any]:
@@ -163,18 +164,19 @@ def _reasons(found: PatientFindings) -> Any:
     rows = []
     for row in found.reasons.to_dict("records"):
         value = _value(row["feature"], row["value"], row["level"])
+        if pd.notna(row["median"]) and pd.notna(row["value"]):
+            median = _value(row["feature"], row["median"])
+            value += f" ({PATIENT['median'].format(median)})"
         if row["outside"]:
-            value += f" ({PATIENT['outside']})"
+            value += f", {PATIENT['outside']}"
         raises = row["shap"] > 0
         mark = PATIENT["raises_mark" if raises else "lowers_mark"]
         word = PATIENT["raises" if raises else "lowers"]
-        amount = f"{mark} {word}, {_signed(row['risk_points'])}"
+        amount = f"{mark} {word}, {_signed(row['risk_points'])} {PATIENT['points']}"
         agree = PATIENT["agree"].format(
             share=f"{row['same_sign'] * found.n_members:.0f}", n=found.n_members
         )
-        rows.append(
-            [_short(row["title"]), value, _value(row["feature"], row["median"]), amount, agree]
-        )
+        rows.append([_short(row["title"]), value, amount, agree])
     return page_cells(PATIENT["sections"]["reasons"], PATIENT["reason_heads"].values(), rows)
 
 
@@ -225,7 +227,7 @@ def _missing(found: PatientFindings) -> Any:
         rows.append(
             [
                 f"{PATIENT['panels'][row['group']]}: {shown}",
-                f"{_percent(row['drawn_low'])} to {_percent(row['drawn_high'])}",
+                f"{_percent(row['drawn_low'])} to {_percent(row['drawn_high'])}",
                 f"{100 * row['mean_change']:.0f} points",
                 _percent(row["share_group"]),
                 _percent(row["share_recommendation"]),
@@ -243,7 +245,7 @@ def _what_if(found: PatientFindings) -> Any:
         if row["outside"]:
             state += f" ({PATIENT['outside']})"
         low, high = _percent(row["risk_low"]), _percent(row["risk_high"])
-        rows.append([state, _percent(row["risk"]), f"{low} to {high}"])
+        rows.append([state, _percent(row["risk"]), f"{low} to {high}"])
     return page_cells(PATIENT["what_if_caption"], PATIENT["what_if_heads"].values(), rows)
 
 

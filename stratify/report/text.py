@@ -181,7 +181,6 @@ PATIENT: dict[str, Any] = {
     "groups": {"low": "lowest", "intermediate": "middle", "high": "highest"},
     "scale": "Risk of {risk} with interval {low} to {high} on a scale from 0 to 100 %; bars show "
     "how many training patients had each risk.",
-    "training": "training patients",
     "recommendations": {
         "monotherapy": "Monotherapy",
         "combination": "Combination",
@@ -194,16 +193,16 @@ PATIENT: dict[str, Any] = {
     "of training) to {risk}, shared out in proportion to their log-odds. Associations, not causes.",
     "reason_heads": {
         "feature": "Feature",
-        "value": "Value",
-        "median": "Training median",
+        "value": "Value (training median)",
         "points": "Moves the risk by",
         "same_sign": "Members that agree",
     },
+    "median": "median {}",
     "raises": "raises",
     "lowers": "lowers",
     "raises_mark": "\u25b2",
     "lowers_mark": "\u25bc",
-    "points": "{sign}{points} points",
+    "points": "points",
     "agree": "{share} of {n}",
     "outside": "outside the training range",
     "unmeasured": "Features that are not measured add {points} points together.",
@@ -270,6 +269,5 @@ PATIENT: dict[str, Any] = {
         "infiltration": "Infiltration",
         "ctdna": "ctDNA",
     },
-    "level": "{}",
     "footer": "Risk, reasons and profile come from the model bundle named above.",
 }

@@ -1,0 +1,168 @@
+"""Report of one patient: what it tells, and what it does with awkward patients."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html import unescape
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stratify.cohort.cohort import Cohort
+from stratify.errors import ArgumentError
+from stratify.interpretation.cycle import cycle
+from stratify.interpretation.patient import patient_findings, the_patient
+from stratify.report.patient_report import write_patient_report
+from stratify.scoring import ResistanceModel
+from stratify.tables.findings import Findings
+
+
+def cohort_of(table: pd.DataFrame) -> Cohort:
+    return Cohort(table.reset_index(drop=True), pd.DataFrame(), Findings(), {}, {}, None, False)
+
+
+def report(model: ResistanceModel, row: pd.DataFrame, folder: Path) -> str:
+    path = folder / "patient.html"
+    write_patient_report(path, model, patient_findings(model, cohort_of(row)))
+    return path.read_text(encoding="utf-8")
+
+
+def text_of(page: str) -> str:
+    body = re.sub(r"(?s)<style>.*?</style>|<[^>]+>", " ", page)
+    return " ".join(unescape(body).replace("\u00a0", " ").split())
+
+
+@pytest.fixture(scope="module")
+def pages(model, patients, tmp_path_factory) -> list[str]:
+    folder = tmp_path_factory.mktemp("patients")
+    return [report(model, patients.iloc[[i]], folder) for i in (0, 5, 11)]
+
+
+def test_the_numbers_are_those_of_the_tables(model, patients, pages):
+    scores = model.score_cohort(patients)
+    for i, page in zip((0, 5, 11), pages, strict=True):
+        row, told = scores.iloc[i], text_of(page)
+        low, high = row["risk_low"], row["risk_high"]
+        assert f"{100 * row['risk']:.0f} % 80 % interval {100 * low:.0f} %" in told
+        assert f"to {100 * high:.0f} %" in told
+        assert row["reason"] in told
+        assert f"Patient {row['patient_id']}" in told
+        found = patient_findings(model, cohort_of(patients.iloc[[i]]))
+        assert found.statement in told
+        for reason in found.reasons.to_dict("records"):
+            assert reason["title"] in told
+
+
+def test_every_page_says_research_use_only_and_what_a_profile_is_not(pages):
+    for page in pages:
+        told = text_of(page)
+        for sentence in (
+            "Research use only. Not a medical device. Not for decisions about the care of a "
+            "patient. Low predicted benefit is not zero benefit: never deny a standard ICI on "
+            "this score.",
+            "Evidence class C1: prognostic; it does not show that another treatment is better.",
+            "It explains the model, not the tumour.",
+            "Hypothesis, not a prediction of benefit.",
+            "Behaviour of the model, not the effect of a treatment",
+            "Associations, not causes.",
+        ):
+            assert sentence in told
+
+
+def test_the_page_needs_no_network_and_no_script(pages):
+    for page in pages:
+        assert "<script" not in page
+        assert not re.findall(r"(?:src|href|url)\s*[=(]\s*[\"']?https?:", page)
+        assert "default-src 'none'" in page
+
+
+def test_every_step_is_drawn_and_what_is_not_measured_is_not_assessed(pages):
+    for page in pages:
+        drawing = re.search(r'(?s)<svg class="cycle".*?</svg>', page)[0]
+        for step in cycle().numbered:
+            assert step.title in drawing
+        # nothing of the model belongs to priming and trafficking
+        assert "Priming: not assessed." in drawing
+        assert "Trafficking: not assessed." in drawing
+        assert 'role="img"' in drawing
+
+
+def test_a_patient_without_any_measurement_is_told_plainly(model, patients, tmp_path):
+    blank = patients.iloc[[0]].copy()
+    for name in model.classifier.features_:
+        blank[name] = np.nan
+    told = text_of(report(model, blank, tmp_path))
+    assert "Nothing that the model reads is measured; the risk is the training average." in told
+    assert "No step raises the model's risk by much." in told
+    assert "Not assessed: no marker that shows T cells in the tumour is measured." in told
+    assert "No feature of the model is measured" in told  # the flag, in words
+
+
+def test_values_beyond_the_training_range_are_marked(model, patients, tmp_path):
+    odd = patients.iloc[[0]].assign(nlr=400.0)
+    told = text_of(report(model, odd, tmp_path))
+    assert re.search(r"Neutrophil-to-lymphocyte ratio 400 .*?outside the training range", told)
+    assert "A value beyond the range of the training patients." in told
+
+
+def test_markup_and_long_names_are_shown_as_they_are_and_cut(model, patients, tmp_path):
+    name = "<script>alert('x')</script>" + "y" * 300
+    page = report(model, patients.iloc[[0]].assign(patient_id=name), tmp_path)
+    assert "<script>" not in page
+    assert "&lt;script&gt;alert" in page
+    assert "y" * 60 not in page
+    assert "…" in text_of(page)
+
+
+def test_a_level_that_training_never_saw_does_no_harm(model, patients, tmp_path):
+    odd = patients.iloc[[0]].assign(cancer_type="<b>new & rare</b>")
+    page = report(model, odd, tmp_path)
+    assert "<b>new" not in page
+    assert "A category that training never saw" in text_of(page)
+
+
+def test_an_older_bundle_says_what_it_cannot_tell(model, patients, tmp_path):
+    old = replace(model, uncertainty=None)
+    told = text_of(report(old, patients.iloc[[0]], tmp_path))
+    assert "The bundle keeps no summary of its training patients" in told
+    assert re.search(r"The risk lies in the (lowest|middle|highest) third", told)
+    assert "higher than in" not in told
+
+
+def test_partner_classes_are_told_with_both_sides_and_a_caution(model, patients, tmp_path):
+    untreated = patients.iloc[[0]].assign(pdl1_tps=0.0)
+    told = text_of(report(model, untreated, tmp_path))
+    ctla4 = next(p for p in cycle().partners if p.id == "ctla4")
+    for sentence in (*ctla4.evidence_for, *ctla4.evidence_against, ctla4.caution):
+        assert sentence in told
+
+
+# --------------------------------------------------------------------------- which patient
+
+
+def test_a_patient_is_found_by_identifier_and_cohort(patients):
+    both = cohort_of(pd.concat([patients.head(3), patients.head(2).assign(cohort="away")]))
+    name = patients["patient_id"].iloc[0]
+    assert len(the_patient(both, name, "away")) == 1
+    assert len(the_patient(both, patients["patient_id"].iloc[2])) == 1
+    with pytest.raises(ArgumentError) as refusal:
+        the_patient(both, name)
+    assert str(refusal.value) == (
+        "The identifier given (--patient) is in several cohorts: home, away. Name one with "
+        "--cohort."
+    )
+    with pytest.raises(ArgumentError) as refusal:
+        the_patient(both, name, "elsewhere")
+    assert str(refusal.value) == "There is no cohort 'elsewhere'; there are home, away."
+
+
+def test_a_patient_that_is_not_there_is_not_named_in_the_error(patients):
+    with pytest.raises(ArgumentError) as refusal:
+        the_patient(cohort_of(patients.head(3)), "secret-7")
+    assert str(refusal.value) == (
+        "No patient of home has the identifier given (--patient); 3 patients were read. Give it "
+        "as it stands in the study's files."
+    )
