@@ -25,6 +25,7 @@ from stratify.biomarkers.infiltration import (
 )
 from stratify.biomarkers.pdl1 import add_pdl1
 from stratify.biomarkers.reported import SAME, SAME_SHARE
+from stratify.biomarkers.signatures import signatures
 from stratify.biomarkers.tmb import add_tmb
 from stratify.biomarkers.tmb_scale import TmbCalibration, add_harmonised
 from stratify.cohort.training_scales import Matrix
@@ -347,6 +348,9 @@ def _score(
             return
         if scaled:
             patients.matrix = Matrix(file, settings, expression)
+            if settings.assay is not None:
+                names = settings.signatures or signatures()
+                patients.assays |= dict.fromkeys(names, settings.assay)
             return
         scored = put_signatures(joined, expression, settings, file, cohort, findings)
         patients.add(scored, settings.assay)

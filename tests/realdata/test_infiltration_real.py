@@ -6,23 +6,22 @@ quantification of the same runs, scaled over all cohorts.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from stratify import Study, read_cohort
 from stratify.biomarkers.deconvolution import read_deconvolution
 from stratify.biomarkers.expression import read_expression, read_matrix
 from stratify.biomarkers.expression_reference import ExpressionReference
 from stratify.biomarkers.infiltration import signature_findings
 from stratify.biomarkers.signatures import score_signatures, signatures
-from stratify.tables.findings import Findings
+from stratify.cohort.training_scales import TrainingScales
 from stratify.tables.measurements import DeconvolutionTable, ExpressionMatrix
-from stratify.tables.panel import read_panels
 from stratify.tables.schema import signature_sets
-from stratify.tables.sources import TableSource
-from stratify.tables.tabular import read_numbered
 
 pytestmark = pytest.mark.realdata
 
@@ -188,28 +187,70 @@ def test_cells_of_inspire_are_read(public_data):
     assert [each["n"] for each in found] == [poor]
 
 
-def test_imvigor210_phenotypes_and_responders(public_data):
-    """Mariathasan 2018, 10.1038/nature25501: 68 responders of 298 with a response."""
-    table = TableSource.model_validate(
-        {
-            "file": "imvigor210_clinical.csv",
-            "patient_id": "Index",
-            "panels": {
-                "infiltration": {"immune_phenotype": "Immune phenotype"},
-                "outcomes": {
-                    "objective_response": {
-                        "column": "binaryResponse",
-                        "coding": {"CR/PR": True, "SD/PD": False},
-                    }
-                },
-            },
-        }
-    )
-    findings = Findings()
-    raw = read_numbered(public_data / "itrp" / table.file)
-    panels = read_panels(raw, table, "imvigor210", findings)
+@pytest.fixture(scope="module")
+def melanoma(read):
+    """Gide and Riaz for training, Hugo external; signatures on the scale of Gide and Riaz."""
+    return read("melanoma_rna")
 
-    assert not findings.has_errors
-    assert panels["outcomes"]["objective_response"].agg(["sum", "count"]).tolist() == [68, 298]
-    phenotype = panels["infiltration"]["immune_phenotype"].value_counts().to_dict()
-    assert phenotype == {"excluded": 113, "desert": 69, "inflamed": 62}
+
+def test_a_study_file_reads_three_matrices(melanoma):
+    """Hugo has one biopsy on treatment, which is left out; Riaz two patients without a response."""
+    counts = melanoma.table.groupby("cohort")["cyt"].agg(["size", "count"])
+
+    assert counts.to_dict() == {
+        "size": {"gide": 41, "hugo": 26, "riaz": 46},
+        "count": {"gide": 41, "hugo": 26, "riaz": 46},
+    }
+    assert melanoma.scales.expression.n_patients == 41 + 46
+    assert not melanoma.findings.has_errors
+    train = melanoma.table[melanoma.table["split"] == "train"]
+    assert train["cells_th1"].mean() == pytest.approx(0, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("cohort", "own", "theirs", "rho"),
+    [
+        ("gide", "cyt", "CytoxAct_Rooney", 0.98),
+        ("riaz", "cyt", "CytoxAct_Rooney", 0.98),
+        ("hugo", "cyt", "CytoxAct_Rooney", 0.98),
+        ("gide", "cells_cd8", "CD8Tcell_sc", 0.95),
+        ("hugo", "ifng6", "Ayers_IFNg6", 0.95),
+        ("riaz", "ifng6", "Ayers_IFNg6", 0.95),
+    ],
+)
+def test_scaled_signatures_agree_with_the_published_ones(
+    melanoma, published, public_data, cohort, own, theirs, rho
+):
+    """Scaled by training patients each gene weighs alike, which the published means do not."""
+    names = pd.read_csv(public_data / "itrp" / "clinical.csv", usecols=["Index", "cohort"])
+    runs = pd.read_csv(public_data / "itrp" / "gide_run_ids.csv").set_index("rnaseq_id")["Index"]
+    index = names.loc[names["cohort"].str.lower() == cohort, "Index"]
+    before = index[index.str.contains("Pre|baseline")]
+    known = {name.split("_")[0].split("-")[0]: name for name in before}
+    table = melanoma.table[melanoma.table["cohort"] == cohort]
+    scores = table.set_index(table["patient_id"].map(runs if cohort == "gide" else known))[own]
+    both = scores.index.intersection(published.index)
+
+    assert len(both) == PATIENTS[cohort.title()]
+    assert scores[both].corr(published.loc[both, theirs], method="spearman") >= rho
+
+
+def test_one_patient_of_hugo_is_scored_alone_through_a_bundle(melanoma, public_data, tmp_path):
+    """With the scales as they travel, from a matrix of one patient."""
+    scales = TrainingScales.from_json(json.loads(json.dumps(melanoma.scales.to_json())))
+    row = melanoma.table[melanoma.table["cohort"] == "hugo"].iloc[3]
+    matrix = pd.read_parquet(public_data / "expression" / f"{FILES['Hugo']}.log2tpm.parquet")
+    matrix[[row["patient_id"]]].reset_index().to_parquet(tmp_path / "one.parquet")
+    pd.DataFrame({"id": [row["patient_id"]], "age": [60]}).to_csv(tmp_path / "one.csv", index=False)
+    table = {"file": "one.csv", "patient_id": "id"}
+    panels = {"clinical": {"regimen": {"value": "anti_pd1_pdl1"}}}
+    unit = {"unit": "TPM", "scale": "log2", "offset": 0.001}
+    tables = [table | {"panels": panels}, {"file": "one.parquet", "expression": unit}]
+    study = Study.model_validate(
+        {"stratify": 1, "name": "one", "data": str(tmp_path)}
+        | {"cohorts": [{"name": "new", "tables": tables}]}
+    )
+    alone = read_cohort(study, outcomes=False, scales=scales).table.iloc[0]
+
+    for name in ("cyt", "gep", "ifng6", "impres", "gep_ssgsea"):
+        assert alone[name] == pytest.approx(row[name], abs=1e-9)
