@@ -286,11 +286,32 @@ def add_pdl1(
     if "pdl1_report" in patients:
         together = _reported(patients, cohort, findings)
     clones = {name: clone for name, text in assays.items() if (clone := clone_in(text))}
+    _tell_unnamed(together, assays, clones, cohort, findings)
     if "pdl1_clone" in together:
         together = _one_clone(together, rule, cohort, findings)
     if rule.tiers:
         together = together.join(pdl1_tiers(together, rule, clones))
     return together
+
+
+def _tell_unnamed(
+    patients: pd.DataFrame,
+    assays: Mapping[str, str],
+    clones: Mapping[str, str],
+    cohort: str,
+    findings: Findings,
+) -> None:
+    """Tell of values whose assay names no clone."""
+    for method in METHODS:
+        if method in assays and method not in clones and "pdl1_clone" not in patients:
+            findings.add(
+                "clone_absent",
+                f"the assay of {method} names no clone, or several.",
+                cohort=cohort,
+                panel="pdl1",
+                column=method,
+                n=int(patients[method].notna().sum()),
+            )
 
 
 def _reported(patients: pd.DataFrame, cohort: str, findings: Findings) -> pd.DataFrame:

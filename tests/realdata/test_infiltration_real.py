@@ -212,7 +212,7 @@ def test_a_study_file_reads_three_matrices(melanoma):
     [
         ("gide", "cyt", "CytoxAct_Rooney", 0.98),
         ("riaz", "cyt", "CytoxAct_Rooney", 0.98),
-        ("hugo", "cyt", "CytoxAct_Rooney", 0.98),
+        ("hugo", "cyt", "CytoxAct_Rooney", 0.97),
         ("gide", "cells_cd8", "CD8Tcell_sc", 0.95),
         ("hugo", "ifng6", "Ayers_IFNg6", 0.95),
         ("riaz", "ifng6", "Ayers_IFNg6", 0.95),

@@ -251,6 +251,19 @@ CASES = [
         column="pdl1_tps",
     ),
     Case(
+        "clone_absent",
+        lambda h: (
+            h.tables["clinical"].insert(1, "TPS", ["10", "60"] * 80),
+            h.source("clinical")["panels"].update(
+                pdl1={"pdl1_tps": {"column": "TPS", "unit": "percent", "assay": "IHC"}}
+            ),
+        ),
+        "the assay of pdl1_tps names no clone, or several.",
+        n=160,
+        panel="pdl1",
+        column="pdl1_tps",
+    ),
+    Case(
         "clone_left_out",
         _reports({4: "TPS 5 % (SP142)", 7: "TPS 5 %"}, clone="22C3"),
         "pdl1_tps of 2 patients is not known to be of 22C3; it is read as missing.",
