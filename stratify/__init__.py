@@ -18,7 +18,7 @@ _HOMES = {
     "ResistanceClassifier": "model.classifier",
     "ResistanceModel": "scoring",
     "load": "scoring",
-    "Policy": "treatment",
+    "Policy": "treatment.policy",
     "attributions": "interpretation.attribution",
     "explanation": "interpretation.attribution",
     "train": "experiment.experiment",
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from stratify.scoring import ResistanceModel, load
     from stratify.simulation import simulate
     from stratify.study import Study
-    from stratify.treatment import Policy
+    from stratify.treatment.policy import Policy
 
 
 def __getattr__(name: str) -> Any:

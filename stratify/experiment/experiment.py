@@ -34,7 +34,7 @@ from stratify.statistics.survival import censoring_weights
 from stratify.study import ResponseCriteria, Study
 from stratify.tables.schema import field_named, load_schema
 from stratify.tables.tabular import make_folder, write_table, written_whole
-from stratify.treatment import Policy
+from stratify.treatment.policy import Policy
 from stratify.validation.diagnostics import check_training
 from stratify.validation.validation import (
     Assessment,

@@ -22,7 +22,7 @@ from stratify.report.share_figures import error_by_share
 from stratify.scoring import ResistanceModel
 from stratify.study import Study
 from stratify.tables.schema import endpoint_rule, field_named, panel_versions
-from stratify.treatment import EVIDENCE_CLASS
+from stratify.treatment.triage import EVIDENCE_CLASS
 from stratify.validation.validation import Assessment
 
 if TYPE_CHECKING:

@@ -36,7 +36,8 @@ from stratify.scoring.reasons import top_reasons
 from stratify.study import MONOTHERAPY
 from stratify.tables.schema import load_schema, panel_versions
 from stratify.tables.tabular import sha256_of
-from stratify.treatment import Policy, triage
+from stratify.treatment.policy import Policy
+from stratify.treatment.triage import triage
 
 __all__ = ["ResistanceModel", "load"]
 
@@ -92,7 +93,7 @@ class ResistanceModel:
 
         Returns
         -------
-        DataFrame of shape (n_patients, 15)
+        DataFrame of shape (n_patients, 16)
             As in the ``scores`` dictionary, patients in the order given.
         """
         if isinstance(cohort, Cohort):

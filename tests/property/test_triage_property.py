@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from stratify.treatment import Policy, triage
+from stratify.treatment.policy import Policy
+from stratify.treatment.triage import triage
 
 ORDER = {"monotherapy": 0, "refer": 1, "combination": 2}
 MARKERS = ["tmb", "pdl1_tps", "albumin", "immune_phenotype"]
@@ -96,7 +97,7 @@ def test_every_patient_gets_one_of_three_answers_or_none_at_all(policy, data, mi
     known = data.draw(markers(len(table)))
     before = table.copy(), known.copy()
     found = triage(table, known, policy, mixed_regimens=mixed_regimens)
-    assert list(found.columns) == ["recommendation", "reason", "evidence_class"]
+    assert list(found.columns) == ["recommendation", "reason", "evidence_class", "would_change"]
     assert found.index.equals(table.index)
     if mixed_regimens:
         assert found["recommendation"].isna().all()

@@ -1,4 +1,4 @@
-"""ENDPOINTS.md, whose tables are both documentation and test cases."""
+"""ENDPOINTS.md and DECISIONS.md, whose tables are both documentation and test cases."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from stratify.tables.schema import endpoint_reasons, endpoint_rules
 
 DOCUMENT = Path(__file__).parents[2] / "ENDPOINTS.md"
+DECISIONS = DOCUMENT.with_name("DECISIONS.md")
 SETTINGS = (
     *("inclusive", "response_spares", "best_response_pd", "confirmation"),
     *("exposure_weeks", "strict", "secondary_months", "regimens"),
@@ -18,10 +19,10 @@ SETTINGS = (
 
 
 @cache
-def _sections() -> dict[str, list[list[str]]]:
+def _sections(document: Path) -> dict[str, list[list[str]]]:
     sections: dict[str, list[list[str]]] = {}
     rows: list[list[str]] = []
-    for line in DOCUMENT.read_text(encoding="utf-8").splitlines():
+    for line in document.read_text(encoding="utf-8").splitlines():
         if line.startswith("#"):
             rows = sections.setdefault(line.lstrip("# "), [])
         elif line.startswith("|") and not line.startswith("|-"):
@@ -29,9 +30,9 @@ def _sections() -> dict[str, list[list[str]]]:
     return sections
 
 
-def cases_of(heading: str) -> list[list[str]]:
+def cases_of(heading: str, document: Path = DOCUMENT) -> list[list[str]]:
     """Rows of all tables under a heading, without their heads."""
-    rows = _sections()[heading]
+    rows = _sections(document)[heading]
     return [row for row in rows if row != rows[0]]
 
 

@@ -1,4 +1,4 @@
-"""The decision rule as cases: a risk with its interval, a policy, and what is said of it.
+"""The decision rule by the tables of cases in DECISIONS.md, and what is said of each.
 
 The policy of the cases: monotherapy below 0.4, combination from 0.7, PD-L1 TPS and TMB required.
 """
@@ -8,8 +8,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from endpoint_document import DECISIONS, cases_of
 
-from stratify.treatment import EVIDENCE_CLASS, Policy, triage
+from stratify.treatment.adaptive import adapt
+from stratify.treatment.policy import Policy
+from stratify.treatment.triage import EVIDENCE_CLASS, triage
 
 POLICY = Policy(
     name="board",
@@ -35,38 +38,50 @@ MIXED = (
     "recommendation."
 )
 YES, NO = 12.0, np.nan  # a marker that was measured, and one that was not
+REASONS = {
+    "below": BELOW,
+    "above": ABOVE,
+    "between": BETWEEN,
+    "crosses": CROSSES,
+    "no TPS": NO_TPS,
+    "no TMB": NO_TMB,
+    "neither": NEITHER,
+    "autoimmune": "Contraindicated: autoimmune_disease is true speaks against combination "
+    "(policy board 3).",
+    "ECOG": "Contraindicated: ecog is 3 or more speaks against any checkpoint inhibitor "
+    "(policy board 3).",
+    "autoimmune not recorded": "Not recorded: autoimmune_disease, which could rule out "
+    "combination (policy board 3).",
+    "ECOG not recorded": "Not recorded: ecog, which could rule out any checkpoint inhibitor "
+    "(policy board 3).",
+    "label TPS 50": "The label asks more for monotherapy (eu pembrolizumab: pdl1_tps is 50 or "
+    "more (22C3)); policy board 3.",
+    "label TPS 1": "The label asks more for monotherapy (eu pembrolizumab: pdl1_tps is 1 or more "
+    "(22C3)); policy board 3.",
+    "label CPS 1": "The label asks more for monotherapy (eu pembrolizumab: pdl1_cps is 1 or more "
+    "(22C3)); policy board 3.",
+    "label TPS below 1": "The label asks more for combination (eu nivolumab with relatlimab: "
+    "pdl1_tps is below 1 (28-8 (tumour cells))); policy board 3.",
+    "below, none on file": f"{BELOW} No eu label rule for monotherapy is on file.",
+    "CD8 below": "cd8_percent is below 15 (policy board 3).",
+    "CD8 or more": "cd8_percent is 15 or more (policy board 3).",
+    "no CD8": "Required markers are missing: cd8_percent (policy board 3).",
+    "between, monotherapy": f"{BETWEEN} In doubt the policy takes monotherapy.",
+    "crosses, combination": f"{CROSSES} In doubt the policy takes combination.",
+}
 
-#   low    risk   high   TPS  TMB  recommendation  reason
+
+def number(cell: str) -> float:
+    return NO if cell == "." else float(cell)
+
+
+def told(cell: str) -> object:
+    return {"yes": True, "no": False, "first": False, "later": True, ".": None}[cell]
+
+
 CASES = [
-    # the whole interval on one side of both thresholds
-    (0.10, 0.20, 0.30, YES, YES, MONO, BELOW),
-    (0.75, 0.80, 0.90, YES, YES, COMBINATION, ABOVE),
-    # the risk between the thresholds, wherever the interval ends
-    (0.45, 0.50, 0.60, YES, YES, REFER, BETWEEN),
-    (0.30, 0.50, 0.60, YES, YES, REFER, BETWEEN),
-    (0.45, 0.60, 0.80, YES, YES, REFER, BETWEEN),
-    (0.10, 0.50, 0.90, YES, YES, REFER, BETWEEN),
-    # the risk on one side, its interval reaching over the threshold
-    (0.20, 0.30, 0.45, YES, YES, REFER, CROSSES),
-    (0.60, 0.75, 0.85, YES, YES, REFER, CROSSES),
-    (0.20, 0.30, 0.95, YES, YES, REFER, CROSSES),
-    (0.05, 0.75, 0.95, YES, YES, REFER, CROSSES),
-    # on the boundary: below is strict, from is not
-    (0.30, 0.35, 0.40, YES, YES, REFER, CROSSES),
-    (0.30, 0.35, 0.3999, YES, YES, MONO, BELOW),
-    (0.70, 0.75, 0.80, YES, YES, COMBINATION, ABOVE),
-    (0.6999, 0.75, 0.80, YES, YES, REFER, CROSSES),
-    (0.35, 0.40, 0.45, YES, YES, REFER, BETWEEN),
-    (0.65, 0.70, 0.75, YES, YES, REFER, CROSSES),
-    (0.70, 0.70, 0.70, YES, YES, COMBINATION, ABOVE),
-    (0.40, 0.40, 0.40, YES, YES, REFER, BETWEEN),
-    # a marker of the policy is not measured: refer, whatever the risk
-    (0.10, 0.20, 0.30, NO, YES, REFER, NO_TPS),
-    (0.75, 0.80, 0.90, YES, NO, REFER, NO_TMB),
-    (0.10, 0.20, 0.30, NO, NO, REFER, NEITHER),
-    (0.45, 0.50, 0.60, NO, NO, REFER, NEITHER),
-    # a measured zero is a measurement
-    (0.10, 0.20, 0.30, 0.0, 0.0, MONO, BELOW),
+    (*map(number, numbers), answer, REASONS[reason])
+    for *numbers, answer, reason in cases_of("Risk", DECISIONS)
 ]
 
 
@@ -77,7 +92,7 @@ def decide(
     table = pd.DataFrame({name: [value] for name, value in markers.items()}, index=risks.index)
     told = pd.Series([flags], index=risks.index)
     found = triage(risks, table, policy, mixed_regimens=mixed_regimens, flags=told)
-    return found.iloc[0].to_dict()
+    return found.iloc[0].drop("would_change").to_dict()
 
 
 @pytest.mark.parametrize(("low", "risk", "high", "tps", "tmb", "recommendation", "reason"), CASES)
@@ -175,3 +190,98 @@ def test_without_a_policy_every_patient_is_referred(risk):
 def test_a_model_of_mixed_regimens_recommends_nothing(risk, policy):
     found = decide(risk, risk, risk, policy, mixed_regimens=True, pdl1_tps=YES, tmb=YES)
     assert found == {"recommendation": None, "reason": MIXED, "evidence_class": "C1"}
+
+
+# ------------------------------------------------- contraindications, labels, markers, landmark
+
+LIMITS = {"monotherapy_below": 0.4, "combination_from": 0.7}
+
+
+def board(**values: object) -> Policy:
+    """The thresholds of the cases, with more."""
+    return Policy.load({"name": "board", "version": "3", "source": "illustration only", **values})
+
+
+def answer_and_reason(found: dict[str, object]) -> tuple[object, object]:
+    return found["recommendation"], found["reason"]
+
+
+@pytest.mark.parametrize("case", cases_of("Contraindications", DECISIONS), ids=" ".join)
+def test_contraindications(case):
+    low, risk, high, autoimmune, ecog, answer, reason = case
+    policy = board(
+        **LIMITS,
+        contraindications=[
+            {"marker": "autoimmune_disease", "equals": True, "against": "combination",
+             "source": "board"},
+            {"marker": "ecog", "at_least": 3, "against": "any", "source": "board"},
+        ],
+    )  # fmt: skip
+    found = decide(float(low), float(risk), float(high), policy,
+                   autoimmune_disease=told(autoimmune), ecog=number(ecog))  # fmt: skip
+    assert answer_and_reason(found) == (answer, REASONS[reason])
+
+
+@pytest.mark.parametrize("case", cases_of("Labels", DECISIONS), ids=" ".join)
+def test_labels(case):
+    low, risk, high, cancer, line, tps, cps, answer, reason = case
+    policy = board(**LIMITS, label={"jurisdiction": "eu", "on": "2026-11-23"})
+    known = {"cancer_type": cancer, "prior_systemic_therapy": told(line)}
+    known |= {"pdl1_tps": number(tps), "pdl1_cps": number(cps)}
+    found = decide(float(low), float(risk), float(high), policy, **known)
+    assert answer_and_reason(found) == (answer, REASONS[reason])
+
+
+@pytest.mark.parametrize("case", cases_of("A marker decides", DECISIONS), ids=" ".join)
+def test_a_marker_decides(case):
+    cd8, answer, reason = case
+    rule = {"marker": "cd8_percent", "monotherapy_from": 15, "combination_below": 15}
+    table = pd.DataFrame({"cd8_percent": [number(cd8)]})
+    found = triage(None, table, board(marker_rule=rule)).iloc[0].to_dict()
+    assert answer_and_reason(found) == (answer, REASONS[reason])
+
+
+@pytest.mark.parametrize("case", cases_of("In doubt", DECISIONS), ids=" ".join)
+def test_in_doubt(case):
+    low, risk, high, in_doubt, answer, reason = case
+    found = decide(float(low), float(risk), float(high), board(**LIMITS, in_doubt=in_doubt))
+    assert answer_and_reason(found) == (answer, REASONS[reason])
+
+
+@pytest.mark.parametrize("case", cases_of("At a landmark", DECISIONS), ids=" ".join)
+def test_at_a_landmark(case):
+    low, risk, high, on, decision = case
+    limits = {"continue_below": 0.3, "intensify_from": 0.5, "change_from": 0.8}
+    policy = board(**LIMITS, landmark={"weeks": 9, "source": "illustration only", **limits})
+    risks = pd.DataFrame(
+        {"risk": [float(risk)], "risk_low": [float(low)], "risk_high": [float(high)]}
+    )
+    found = adapt(risks, pd.Series([on]), policy, landmark_weeks=9)
+    assert found["decision"].tolist() == [decision]
+
+
+def test_every_reason_has_a_case():
+    sections = ("Risk", "Contraindications", "Labels", "A marker decides", "In doubt")
+    assert {case[-1] for name in sections for case in cases_of(name, DECISIONS)} == set(REASONS)
+
+
+@pytest.mark.parametrize(
+    ("low", "risk", "high", "tps", "change"),
+    [
+        (0.1, 0.2, 0.3, YES, "A risk whose interval reaches 0.4."),
+        (0.75, 0.8, 0.9, YES, "A risk whose interval reaches below 0.7."),
+        (0.45, 0.5, 0.6, YES, "A risk whose whole interval lies below 0.4 or at or above 0.7."),
+        (
+            0.2,
+            0.3,
+            0.45,
+            YES,
+            "A narrower interval: more markers measured, or a model of more patients.",
+        ),
+        (0.1, 0.2, 0.3, NO, "Measuring pdl1_tps."),
+    ],
+)
+def test_what_would_change_the_answer_is_told(low, risk, high, tps, change):
+    risks = pd.DataFrame({"risk": [risk], "risk_low": [low], "risk_high": [high]})
+    table = pd.DataFrame({"pdl1_tps": [tps], "tmb": [YES]})
+    assert triage(risks, table, POLICY)["would_change"].tolist() == [change]

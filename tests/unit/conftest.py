@@ -15,7 +15,7 @@ from stratify.model.reference import References
 from stratify.scoring import ResistanceModel
 from stratify.simulation import simulate
 from stratify.tables.schema import PANELS, field_named, panel_versions
-from stratify.treatment import Policy
+from stratify.treatment.policy import Policy
 
 FEATURES = [
     *("age", "albumin", "cancer_type", "ecog", "nlr", "prior_systemic_therapy", "sex"),

@@ -1,0 +1,350 @@
+"""The policy: what a tumour board wants done with a risk or a marker, as data with its source.
+
+There is no default policy, no default threshold and no default weight of benefit against harm.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
+
+from stratify.errors import ArgumentError, DataError
+from stratify.tables.schema import field_named
+from stratify.tables.sources import Place, Strict, as_text
+from stratify.tables.tabular import read_mapping
+from stratify.treatment.utilities import Utilities
+
+__all__ = [
+    "Condition",
+    "Contraindication",
+    "LabelCheck",
+    "LandmarkRule",
+    "MarkerRule",
+    "Policy",
+    "marker_fault",
+]
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+Text = Annotated[str, Field(min_length=3)]
+Caution = Literal[
+    "not_monotherapy",
+    "unseen_category",
+    "outside_training_range",
+    "no_panel_measured",
+    "assay_differs",
+    "far_from_training",
+    "unseen_panel_pattern",
+]
+
+
+def marker_fault(name: str, roles: tuple[str, ...] = ("feature", "design")) -> str | None:
+    """Say what is wrong with a marker's name, if anything."""
+    try:
+        field = field_named(name)
+    except ArgumentError as error:
+        return str(error).removesuffix(".")
+    return None if field.role in roles else f"{name} is no biomarker"
+
+
+class Condition(Strict):
+    """What one marker must be: a level, or a number at least or below a limit.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"ecog": [0, 3, None]})
+    >>> Condition(marker="ecog", at_least=2).holds(table).tolist()
+    [False, True, None]
+    """
+
+    marker: str
+    equals: bool | str | None = None
+    at_least: float | None = None
+    below: float | None = None
+
+    @classmethod
+    def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[Place, str]]:
+        """Unknown markers, and conditions that say nothing or two things."""
+        if isinstance(name := data.get("marker"), str) and (fault := marker_fault(name)):
+            yield ("marker",), fault
+        stated = [key for key in ("equals", "at_least", "below") if data.get(key) is not None]
+        if len(stated) != 1:
+            found = " and ".join(stated) or "none"
+            yield (), f"one of equals, at_least and below is expected, found {found}"
+
+    def holds(self, table: pd.DataFrame) -> pd.Series:
+        """Whether it holds for each patient; None where the marker is not recorded."""
+        values = table.get(self.marker, pd.Series(None, index=table.index, dtype=object))
+        if self.equals is not None:
+            met = values == self.equals
+        else:
+            numbers = pd.to_numeric(values, errors="coerce").astype(float)
+            met = (
+                numbers.ge(self.at_least)
+                if self.at_least is not None
+                else numbers.lt(self.below or 0)
+            )
+        return met.astype(object).where(values.notna(), None)
+
+    def __str__(self) -> str:
+        """Words of the condition, for reasons and reports."""
+        if self.equals is not None:
+            return f"{self.marker} is {as_text(self.equals)}"
+        if self.at_least is not None:
+            return f"{self.marker} is {self.at_least:g} or more"
+        return f"{self.marker} is below {self.below:g}"
+
+
+class Contraindication(Condition):
+    """A condition that speaks against a treatment, whatever the risk.
+
+    ``against: combination`` rules out that alone, ``any`` every checkpoint inhibitor.
+    """
+
+    against: Literal["monotherapy", "combination", "any"]
+    source: Text
+
+
+class MarkerRule(Strict):
+    """A marker in place of a risk: monotherapy from one value on, combination below another."""
+
+    marker: str
+    monotherapy_from: float
+    combination_below: float
+
+    @classmethod
+    def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[Place, str]]:
+        """Unknown markers, and limits in the wrong order."""
+        if isinstance(name := data.get("marker"), str) and (
+            fault := marker_fault(name, ("feature",))
+        ):
+            yield ("marker",), fault
+        high, low = data.get("monotherapy_from"), data.get("combination_below")
+        if _number(high) and _number(low) and low > high:  # type: ignore[operator]
+            yield (
+                ("combination_below",),
+                f"combination_below ({low:g}) must not exceed monotherapy_from ({high:g})",
+            )
+
+
+class LabelCheck(Strict):
+    """Whose label is asked, and on which day."""
+
+    jurisdiction: Literal["us", "eu"]
+    on: Annotated[
+        dt.date, BeforeValidator(lambda d: as_text(d) if not isinstance(d, dt.date) else d)
+    ]
+
+
+class LandmarkRule(Strict):
+    """Thresholds of a landmark model's risk: continue, intensify, change.
+
+    The landmark model is another model than that of the baseline decision: its time zero is the
+    landmark, and it knows what happened up to it.
+    """
+
+    weeks: Annotated[float, Field(gt=0)]
+    continue_below: Share
+    intensify_from: Share
+    change_from: Share
+    source: Text
+
+    @classmethod
+    def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[Place, str]]:
+        """Thresholds in the wrong order."""
+        names = ["continue_below", "intensify_from", "change_from"]
+        values = [data.get(name) for name in names]
+        for (low, x), (high, y) in zip(
+            zip(names, values, strict=True), list(zip(names, values, strict=True))[1:], strict=False
+        ):
+            if _number(x) and _number(y) and x > y:  # type: ignore[operator]
+                yield (high,), f"{low} ({x:g}) must not exceed {high} ({y:g})"
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+class Policy(Strict):
+    """What is done with a risk or a marker, with its source.
+
+    Exactly one of three ways decides: two thresholds of the risk, a rule on one marker, or
+    utilities, which give the thresholds.
+
+    Attributes
+    ----------
+    name, version, source : str
+        The source says where the thresholds come from; it is required.
+    monotherapy_below : float
+        A risk whose whole interval lies below speaks for monotherapy.
+    combination_from : float
+        A risk whose whole interval lies at or above speaks for combination.
+    marker_rule : MarkerRule
+        A marker decides, and no risk.
+    utilities : Utilities
+        Benefit, harm and a grid of weights give the thresholds: see
+        :class:`stratify.treatment.utilities.Utilities`.
+    required_markers : list of str
+        Features without which the decision is referred.
+    refer_flags : list of str
+        Flags of the scores with which it is referred; by default those of a patient to whom the
+        model may not apply: unlike the training patients, of a category or with panels together
+        that training never saw.
+    contraindications : list of Contraindication
+        They win over every risk.
+    label : LabelCheck
+        Ask the dated label rules of ``data_schemas/label_rules.yaml``.
+    in_doubt : {"refer", "monotherapy", "combination"}
+        What is done where the interval crosses a threshold or the risk lies between two. A missing
+        marker, a flag and a contraindication always refer.
+    landmark : LandmarkRule
+        For the decision at a landmark: see :mod:`stratify.treatment.adaptive`.
+
+    Examples
+    --------
+    >>> policy = Policy(name="example", version="1", source="illustration only",
+    ...                 monotherapy_below=0.4, combination_from=0.7)
+    >>> policy.required_markers, policy.thresholds
+    ([], (0.4, 0.7))
+    """
+
+    name: str
+    version: Annotated[str, BeforeValidator(as_text)]
+    source: Text
+    monotherapy_below: Share | None = None
+    combination_from: Share | None = None
+    marker_rule: MarkerRule | None = None
+    utilities: Utilities | None = None
+    required_markers: list[str] = []
+    refer_flags: list[Caution] = ["unseen_category", "far_from_training", "unseen_panel_pattern"]
+    contraindications: list[Contraindication] = []
+    label: LabelCheck | None = None
+    in_doubt: Literal["refer", "monotherapy", "combination"] = "refer"
+    landmark: LandmarkRule | None = None
+
+    @classmethod
+    def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[Place, str]]:
+        """Thresholds in the wrong order, and policies that decide in no way or in two."""
+        low, high = data.get("monotherapy_below"), data.get("combination_from")
+        if _number(low) and _number(high) and 0 < low < 1 and low > high:  # type: ignore[operator]
+            yield (
+                ("combination_from",),
+                f"monotherapy_below ({low}) must not exceed combination_from ({high})",
+            )
+        others = [key for key in ("marker_rule", "utilities") if data.get(key) is not None]
+        stated = [
+            key for key in ("monotherapy_below", "combination_from") if data.get(key) is not None
+        ]
+        if not others:
+            for key in ("monotherapy_below", "combination_from"):
+                if key not in stated:
+                    yield (key,), "required, but not stated"
+        elif len(others) + bool(stated) > 1:
+            yield (
+                (),
+                (
+                    f"{' and '.join([*stated, *others])} decide in two ways; one is expected: both "
+                    "thresholds, marker_rule or utilities"
+                ),
+            )
+
+    @field_validator("required_markers")
+    @classmethod
+    def _biomarkers(cls, names: list[str]) -> list[str]:
+        faults = [fault for name in names if (fault := marker_fault(name, ("feature",)))]
+        if faults:
+            raise ValueError("; ".join(faults))
+        return names
+
+    @property
+    def thresholds(self) -> tuple[float, float]:
+        """Risks below which monotherapy, and from which combination; NaN where a marker decides.
+
+        A policy that can never give one of the answers has minus or plus infinity there.
+        """
+        if self.utilities is not None:
+            return self.utilities.thresholds
+        low, high = self.monotherapy_below, self.combination_from
+        return (np.nan if low is None else low, np.nan if high is None else high)
+
+    @property
+    def markers(self) -> list[str]:
+        """Every marker that the policy names, once."""
+        names = list(self.required_markers)
+        names += [each.marker for each in self.contraindications]
+        if self.marker_rule is not None:
+            names.append(self.marker_rule.marker)
+        return list(dict.fromkeys(names))
+
+    @property
+    def rule(self) -> str:
+        """How reasons name the policy."""
+        return f"policy {self.name} {self.version}"
+
+    def require_known(self, available: Iterable[str], where: str) -> None:
+        """Refuse to be used where a marker is named that nobody has.
+
+        Parameters
+        ----------
+        available : iterable of str
+            Columns that the cohort or the model has.
+        where : str
+            What has them, for the message: "the study our_trial".
+
+        Raises
+        ------
+        DataError
+            If a marker of the policy is not among them: every patient would be referred.
+
+        Examples
+        --------
+        >>> policy = Policy(name="board", version="1", source="minutes", monotherapy_below=0.4,
+        ...                 combination_from=0.7, required_markers=["tmb"])
+        >>> policy.require_known(["pdl1_tps"], "the study our_trial")
+        Traceback (most recent call last):
+            ...
+        stratify.errors.DataError: policy board 1 names tmb, which the study our_trial does not
+        have: every patient would be referred. Map it in the study file or remove it from the
+        policy.
+        """
+        known = set(available)
+        if absent := [name for name in self.markers if name not in known]:
+            them = "them" if len(absent) > 1 else "it"
+            raise DataError(
+                f"{self.rule} names {', '.join(absent)}, which {where} does not have: every "
+                f"patient would be referred. Map {them} in the study file or remove {them} from "
+                "the policy."
+            )
+
+    @classmethod
+    def load(cls, source: str | Path | dict[str, Any], folder: Path | None = None) -> Policy:
+        """Read a policy from a YAML file or from plain data.
+
+        Raises
+        ------
+        FileError
+            If the file cannot be read.
+        DataError
+            If it is not YAML or anything in it is wrong; all faults are listed.
+        """
+        where = "policy"
+        document: Any = source
+        if not isinstance(source, dict):
+            path = (folder or Path()) / source
+            where = str(path)
+            document = read_mapping(path, "policy file")
+        try:
+            return cls.model_validate(document)
+        except ValidationError as error:
+            faults = "; ".join(
+                f"{'.'.join(map(str, item['loc'])) or 'policy'}: "
+                + item["msg"].removeprefix("Value error, ")
+                for item in error.errors(include_url=False, include_input=False)
+            )
+            raise DataError(f"{where}: {faults}.") from None

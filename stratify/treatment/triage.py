@@ -1,0 +1,292 @@
+"""Monotherapy, combination or refer: triage of a prognostic risk, or of a marker, by a policy.
+
+A high risk under anti-PD-(L)1 monotherapy does not show that a combination helps; the evidence
+class is C1 (prognostic). Without a policy every patient is referred.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from stratify.treatment.indications import not_covered, on_file
+from stratify.treatment.policy import MarkerRule, Policy
+
+__all__ = ["EVIDENCE_CLASS", "triage"]
+
+EVIDENCE_CLASS = "C1"
+NO_POLICY = "No policy was given: the risk is stated, the decision is referred."
+GIVE_POLICY = "A policy with thresholds and their source."
+MIXED = (
+    "The model was trained on mixed regimens; it states no risk under monotherapy and gives no "
+    "recommendation."
+)
+UNMIXED = "A model of patients under anti-PD-(L)1 monotherapy."
+MONO, COMBINATION, REFER = "monotherapy", "combination", "refer"
+
+Mask = npt.NDArray[np.bool_]
+Texts = npt.NDArray[np.object_]
+
+
+class _Sides(NamedTuple):
+    """On which side of the thresholds each patient lies, and the words for it."""
+
+    mono: Mask
+    combination: Mask
+    reason: Texts
+    change: Texts
+
+
+def triage(
+    risk: pd.DataFrame | None,
+    markers: pd.DataFrame,
+    policy: Policy | None,
+    *,
+    mixed_regimens: bool = False,
+    flags: pd.Series | None = None,
+) -> pd.DataFrame:
+    """Recommendation and reason for each patient.
+
+    Parameters
+    ----------
+    risk : DataFrame of shape (n_patients, 3) or None
+        ``risk``, ``risk_low``, ``risk_high`` under anti-PD-(L)1 monotherapy, 0 to 1. None where
+        the policy's marker rule decides.
+    markers : DataFrame of shape (n_patients, ...)
+        Columns by canonical name, missing where not measured.
+    policy : Policy or None
+        Without one, everybody is referred.
+    mixed_regimens : bool
+        Whether the model was trained on other regimens too; then there is no recommendation.
+    flags : Series of shape (n_patients,), optional
+        Flags of each patient, separated by semicolons; those of the policy's `refer_flags` refer.
+
+    Returns
+    -------
+    DataFrame of shape (n_patients, 4)
+        ``recommendation`` (``monotherapy | combination | refer``, missing for mixed regimens),
+        ``reason``, ``evidence_class``, ``would_change`` (what would change the answer).
+
+    Notes
+    -----
+    What comes first wins: a contraindication, a missing required marker, a flag that the policy
+    names, the thresholds, a contraindication that is not recorded and would matter, the label.
+    All but the thresholds can only refer. With the same interval width on the log-odds scale, a
+    higher risk never moves combination to monotherapy.
+
+    Examples
+    --------
+    >>> risk = pd.DataFrame({"risk": [0.2, 0.8, 0.5], "risk_low": [0.1, 0.75, 0.3],
+    ...                      "risk_high": [0.3, 0.9, 0.8]})
+    >>> policy = Policy(name="example", version="1", source="illustration only",
+    ...                 monotherapy_below=0.4, combination_from=0.7)
+    >>> triage(risk, pd.DataFrame(index=risk.index), policy)["recommendation"].tolist()
+    ['monotherapy', 'combination', 'refer']
+    """
+    index = markers.index if risk is None else risk.index
+    n = len(index)
+    if mixed_regimens and not (policy is not None and policy.marker_rule is not None):
+        return _decisions(index, _all(n, None), _all(n, MIXED), _all(n, UNMIXED))
+    if policy is None:
+        return _decisions(index, _all(n, REFER), _all(n, NO_POLICY), _all(n, GIVE_POLICY))
+    markers = markers.set_axis(index)
+    sides = _by_marker(markers, policy) if policy.marker_rule else _by_risk(risk, policy)
+    answer = np.select([sides.mono, sides.combination], [MONO, COMBINATION], policy.in_doubt)
+    answer, reason, change = answer.astype(object), sides.reason.copy(), sides.change.copy()
+    doubtful = ~sides.mono & ~sides.combination
+    if policy.in_doubt != REFER:
+        reason[doubtful] = [
+            f"{r} In doubt the policy takes {policy.in_doubt}." for r in reason[doubtful]
+        ]
+
+    # Applied from the weakest to the strongest, so that what comes first in the notes is said.
+    if policy.label is not None:
+        for treatment in (MONO, COMBINATION):
+            lacking = not_covered(markers, treatment, policy.label).to_numpy(dtype=object)
+            known = on_file(markers, treatment, policy.label).to_numpy()
+            chosen = answer == treatment
+            rows = chosen & ~known
+            reason[rows] = [
+                f"{r} No {policy.label.jurisdiction} label rule for {treatment} is on file."
+                for r in reason[rows]
+            ]
+            rows = chosen & (lacking != "")
+            reason[rows] = [
+                f"The label asks more for {treatment} ({w}); {policy.rule}." for w in lacking[rows]
+            ]
+            change[rows] = "A label that covers the patient, or the marker that it asks for."
+            answer[rows] = REFER
+    contraindicated = _contraindicated(markers, policy)
+    for against, unknown in contraindicated.unknown.items():
+        rows = (unknown != "") & _concerned(answer, against)
+        reason[rows] = [
+            f"Not recorded: {m}, which could rule out {_named(against)} ({policy.rule})."
+            for m in unknown[rows]
+        ]
+        change[rows] = [f"Recording {m}." for m in unknown[rows]]
+        answer[rows] = REFER
+    cautions = _cautions(flags, policy, n)
+    rows = cautions != ""
+    reason[rows] = [
+        f"The model may not apply to the patient: {c} ({policy.rule})." for c in cautions[rows]
+    ]
+    change[rows] = "A model trained on such patients."
+    answer[rows] = REFER
+    missing = _missing(markers, policy.required_markers)
+    rows = missing != ""
+    reason[rows] = [f"Required markers are missing: {m} ({policy.rule})." for m in missing[rows]]
+    change[rows] = [f"Measuring {m}." for m in missing[rows]]
+    answer[rows] = REFER
+    would_be = np.select([sides.mono, sides.combination], [MONO, COMBINATION], policy.in_doubt)
+    for against, known in contraindicated.known.items():
+        rows = (known != "") & _concerned(would_be, against)
+        reason[rows] = [
+            f"Contraindicated: {c} speaks against {_named(against)} ({policy.rule})."
+            for c in known[rows]
+        ]
+        change[rows] = "Nothing that the model knows: the contraindication stands."
+        answer[rows] = REFER
+    return _decisions(index, answer, reason, change)
+
+
+def _by_risk(risk: pd.DataFrame | None, policy: Policy) -> _Sides:
+    if risk is None:
+        raise TypeError("risk is None; a policy with thresholds of the risk needs the risks.")
+    below, above = policy.thresholds
+    low, high = risk["risk_low"].to_numpy(), risk["risk_high"].to_numpy()
+    point = risk["risk"].to_numpy()
+    mono, combination = high < below, low >= above
+    between = (point >= below) & (point < above)
+    reason = np.select(
+        [mono, combination, between],
+        [
+            f"The whole interval of the risk lies below {below:.4g} ({policy.rule}).",
+            f"The whole interval of the risk lies at or above {above:.4g} ({policy.rule}).",
+            f"The risk lies between {below:.4g} and {above:.4g} ({policy.rule}).",
+        ],
+        f"The interval of the risk crosses a threshold ({below:.4g} or {above:.4g}; "
+        f"{policy.rule}).",
+    ).astype(object)
+    if policy.utilities is not None:
+        weights = policy.utilities.weights
+        told = f" Weights of one grade 3 event: {min(weights):g} to {max(weights):g}."
+        points = policy.utilities.flip_points(point)
+        for kind, rows in points.groupby("kind", sort=False):
+            words = [
+                f" By {str(kind).replace('_', '-')} events the choice flips at {w:.2g}."
+                for w in rows["weight"]
+            ]
+            reason += np.array(words, dtype=object)
+        reason += told
+    change = np.select(
+        [mono, combination, between],
+        [
+            f"A risk whose interval reaches {below:.4g}.",
+            f"A risk whose interval reaches below {above:.4g}.",
+            f"A risk whose whole interval lies below {below:.4g} or at or above {above:.4g}.",
+        ],
+        "A narrower interval: more markers measured, or a model of more patients.",
+    ).astype(object)
+    return _Sides(mono, combination, reason, change)
+
+
+def _by_marker(markers: pd.DataFrame, policy: Policy) -> _Sides:
+    rule: MarkerRule = policy.marker_rule  # type: ignore[assignment]
+    name, upper, lower = rule.marker, rule.monotherapy_from, rule.combination_below
+    empty = pd.Series(np.nan, index=markers.index)
+    value = pd.to_numeric(markers.get(name, empty), errors="coerce").astype(float)
+    # a marker reported as an interval (PD-L1 "1-49 %") has its bounds beside it
+    low, high = (
+        pd.to_numeric(markers.get(f"{name}_{end}", value), errors="coerce")
+        .astype(float)
+        .fillna(value)
+        for end in ("low", "high")
+    )
+    mono, combination = (low >= upper).to_numpy(), (high < lower).to_numpy()
+    unknown = value.isna().to_numpy()
+    reason = np.select(
+        [unknown, mono, combination],
+        [
+            f"Required markers are missing: {name} ({policy.rule}).",
+            f"{name} is {upper:g} or more ({policy.rule}).",
+            f"{name} is below {lower:g} ({policy.rule}).",
+        ],
+        f"{name} or its interval lies between {lower:g} and {upper:g}, or crosses one "
+        f"({policy.rule}).",
+    ).astype(object)
+    change = np.select(
+        [unknown, mono, combination],
+        [f"Measuring {name}.", f"A value below {upper:g}.", f"A value of {lower:g} or more."],
+        "A value on one side.",
+    ).astype(object)
+    return _Sides(mono, combination, reason, change)
+
+
+class _Contraindicated(NamedTuple):
+    """By what is spoken against: words of the conditions that hold, markers not recorded."""
+
+    known: dict[str, Texts]
+    unknown: dict[str, Texts]
+
+
+def _contraindicated(markers: pd.DataFrame, policy: Policy) -> _Contraindicated:
+    n = len(markers)
+    known: dict[str, Texts] = {}
+    unknown: dict[str, Texts] = {}
+    order = {"monotherapy": 0, "combination": 1, "any": 2}
+    for each in sorted(policy.contraindications, key=lambda c: order[c.against]):
+        holds = each.holds(markers).to_numpy(dtype=object)
+        for texts, rows, word in (
+            (known, np.array([h is not None and bool(h) for h in holds], dtype=bool), str(each)),
+            (unknown, np.array([h is None for h in holds], dtype=bool), each.marker),
+        ):
+            said = texts.setdefault(each.against, _all(n, ""))
+            said[rows] = [f"{s}, {word}" if s else word for s in said[rows]]
+    return _Contraindicated(known, unknown)
+
+
+def _concerned(answer: npt.NDArray[Any], against: str) -> Mask:
+    """Patients whose answer a contraindication speaks against."""
+    if against == "any":
+        return np.ones(len(answer), dtype=bool)
+    return np.asarray(answer == against)
+
+
+def _named(against: str) -> str:
+    return "any checkpoint inhibitor" if against == "any" else against
+
+
+def _cautions(flags: pd.Series | None, policy: Policy, n: int) -> Texts:
+    if flags is None:
+        return _all(n, "")
+    return np.array(
+        [", ".join(f for f in told.split(";") if f in policy.refer_flags) for told in flags],
+        dtype=object,
+    )
+
+
+def _missing(markers: pd.DataFrame, names: list[str]) -> Texts:
+    missing = _all(len(markers), "")
+    for name in names:
+        absent = markers[name].isna().to_numpy() if name in markers else np.ones(len(markers), bool)
+        missing[absent] = [f"{m}, {name}" if m else name for m in missing[absent]]
+    return missing
+
+
+def _all(n: int, value: object) -> Texts:
+    return np.full(n, value, dtype=object)
+
+
+def _decisions(index: pd.Index, answer: Texts, reason: Texts, change: Texts) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "recommendation": pd.Series(answer, index=index, dtype=object),
+            "reason": pd.Series(reason, index=index, dtype=object),
+            "evidence_class": EVIDENCE_CLASS,
+            "would_change": pd.Series(change, index=index, dtype=object),
+        },
+        index=index,
+    )
