@@ -483,6 +483,37 @@ def score(
 
 
 @app.command()
+def effect(
+    study: StudyFile,
+    out: OutFolder = Path("effect"),
+    bundle: Annotated[
+        str | None, typer.Option(help="Frozen model whose risk is tested.", show_default=False)
+    ] = None,
+    policy: Annotated[
+        Path | None, typer.Option(help="Policy (YAML) to value.", show_default=False)
+    ] = None,
+    track: Track = True,
+    store: Store = None,
+) -> None:
+    """Compare the arms of a study: design, effect, who gains, value of rules.
+
+    Example: `stratify effect pipelines/studies/oak_effect.yaml --out results/oak`
+    """
+    from stratify.experiment.effect import run_effect
+    from stratify.study import Study
+
+    folder = None if bundle is None else _bundle(bundle, store)
+    results = run_effect(Study.load(study), out, bundle=folder, policy=policy, progress=_progress())
+    for sentence in results.analysis.statements:
+        typer.echo(sentence)
+    typer.echo(f"Results in {out}, report in {out / 'effect.html'}, research use only.")
+    if track:
+        from stratify.tracking.effect_runs import log_effect
+
+        typer.echo(f"MLflow run {log_effect(results, out, uri=store)}.")
+
+
+@app.command()
 def report(
     bundle: BundleFolder,
     study: StudyFile,

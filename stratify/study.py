@@ -174,6 +174,7 @@ class Study(Strict):
     training_scales: list[Literal["expression", "tmb"]] = []
     features: list[str] | None = None
     policy: Annotated[str | dict[str, Any] | None, one_of("a file or a mapping", str, dict)] = None
+    effect: Annotated[dict[str, Any] | None, one_of("a mapping", dict)] = None
     thresholds: list[Annotated[float, Field(gt=0, lt=1)]] = [0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
     seed: Annotated[int, Field(ge=0)] = 0
     model: dict[str, Any] = {}

@@ -1,0 +1,263 @@
+"""A treatment-effect analysis from a study file to a folder of results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from stratify.cohort.cohort import Cohort, data_sha256, read_cohort, require_usable
+from stratify.cohort.features import informative_features, model_matrix
+from stratify.errors import CohortError
+from stratify.experiment.experiment import _policy
+from stratify.model.classifier import ResistanceClassifier
+from stratify.report.effect_report import effect_figures, write_effect_report
+from stratify.report.figures import png
+from stratify.scoring.bundle import load
+from stratify.study import Study
+from stratify.tables.tabular import make_folder, write_table
+from stratify.treatment.design_check import check_design
+from stratify.treatment.effect import EffectAnalysis, analyse
+from stratify.treatment.estimand import Arms, Estimand, read_arms
+from stratify.treatment.learners import FIRST, turns_of
+from stratify.treatment.policy import Policy
+from stratify.treatment.triage import triage
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["EffectResults", "risk_in_turn", "run_effect"]
+
+Floats = npt.NDArray[np.float64]
+LEAST_EVENTS = 20  # of each label in the arm that trains the risk
+
+
+@dataclass(frozen=True, eq=False)
+class EffectResults:
+    """What an effect analysis found, and its files.
+
+    Attributes
+    ----------
+    study : Study
+    analysis : EffectAnalysis
+    findings, attrition : DataFrame
+    score_note : str
+        Where the score that was tested comes from, or why there is none.
+    hashes : dict of str to str
+    """
+
+    study: Study
+    analysis: EffectAnalysis
+    findings: pd.DataFrame
+    attrition: pd.DataFrame
+    score_note: str
+    hashes: dict[str, str]
+
+    @cached_property
+    def figures(self) -> dict[str, tuple[Figure, str]]:
+        """Every figure with its caption."""
+        return effect_figures(self.analysis, self.study.title or self.study.name)
+
+    @cached_property
+    def pictures(self) -> dict[str, bytes]:
+        """PNG of each figure; drawn once, for the report and for tracking."""
+        return {name: png(figure) for name, (figure, _) in self.figures.items()}
+
+    def files(self, out: Path) -> list[Path]:
+        """Files of the results; none of them holds a patient."""
+        names = [*self.analysis.tables, "findings", "attrition"]
+        return [*(out / f"{name}.csv" for name in names), out / "effect.html"]
+
+    def write(self, out: Path) -> None:
+        """Write one CSV a table, and the report."""
+        for name, table in self.analysis.tables.items():
+            write_table(table, out / f"{name}.csv")
+        write_table(self.findings, out / "findings.csv")
+        write_table(self.attrition, out / "attrition.csv")
+        write_effect_report(
+            out / "effect.html",
+            self.analysis,
+            study=self.study,
+            attrition=self.attrition,
+            findings=self.findings,
+            score_note=self.score_note,
+            figures=self.figures,
+            drawn=self.pictures,
+            hashes=self.hashes,
+        )
+
+
+def run_effect(
+    study: Study,
+    out: str | Path,
+    *,
+    bundle: str | Path | None = None,
+    policy: str | Path | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> EffectResults:
+    """Check the design, estimate the effect and value rules; write tables and a report.
+
+    Parameters
+    ----------
+    study : Study
+        With an ``effect`` section: see :class:`stratify.treatment.estimand.Estimand`.
+    out : path
+        Folder for one CSV a table and ``effect.html``; tables of an earlier analysis are replaced.
+    bundle : path, optional
+        Frozen model whose risk is tested. Without it a risk is trained on one arm in turn, and
+        both arms are scored by the same models.
+    policy : path, optional
+        Policy to value, in place of the study's; who is referred gets the reference.
+    progress : callable
+        Told of each step.
+
+    Returns
+    -------
+    EffectResults
+        Refused designs have only sizes, checks and balance, and say why.
+
+    Raises
+    ------
+    DataError, CohortError, BundleError, FileError
+        If the data have errors, the arms are not there, or files cannot be read or written.
+    """
+    estimand = Estimand.of(study)
+    chosen = _policy(study) if policy is None else Policy.load(policy)
+    progress("reading the cohorts")
+    cohort = read_cohort(study, labels=False, eligible_only=False)
+    require_usable(cohort, f"The study {study.name}")
+    arms = read_arms(cohort, estimand)
+    make_folder(Path(out))
+    progress("checking the design")
+    design = check_design(arms, seed=study.seed)
+    score, name, note, scores = None, "risk", "", None
+    if not design.allowed:
+        pass  # nothing is scored or trained
+    elif bundle is not None:
+        model = load(bundle)
+        scores = model.score_cohort(arms.table)
+        score, name = scores["risk"].to_numpy(), f"risk by {model.version}"
+        note = f"{name}, frozen before this analysis."
+    else:
+        progress("training a risk in turn")
+        labelled = read_cohort(study, eligible_only=False)
+        score, note = _own_risk(arms, labelled, study)
+    rules = {}
+    if chosen is not None and design.allowed:
+        rules = _policy_rule(chosen, arms, scores)
+    analysis = analyse(
+        arms,
+        design=design,
+        score=score,
+        score_name=name,
+        rules=rules,
+        seed=study.seed,
+        progress=progress,
+    )
+    results = EffectResults(
+        study=study,
+        analysis=analysis,
+        findings=cohort.findings.table(),
+        attrition=arms.attrition,
+        score_note=note,
+        hashes={"data": data_sha256(cohort.table)}
+        | {f"file {name}": digest for name, digest in sorted(cohort.files.items())},
+    )
+    progress("writing the results")
+    results.write(Path(out))
+    return results
+
+
+def _own_risk(arms: Arms, labelled: Cohort, study: Study) -> tuple[Floats | None, str]:
+    """Cross-fitted risk of one arm's patients, for both arms; or why there is none."""
+    est = arms.estimand
+    keys = ["cohort", "patient_id"]
+    label = (
+        arms.table[keys]
+        .merge(labelled.table[[*keys, "label"]], on=keys, how="left")["label"]
+        .to_numpy(dtype=float, na_value=np.nan)
+    )
+    side = est.score_trained_in == "alternative"
+    arm = getattr(est, est.score_trained_in).name
+    counts = [int((label[arms.treated == side] == value).sum()) for value in (0, 1)]
+    if min(counts) < LEAST_EVENTS:
+        return None, (
+            f"No risk was trained: {arm} has {counts[1]} patients with the label 1 and {counts[0]} "
+            f"with 0; {LEAST_EVENTS} of each are needed."
+        )
+    features = informative_features(labelled, study.features)
+    trained = arms.treated == side
+    score = risk_in_turn(
+        arms.table, features, label, trained, turn=turns_of(arms.treated, study.seed),
+        seed=study.seed,
+    )  # fmt: skip
+    return score, (
+        f"The risk ({study.rule['name']}) was trained on the patients of {arm} ({counts[1]} of "
+        f"{sum(counts)} with the label 1) in turn: each tenth of both arms is scored by the same "
+        "model, of the tenths before it."
+    )
+
+
+def risk_in_turn(
+    table: pd.DataFrame,
+    features: list[str],
+    label: Floats,
+    trained: npt.NDArray[np.bool_],
+    *,
+    turn: npt.NDArray[np.int64],
+    seed: int = 0,
+) -> Floats:
+    """Risk of both arms' patients by models of one arm's patients of the turns before.
+
+    Why in turn: :func:`stratify.treatment.learners.learn_in_turn`.
+
+    Parameters
+    ----------
+    table : DataFrame of shape (n_patients, ...)
+    features : list of str
+    label : ndarray of shape (n_patients,)
+        1, 0 or NaN.
+    trained : ndarray of shape (n_patients,)
+        Patients of the arm that trains.
+    turn : ndarray of shape (n_patients,)
+        From :func:`stratify.treatment.learners.turns_of`.
+    seed : int
+
+    Returns
+    -------
+    ndarray of shape (n_patients,)
+        Log-odds of the risk in standard deviations of the turn; NaN for who only trained.
+
+    Raises
+    ------
+    CohortError
+        If the patients who train have one label only.
+    """
+    X = model_matrix(table, features)
+    score = np.full(len(table), np.nan)
+    for k in range(FIRST, int(turn.max()) + 1):
+        rows, test = trained & (turn < k) & ~np.isnan(label), turn == k
+        if len(set(label[rows])) < 2:
+            raise CohortError("The training arm has one label only; a risk cannot be trained.")
+        model = ResistanceClassifier(random_state=seed, n_jobs=-1).fit(X[rows], label[rows])
+        margin = model.decision_function(X[test])
+        spread = margin.std()
+        score[test] = (margin - margin.mean()) / (spread if spread > 0 else 1.0)
+    return score
+
+
+def _policy_rule(
+    policy: Policy, arms: Arms, scores: pd.DataFrame | None
+) -> dict[str, npt.NDArray[Any]]:
+    """Who gets the alternative by a policy; the reference is monotherapy, and who is referred."""
+    if policy.marker_rule is None and scores is None:
+        return {}
+    policy.require_known(arms.table.columns, "the study")
+    answer = triage(scores, arms.table, policy)["recommendation"]
+    return {policy.rule: (answer == "combination").to_numpy()}

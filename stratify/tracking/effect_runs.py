@@ -1,0 +1,74 @@
+"""An analysis of treatment effects as a run: tables, figures and report, no patient."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stratify.tracking.record import RunRecord
+from stratify.tracking.upload import log
+
+if TYPE_CHECKING:
+    from stratify.experiment.effect import EffectResults
+
+__all__ = ["log_effect"]
+
+
+def log_effect(results: EffectResults, out: str | Path, *, uri: str | None = None) -> str:
+    """Log an analysis as one run.
+
+    Parameters
+    ----------
+    results : EffectResults
+        From :func:`stratify.experiment.effect.run_effect`.
+    out : path
+        Folder the results were written to.
+    uri : str, optional
+        As for :func:`stratify.tracking.runs.log_results`.
+
+    Returns
+    -------
+    str
+        Run id.
+
+    Raises
+    ------
+    TrackingError
+        If the store cannot be reached or written; results stay on disk.
+    """
+    analysis, study = results.analysis, results.study
+    files: dict[str, Path | bytes] = {path.name: path for path in results.files(Path(out))}
+    files |= {f"figures/{name}.png": picture for name, picture in results.pictures.items()}
+    metrics = []
+    if analysis.design.allowed:
+        for row in analysis.tables["effects"].to_dict("records"):
+            for end in ("value", "low", "high"):
+                name = f"{row['outcome']}/{row['estimator']}" + (
+                    "" if end == "value" else f"_{end}"
+                )
+                if math.isfinite(row[end]):
+                    metrics.append((name, float(row[end]), 0))
+    estimand = analysis.arms.estimand.model_dump(mode="json")
+    record = RunRecord(
+        experiment=study.name,
+        name=f"{study.name} treatment effect",
+        tags={
+            "mlflow.note.content": "\n".join(f"- {said}" for said in analysis.statements)
+            + "\n\nResearch use only.",
+            "mlflow.source.name": "stratify effect",
+            "mlflow.source.type": "LOCAL",
+            "kind": "treatment effect",
+            "evidence_class": "C2" if analysis.design.allowed else "none",
+            "design_allowed": str(analysis.design.allowed).lower(),
+        },
+        params={"study": study.name, "seed": str(study.seed)}
+        | {f"effect.{key}": json.dumps(value) for key, value in estimand.items()}
+        | {f"sha256.{name.replace(' ', '_')}": digest for name, digest in results.hashes.items()},
+        metrics=metrics,
+        datasets=[],
+        tables=dict(analysis.tables),
+        files=files,
+    )
+    return log(record, Path(out), uri=uri)

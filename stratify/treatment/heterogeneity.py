@@ -1,0 +1,252 @@
+"""Whether the effect differs between patients, and whether a score tells for whom.
+
+All tests are made on doubly robust scores, so on differences (months, share of patients), the
+scale on which a patient decides. For a time the ratio of hazard ratios stands beside.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from stratify.errors import ArgumentError
+from stratify.statistics.discrimination import _UNDEFINED, Estimate, _z
+
+__all__ = [
+    "best_linear_predictor",
+    "effect_by_score",
+    "interaction",
+    "ratio_of_hazard_ratios",
+    "targeting",
+    "targeting_curve",
+]
+
+Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+HALF_SAMPLES = 400
+
+
+def interaction(effect: Floats, score: Floats, level: float = 0.95) -> tuple[Estimate, float]:
+    """Change of the effect for one standard deviation of a score, and its two-sided p.
+
+    Parameters
+    ----------
+    effect : ndarray of shape (n_patients,)
+        Doubly robust effect of each patient, :attr:`Scores.effect`.
+    score : ndarray of shape (n_patients,)
+        Frozen, or cross-fitted.
+
+    Returns
+    -------
+    slope : Estimate
+        In the unit of the outcome; interval robust to unequal spread (HC3).
+    p : float
+
+    Raises
+    ------
+    ArgumentError
+        If the score is the same for all.
+
+    References
+    ----------
+    Semenova V, Chernozhukov V. Econom J 2021;24:264-289. MacKinnon JG, White H. J Econom 1985.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> score = rng.normal(size=500)
+    >>> slope, p = interaction(1 + 2 * score + rng.normal(size=500), score)
+    >>> round(slope.value, 1), p < 0.001
+    (2.0, True)
+    """
+    spread = float(np.std(score))
+    if not spread > 0:
+        raise ArgumentError("The score is the same for all; a score that differs is expected.")
+    z = (score - score.mean()) / spread
+    return _slope(effect, z, level)
+
+
+def _slope(effect: Floats, z: Floats, level: float) -> tuple[Estimate, float]:
+    """Least-squares slope with an HC3 interval and two-sided p."""
+    from scipy.stats import norm
+
+    X = np.column_stack([np.ones_like(z), z])
+    inverse = np.linalg.inv(X.T @ X)
+    beta = inverse @ X.T @ effect
+    leverage = np.einsum("ij,jk,ik->i", X, inverse, X)
+    residual = (effect - X @ beta) / np.maximum(1 - leverage, 1e-8)
+    covariance = inverse @ (X.T * residual**2) @ X @ inverse
+    error = float(np.sqrt(covariance[1, 1]))
+    half = _z(level) * error
+    value = float(beta[1])
+    p = float(2 * norm.sf(abs(value) / error)) if error > 0 else 1.0
+    return Estimate(value, value - half, value + half), p
+
+
+def best_linear_predictor(
+    effect: Floats, predicted: Floats, fold: npt.NDArray[np.int64], level: float = 0.95
+) -> tuple[Estimate, float]:
+    """Slope of the effect on its cross-fitted prediction, and one-sided p that it is above 0.
+
+    1 where predictions are right, 0 where they tell nothing or where there is nothing to tell.
+    Predictions are centred in each fold, since folds have models of their own.
+
+    References
+    ----------
+    Chernozhukov V, Demirer M, Duflo E, Fernandez-Val I. NBER 24678, 2018 (heterogeneity test).
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> truth, fold = rng.normal(size=500), np.arange(500) % 5
+    >>> slope, p = best_linear_predictor(truth + rng.normal(size=500), truth, fold)
+    >>> 0.8 < slope.value < 1.2, p < 0.001
+    (True, True)
+    """
+    from scipy.stats import norm
+
+    centred = predicted - pd.Series(predicted).groupby(fold).transform("mean").to_numpy()
+    if not np.std(centred) > 1e-12:
+        return _UNDEFINED, 1.0
+    slope, _ = _slope(effect, centred, level)
+    error = (slope.high - slope.low) / (2 * _z(level))
+    return slope, float(norm.sf(slope.value / error)) if error > 0 else 1.0
+
+
+def ratio_of_hazard_ratios(
+    time: Floats, event: Floats, treated: Mask, score: Floats, level: float = 0.95
+) -> tuple[Estimate, float]:
+    """Ratio of the treatment's hazard ratios for one standard deviation more of a score.
+
+    Cox model with treatment, score and their product, ties after Efron. Below 1 the alternative
+    does relatively better at higher scores. Also the p of proportional hazards is not checked here.
+
+    References
+    ----------
+    Cox DR. J R Stat Soc B 1972;34:187-220.
+    """
+    from scipy.stats import norm
+    from statsmodels.duration.hazard_regression import PHReg
+
+    z = (score - score.mean()) / score.std()
+    arm = treated.astype(float)
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        try:
+            fit = PHReg(time, np.column_stack([arm, z, arm * z]), status=event, ties="efron").fit(
+                disp=0
+            )
+        except np.linalg.LinAlgError:
+            return _UNDEFINED, 1.0
+    log_ratio, error = float(fit.params[2]), float(fit.bse[2])
+    if not (abs(log_ratio) < 15 and error < 100):
+        return _UNDEFINED, 1.0
+    half = _z(level) * error
+    limits = np.exp([log_ratio, log_ratio - half, log_ratio + half])
+    return Estimate(*map(float, limits)), float(2 * norm.sf(abs(log_ratio) / error))
+
+
+def effect_by_score(
+    effect: Floats, score: Floats, *, window: float = 0.3, steps: int = 15, level: float = 0.95
+) -> pd.DataFrame:
+    """Average effect in overlapping windows along the score (as a STEPP curve).
+
+    Parameters
+    ----------
+    window : float
+        Share of the patients in each window.
+
+    Returns
+    -------
+    DataFrame
+        rank (middle of the window, 0 to 1), score (its median), value, low, high, n. The
+        intervals are of each window, not of the curve.
+
+    References
+    ----------
+    Bonetti M, Gelber RD. Stat Med 2000;19:2595-2609.
+
+    Examples
+    --------
+    >>> curve = effect_by_score(np.arange(100.0), np.arange(100.0), window=0.5, steps=3)
+    >>> curve["value"].tolist()
+    [24.5, 49.5, 74.5]
+    """
+    order = np.argsort(score, kind="stable")
+    shared = _shared(effect, score)
+    n = len(order)
+    size = max(2, round(window * n))
+    rows = []
+    for start in np.linspace(0, n - size, steps).round().astype(int):
+        part = order[start : start + size]
+        mean = float(shared[part].mean())
+        half = _z(level) * float(effect[part].std(ddof=1)) / np.sqrt(size)
+        rows.append(((start + size / 2) / n, float(np.median(score[part])), mean, mean - half,
+                     mean + half, size))  # fmt: skip
+    return pd.DataFrame(rows, columns=["rank", "score", "value", "low", "high", "n"])
+
+
+def targeting_curve(effect: Floats, priority: Floats, steps: int = 20) -> pd.DataFrame:
+    """Average effect among the share treated first minus that of all, by the share (TOC).
+
+    Columns share, value, gain; ``gain`` is value times share (Qini): what treating that share
+    first adds, a patient, to treating as many at random.
+    """
+    ranked = _shared(effect, priority)[np.argsort(-priority, kind="stable")]
+    n = len(ranked)
+    shares = np.arange(1, steps + 1) / steps
+    counts = np.maximum(1, (shares * n).round().astype(int))
+    means = np.cumsum(ranked)[counts - 1] / counts - ranked.mean()
+    return pd.DataFrame({"share": shares, "value": means, "gain": means * shares})
+
+
+def targeting(
+    effect: Floats, priority: Floats, *, level: float = 0.95, seed: int = 0
+) -> dict[str, Estimate]:
+    """Area under the targeting curve (``autoc``) and its Qini form, with intervals.
+
+    0 where the priority ranks at random. Standard errors by half-samples.
+
+    References
+    ----------
+    Yadlowsky S, Fleming S, Shah N, Brunskill E, Wager S. J Am Stat Assoc 2025;120:38-51
+    (arXiv 2111.07966). Radcliffe N. Direct Marketing Analytics J 2007 (Qini).
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> priority = rng.normal(size=500)
+    >>> found = targeting(priority + rng.normal(size=500), priority)
+    >>> found["autoc"].low > 0, found["qini"].low > 0
+    (True, True)
+    """
+    ranked = _shared(effect, priority)[np.argsort(-priority, kind="stable")]
+    n = len(ranked)
+    halves = np.random.default_rng(seed)
+    weights = {"autoc": _autoc, "qini": _qini}
+    half = n // 2
+    drawn = [np.sort(halves.permutation(n)[:half]) for _ in range(HALF_SAMPLES)]
+    found = {}
+    for name, weigh in weights.items():
+        value = float(weigh(n) @ ranked)
+        w = weigh(half)
+        error = float(np.std([w @ ranked[rows] for rows in drawn], ddof=1))
+        found[name] = Estimate(value, value - _z(level) * error, value + _z(level) * error)
+    return found
+
+
+def _shared(effect: Floats, score: Floats) -> Floats:
+    """Give patients of the same score their mean effect, so that their order does not matter."""
+    return np.asarray(pd.Series(effect).groupby(score).transform("mean").to_numpy())
+
+
+def _autoc(n: int) -> Floats:
+    tails = np.cumsum((1 / np.arange(1, n + 1))[::-1])[::-1]
+    return np.asarray((tails - 1) / n)
+
+
+def _qini(n: int) -> Floats:
+    return np.asarray((n - np.arange(n)) / n**2 - (n + 1) / (2 * n**2))
