@@ -1,0 +1,294 @@
+"""Arms of a cohort: what is refused and why, and what an analysis says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stratify import Study
+from stratify.cohort.cohort import Cohort
+from stratify.errors import ArgumentError, CohortError, DataError
+from stratify.tables.findings import Findings
+from stratify.treatment.design_check import check_design
+from stratify.treatment.doubly_robust import Scores, value_table
+from stratify.treatment.effect import analyse
+from stratify.treatment.estimand import Arms, Estimand, read_arms
+from stratify.treatment.heterogeneity import interaction
+from stratify.treatment.learners import policy_tree
+
+TWO = {
+    "assignment": "randomised",
+    "alternative": {"name": "combination", "arms": ["A + B"]},
+    "reference": {"name": "monotherapy", "arms": ["A"]},
+}
+OBSERVED = TWO | {"assignment": "observed", "confounders": ["age", "ecog"]}
+
+
+def patients(n: int = 400, *, seed: int = 0, benefit: float = 0.0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    arm = np.where(np.arange(n) % 2 == 0, "A", "A + B")
+    pfs = rng.exponential(8 + benefit * (arm == "A + B"), n).round(2)
+    return pd.DataFrame(
+        {
+            "patient_id": [f"p{i}" for i in range(n)],
+            "cohort": "trial",
+            "arm": arm,
+            "regimen": np.where(arm == "A", "anti_pd1_pdl1", "ici_ici"),
+            "age": rng.normal(60, 10, n),
+            "ecog": rng.integers(0, 3, n),
+            "pfs": np.minimum(pfs, 20),
+            "pfs_event": pfs < 20,
+        }
+    )
+
+
+def cohort(table: pd.DataFrame) -> Cohort:
+    empty = pd.DataFrame()
+    return Cohort(table, empty, Findings(), {}, {}, None, mixed_regimens=True)
+
+
+def arms(table: pd.DataFrame, effect: dict[str, object] = TWO) -> Arms:
+    return read_arms(cohort(table), Estimand.model_validate(effect))
+
+
+def refused(table: pd.DataFrame, effect: dict[str, object] = OBSERVED) -> list[str]:
+    design = check_design(arms(table, effect))
+    assert not design.allowed
+    assert design.statement == "No effect is estimated: " + "; ".join(design.refusals) + "."
+    return design.refusals
+
+
+def study(effect: dict[str, object] | None) -> Study:
+    table = {"file": "a.csv", "patient_id": "ID", "panels": {"clinical": {"arm": "ARM"}}}
+    document = {"stratify": 1, "name": "trial", "cohorts": [{"name": "a", "tables": [table]}]}
+    return Study.model_validate(document | ({} if effect is None else {"effect": effect}))
+
+
+# ------------------------------------------------------------------- the section and the arms
+
+
+def test_a_study_without_the_section_is_told_what_to_write():
+    with pytest.raises(DataError) as refusal:
+        Estimand.of(study(None))
+    assert str(refusal.value) == (
+        "trial: the study has no `effect` section; say which arms are compared, for example "
+        "`effect: {assignment: randomised, alternative: {name: combination, arms: [A + B]}, "
+        "reference: {name: monotherapy, arms: [A]}}`."
+    )
+
+
+def test_all_faults_of_the_section_are_told_at_once():
+    effect = TWO | {
+        "assignment": "maybe",
+        "reference": {"name": "monotherapy", "arms": ["A + B"]},
+        "covariates": ["pfs", "tmbx"],
+        "tree_depth": 4,
+        "horizon": 6,
+    }
+    with pytest.raises(DataError) as refusal:
+        Estimand.of(study(effect))
+    assert str(refusal.value) == (
+        "trial: 6 faults in the effect section:\n"
+        "  assignment: Input should be 'randomised' or 'observed'\n"
+        "  tree_depth: Input should be less than or equal to 3\n"
+        "  horizon: unknown key\n"
+        "  reference.arms: 'A + B' stands in alternative too\n"
+        "  covariates: pfs is no biomarker\n"
+        "  covariates: No panel has a column named 'tmbx'; near names are tmb, btmb"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda t: t.assign(arm="A"),
+            "The arms cannot be compared. alternative: 'A + B' stands nowhere in arm, which holds "
+            "'A'.",
+        ),
+        (
+            lambda t: t.assign(arm=t["arm"].map({"A": "Drug A alone", "A + B": "Drugs A and B"})),
+            "The arms cannot be compared. reference: 'A' stands nowhere in arm, which holds 'Drug "
+            "A alone', 'Drugs A and B'; alternative: 'A + B' stands nowhere in arm, which holds "
+            "'Drug A alone', 'Drugs A and B'.",
+        ),
+        (
+            lambda t: t.drop(columns=["arm"]),
+            "The column arm tells no arms; map it in the clinical panel, for example `arm: "
+            "TRT01P`.",
+        ),
+        (
+            lambda t: t.drop(columns=["pfs_event"]),
+            "The arms cannot be compared. outcomes: pfs needs pfs_event, which is not recorded.",
+        ),
+        (
+            lambda t: t.assign(pfs=t["pfs"].where(t["arm"] == "A")),
+            "One arm only: combination has no patient. An effect is never estimated from one arm.",
+        ),
+    ],
+    ids=["one arm", "arms in words", "no column", "no event", "one arm with outcome"],
+)
+def test_arms_that_are_not_there_are_told(change, message):
+    with pytest.raises(CohortError) as refusal:
+        arms(change(patients()))
+    assert str(refusal.value) == message
+    assert refusal.value.exit_code == 11
+
+
+# ------------------------------------------------------------------- the design check
+
+
+def test_a_randomised_trial_passes():
+    design = check_design(arms(patients()))
+    assert design.allowed
+    assert design.statement == "The design check is passed."
+    assert set(design.propensity) == {0.5}
+
+
+def test_an_arm_of_five_patients_is_refused():
+    table = patients(205)
+    kept = (table["arm"] == "A") | (table.groupby("arm").cumcount() < 5)
+    assert refused(table[kept].reset_index(drop=True), TWO) == [
+        "the arm combination has 5 patients; 30 are needed"
+    ]
+
+
+def test_arms_that_the_baseline_tells_are_not_taken_as_randomised():
+    table = patients()
+    table["age"] += 12 * (table["arm"] == "A")
+    (reason,) = refused(table, TWO)
+    assert reason.startswith(
+        "the arms are said to be randomised, yet the baseline tells them apart (p = "
+    )
+    assert reason.endswith("); state `assignment: observed` or correct the arms")
+
+
+def test_missing_propensity_variables_are_told():
+    assert refused(patients().drop(columns=["ecog"])) == [
+        "ecog is not recorded or the same for all, and nobody was randomised; record what decided "
+        "the treatment, or state other `confounders` with your reasons"
+    ]
+
+
+def test_no_overlap_is_told_with_numbers():
+    table = patients()
+    table["age"] += np.where(table["arm"] == "A", 45, 0)
+    reasons = refused(table)
+    assert any(
+        reason.startswith("no overlap: of 200 patients with monotherapy only ")
+        and "had a probability of the other treatment between 0.1 and 0.9" in reason
+        for reason in reasons
+    )
+
+
+def test_a_marker_that_decides_the_arm_is_named():
+    table = patients()
+    table["age"] = np.where(table["arm"] == "A", 70.0, 50.0)
+    assert refused(table)[0] == (
+        "the arm follows from age alone, so no patient could have had either treatment"
+    )
+
+
+def test_observed_arms_with_overlap_pass_and_are_balanced_by_weighting():
+    table = patients(800, seed=3)
+    rng = np.random.default_rng(1)
+    older = rng.random(800) < 1 / (1 + np.exp(-(table["age"] - 60) / 12))
+    table["arm"] = np.where(older, "A + B", "A")
+    design = check_design(arms(table, OBSERVED))
+    assert design.allowed, design.refusals
+    age = design.balance.set_index("covariate").loc["age"]
+    assert age["standardised_difference"] > 0.5
+    assert abs(age["weighted"]) < 0.1
+
+
+# ------------------------------------------------------------------- what is said
+
+
+def test_a_refused_design_gives_no_figure_of_effect():
+    found = analyse(arms(patients().drop(columns=["ecog"]), OBSERVED))
+    assert set(found.tables) == {"sizes", "checks", "balance"}
+    assert found.statements == [found.design.statement]
+    assert found.heterogeneity_shown is None
+
+
+@pytest.fixture(scope="module")
+def harmless() -> object:
+    """A trial of 400 with the same effect for all, a score of no worth, and events."""
+    table = patients(400, seed=5, benefit=6.0)
+    rng = np.random.default_rng(2)
+    combined = (table["arm"] == "A + B").to_numpy()
+    table["grade3_treatment_related"] = rng.random(400) < np.where(combined, 0.5, 0.2)
+    return analyse(arms(table), score=rng.normal(size=400), learners=())
+
+
+def test_without_heterogeneity_the_average_effect_speaks(harmless):
+    assert harmless.heterogeneity_shown is False
+    assert harmless.score_selects is False
+    said = harmless.statements
+    assert said[0].startswith("No evidence that this score selects the better arm (risk; effect ")
+    assert said[2].startswith("No heterogeneity of the effect is shown (p = ")
+    assert said[3].startswith(
+        "Average effect of combination against monotherapy on progression-free survival within 12 "
+        "months: "
+    )
+    assert said[4] == (
+        "By the average effect combination is better for patients of this kind; harm, label and "
+        "the patient's wishes stand beside, and no score chooses."
+    )
+
+
+def test_harm_stands_beside_benefit(harmless):
+    harms = harmless.tables["harms"].set_index("arm")
+    assert list(harms.index) == ["monotherapy", "combination", "difference"]
+    gap = harms.loc["combination", "value"] - harms.loc["monotherapy", "value"]
+    assert harms.loc["difference", "value"] == pytest.approx(gap)
+    balance = harmless.tables["trade_off"]
+    flip, benefit = balance["flip"].iloc[0], harmless.tables["effects"]["value"].iloc[0]
+    assert flip == pytest.approx(benefit / gap)
+
+
+def test_the_rules_of_all_are_the_arms_means(harmless):
+    values = harmless.tables["values"]
+    whole = values[(values["patients"] == "all") & (values["against"] == "")].set_index("rule")
+    assert whole.loc["combination for all", "share_treated"] == 1
+    assert whole.loc["monotherapy for all", "share_treated"] == 0
+    effect = harmless.tables["effects"].iloc[0]["value"]
+    gap = whole.loc["combination for all", "value"] - whole.loc["monotherapy for all", "value"]
+    assert gap == pytest.approx(effect)
+
+
+# ------------------------------------------------------------------- parts
+
+
+def test_the_value_of_a_rule_is_a_mean_of_scores_with_its_interval():
+    rng = np.random.default_rng(0)
+    scores = Scores(rng.normal(size=200), rng.normal(size=200) + 1)
+    table = value_table(scores, {"all": np.ones(200), "half": np.full(200, 0.5)})
+    row = table.iloc[0]
+    assert row["value"] == pytest.approx(scores.alternative.mean())
+    half = 1.959964 * scores.alternative.std(ddof=1) / np.sqrt(200)
+    assert row["high"] - row["value"] == pytest.approx(half, rel=1e-6)
+    assert table.iloc[1]["value"] == pytest.approx(
+        (scores.reference + scores.alternative).mean() / 2
+    )
+
+
+def test_a_score_that_is_the_same_for_all_is_refused():
+    with pytest.raises(ArgumentError) as refusal:
+        interaction(np.arange(5.0), np.ones(5))
+    assert str(refusal.value) == (
+        "The score is the same for all; a score that differs is expected."
+    )
+
+
+def test_a_tree_deeper_than_a_slide_is_refused():
+    with pytest.raises(ArgumentError) as refusal:
+        policy_tree(np.zeros((9, 1)), np.zeros(9), np.zeros(9), ["x"], depth=4)
+    assert str(refusal.value) == "depth is 4; 1, 2 or 3 is expected: a rule for a slide."
+
+
+def test_where_nothing_is_gained_the_tree_asks_no_question():
+    X = np.random.default_rng(0).normal(size=(200, 2))
+    rule = policy_tree(X, np.zeros(200), np.ones(200), ["tmb", "age"])
+    assert rule.text == "everybody: alternative"
