@@ -20,7 +20,7 @@ from stratify.cohort.cohort import Cohort
 from stratify.cohort.features import informative_features
 from stratify.errors import CohortError, DataError
 from stratify.study import Study, all_faults
-from stratify.tables.sources import Place, Strict, Texts
+from stratify.tables.strict import Place, Strict, Texts
 from stratify.treatment.policy import Condition, marker_fault
 from stratify.treatment.restricted_mean import unbiased_times
 

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator
 
 from stratify.tables.documents import read_yaml
 from stratify.tables.schema import schemas_folder
-from stratify.tables.sources import Strict
+from stratify.tables.strict import Strict
 from stratify.treatment.policy import Condition, LabelCheck
 
 __all__ = ["LabelRule", "label_rules", "not_covered", "on_file"]

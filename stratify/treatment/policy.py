@@ -17,7 +17,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator
 
 from stratify.errors import ArgumentError, DataError
 from stratify.tables.schema import field_named
-from stratify.tables.sources import Place, Strict, as_text
+from stratify.tables.strict import Place, Strict, as_text
 from stratify.tables.tabular import read_mapping
 from stratify.treatment.utilities import Utilities
 

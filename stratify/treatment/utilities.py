@@ -18,7 +18,7 @@ from pydantic import Field
 
 from stratify.errors import ArgumentError
 from stratify.statistics.discrimination import Estimate, _z
-from stratify.tables.sources import Place, Strict
+from stratify.tables.strict import Place, Strict
 
 __all__ = ["HARMS", "WEIGHTS", "Harm", "RelativeRisk", "Utilities", "net_benefit_of_arm"]
 

@@ -45,7 +45,7 @@ def test_amadeus_policy_gives_every_patient_the_arm_that_the_trial_gave(read):
     policy = Policy.load("amadeus.yaml", PIPELINES / "policies")
     table = read("amadeus", labels=False, eligible_only=False).table
     assert len(table) == 37
-    given = table["arm"].map({"Nivolumab": "monotherapy", "Nivolumab + Ipilimumab": "combination"})
+    given = table["regimen"].map({"anti_pd1_pdl1": "monotherapy", "ici_ici": "combination"})
     assert (triage(None, table, policy)["recommendation"] == given).all()
 
 
