@@ -31,6 +31,7 @@ from stratify.biomarkers.tmb_scale import TmbCalibration, add_harmonised
 from stratify.cohort.training_scales import Matrix
 from stratify.errors import ArgumentError, DataError, FileError
 from stratify.response.followup import follow_up
+from stratify.response.visits import numbers_of
 from stratify.study import Study
 from stratify.tables.findings import Findings
 from stratify.tables.measurements import BurdenRule, PairedSamples
@@ -260,7 +261,10 @@ def _measure(
         patients.add(joined, None)
     plasma = {name: long[name] for name in PLASMA if name in long}
     if plasma:
-        tables = {name: (each.file, each.frame) for name, each in plasma.items()}
+        tables = {
+            name: (each.file, _known_by(each, study.landmark_weeks, cohort, findings))
+            for name, each in plasma.items()
+        }
         joined = add_ctdna(joined, tables, source.plasma, cohort, findings)
         stated = [assay for each in plasma.values() for assay in _assays_of(each.source).values()]
         patients.add(joined, stated[0] if stated else None, [*plasma.values()][-1].source)
@@ -268,6 +272,26 @@ def _measure(
         each = long["regions"]
         joined = add_regions(joined, each.frame, study.region_rule, each.file, cohort, findings)
         patients.add(joined, None, each.source)
+
+
+def _known_by(
+    each: _Long, landmark_weeks: float | None, cohort: str, findings: Findings
+) -> pd.DataFrame:
+    """Rows of draws up to the landmark; what comes later is not known there."""
+    if landmark_weeks is None or "draw_day" not in each.frame:
+        return each.frame
+    late = np.floor(numbers_of(each.frame, "draw_day")) > 7 * landmark_weeks
+    if late.any():
+        findings.add(
+            "draw_not_known_yet",
+            f"{each.file}: {int(late.sum())} rows of draws after the landmark (day "
+            f"{7 * landmark_weeks:g}); they are left out.",
+            cohort=cohort,
+            panel="plasma_draws",
+            column="draw_day",
+            n=int(late.sum()),
+        )
+    return each.frame[~late]
 
 
 def derived_alone(

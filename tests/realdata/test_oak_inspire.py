@@ -5,8 +5,12 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from stratify import Study, read_cohort
 from stratify.cohort.features import informative_features
 from stratify.statistics.survival import hazard_ratio
+from stratify.tables.documents import read_yaml
+
+from .conftest import STUDIES
 
 pytestmark = pytest.mark.realdata
 
@@ -159,3 +163,19 @@ def test_inspire_on_treatment_values_stay_out_of_a_baseline_model(inspire):
         features
     )
     assert not [name for name in features if "week" in name]
+
+
+def test_inspire_at_a_landmark_knows_no_later_draw(public_data):
+    """At week 6 the draw of day 90 is unknown, and patients with an event before have left."""
+    document = read_yaml((STUDIES / "inspire.yaml").read_text(encoding="utf-8"))
+    document |= {"data": str(public_data / "inspire"), "landmark_weeks": 6}
+    cohort = read_cohort(Study.model_validate(document))
+    features = informative_features(cohort.evaluable, None, landmark_weeks=6)
+    steps = cohort.attrition.set_index(["step", "reason"])["n"]
+    found = {row["code"]: row["n"] for row in cohort.findings.rows}
+
+    assert {"ctdna_ratio_week_6", "ctdna_clearance_week_6"} <= set(features)
+    assert steps["landmark", "event before the landmark"] > 0
+    assert len(cohort) == steps["landmark", ""] < 106
+    assert found["draw_not_known_yet"] > 0
+    assert cohort.table["ctdna_ratio_week_6"].notna().sum() < 71

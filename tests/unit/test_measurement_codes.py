@@ -501,6 +501,20 @@ CASES = [
         column="draw_day",
     ),
     Case(
+        "draw_not_known_yet",
+        _with(
+            "plasma_draws",
+            lambda h: (
+                h.plant("plasma_draws", "Day", {5: "45", 9: "60"}),
+                h.document.update(landmark_weeks=6),
+            ),
+        ),
+        "plasma_draws.csv: 2 rows of draws after the landmark (day 42); they are left out.",
+        n=2,
+        panel="plasma_draws",
+        column="draw_day",
+    ),
+    Case(
         "ctdna_not_evaluable",
         _with("plasma_draws", lambda h: h.plant("plasma_draws", "VAF", {2: "0", 8: "0"})),
         "plasma_draws.csv: 2 of 160 patients with a draw of week_6 have undetected ctDNA at "
