@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import NormalDist
 from typing import Any
 
@@ -77,6 +78,15 @@ class NormalScores:
         ndarray of shape (n_patients, n_columns)
             From -4 to 4, 0 the training median; NaN where a value is missing.
         """
+        if isinstance(matrix, FeatureColumns):  # of which several parts of a score ask the same
+            return matrix.once(self._key, lambda: self._scores(matrix))
+        return self._scores(matrix)
+
+    @cached_property
+    def _key(self) -> str:
+        return repr(self.knots)
+
+    def _scores(self, matrix: pd.DataFrame | FeatureColumns) -> Floats:
         scores = np.full((len(matrix), len(self.knots)), np.nan)
         for j, (name, (at, score)) in enumerate(self.knots.items()):
             if not at:

@@ -152,12 +152,9 @@ def _design(
     """Intercept, normal scores, centred indicators; NaN where missing or never seen."""
     columns = [np.ones(len(matrix)), *numbers(matrix).T]
     for name, known in shares.items():
-        level = level_codes(matrix[name], list(known))
-        seen = ~np.isnan(level)
-        columns += [
-            np.where(seen, (level == code) - share, np.nan)
-            for code, share in enumerate(known.values())
-        ]
+        level = level_codes(matrix[name], list(known))[:, None]
+        indicators = (level == np.arange(len(known))) - np.array(list(known.values()))
+        columns.extend(np.where(np.isnan(level), np.nan, indicators).T)
     return np.column_stack(columns)
 
 

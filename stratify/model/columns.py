@@ -6,7 +6,7 @@ single patient microseconds where a DataFrame costs milliseconds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -29,8 +29,8 @@ class FeatureColumns:
 
     Parameters
     ----------
-    table : DataFrame of shape (n_patients, ...)
-        Canonical columns; absent features are missing.
+    table : DataFrame of shape (n_patients, ...), or mapping of str to value
+        Canonical columns; absent features are missing. A mapping is one patient.
     features : sequence of str
     levels : mapping of str to sequence of str
         Levels of each categorical feature; the code is the position.
@@ -52,11 +52,19 @@ class FeatureColumns:
     """
 
     def __init__(
-        self, table: pd.DataFrame, features: Sequence[str], levels: Mapping[str, Sequence[str]]
+        self,
+        table: pd.DataFrame | Mapping[str, Any],
+        features: Sequence[str],
+        levels: Mapping[str, Sequence[str]],
     ) -> None:
-        self._n, self._levels = len(table), levels
+        self._levels = levels
+        self._n = len(table) if isinstance(table, pd.DataFrame) else 1
         self.columns = list(features)
         self._values: dict[str, npt.NDArray[Any]] = {}
+        self._known: dict[str, Floats] = {}
+        if not isinstance(table, pd.DataFrame):
+            self._values = {name: _one(table.get(name), name, name in levels) for name in features}
+            return
         there = set(table.columns)
         for name in features:
             if name not in there:
@@ -73,12 +81,19 @@ class FeatureColumns:
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
         return self._values[name]
 
+    def once(self, key: str, compute: Callable[[], Floats]) -> Floats:
+        """Give what was computed under a key, computed if it was not yet; not to be modified."""
+        if key not in self._known:
+            self._known[key] = compute()
+        return self._known[key]
+
     @cached_property
     def missing(self) -> Flags:
         """Which values are missing, of shape (n_patients, n_features)."""
         missing = np.empty((self._n, len(self.columns)), dtype=bool)
         for j, name in enumerate(self.columns):
-            missing[:, j] = pd.isna(self._values[name])
+            values = self._values[name]
+            missing[:, j] = np.isnan(values) if values.dtype == np.float64 else pd.isna(values)
         return missing
 
     @cached_property
@@ -110,6 +125,22 @@ class FeatureColumns:
         return np.asarray((np.isnan(self.encoded) & ~self.missing).any(axis=1))
 
 
+def _one(value: Any, name: str, categorical: bool) -> npt.NDArray[Any]:
+    """One patient's value."""
+    missing = value is None or value is pd.NA or value != value  # NaN and NaT differ from all
+    if categorical:
+        return np.array([None if missing else value], dtype=object)
+    if not missing and not isinstance(value, (int, float, np.number, np.bool_)):
+        raise _not_numeric(name)
+    return np.array([np.nan if missing else float(value)])
+
+
+def _not_numeric(name: str) -> ArgumentError:
+    return ArgumentError(
+        f"Column {name} was numeric at fit but holds text or dates now; numbers are expected."
+    )
+
+
 def _numbers(column: pd.Series, name: str) -> Floats:
     if column.dtype == np.float64:
         return column.to_numpy()
@@ -118,9 +149,7 @@ def _numbers(column: pd.Series, name: str) -> Floats:
             raise TypeError
         return column.to_numpy(dtype=np.float64, na_value=np.nan)
     except (ValueError, TypeError):
-        raise ArgumentError(
-            f"Column {name} was numeric at fit but holds text or dates now; numbers are expected."
-        ) from None
+        raise _not_numeric(name) from None
 
 
 def level_codes(values: Any, known: Sequence[str]) -> Floats:

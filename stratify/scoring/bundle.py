@@ -13,6 +13,7 @@ import secrets
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
@@ -24,7 +25,7 @@ import pandas as pd
 from stratify.cohort.cohort import Cohort
 from stratify.cohort.features import named_marks, panels_without_value
 from stratify.doubt.uncertainty import Uncertainty
-from stratify.errors import BundleError, FileError
+from stratify.errors import ArgumentError, BundleError, FileError
 from stratify.model.classifier import ResistanceClassifier
 from stratify.model.columns import FeatureColumns, level_codes
 from stratify.model.ensemble import AnchoredEnsemble
@@ -162,6 +163,61 @@ class ResistanceModel:
         reasons = top_reasons(classifier.features_, contributions, top)
         return pd.concat([scores, reasons.set_axis(scores.index)], axis=1)
 
+    def score_patient(
+        self, patient: Mapping[str, Any] | pd.DataFrame, *, top: int = 5
+    ) -> dict[str, Any]:
+        """Risk, interval and reasons of one patient, within milliseconds.
+
+        Parameters
+        ----------
+        patient : mapping of str to value, or DataFrame of one row
+            Canonical columns; absent ones are missing.
+        top : int
+            Reasons to tell.
+
+        Returns
+        -------
+        dict
+            ``risk, risk_low, risk_high, risk_group, panels_missing, flags, venn_abers_low,
+            venn_abers_high, model_version``, equal to those of :meth:`score_table`, and
+            ``reasons``: pairs of feature and contribution in log-odds, the strongest first. For a
+            recommendation see :meth:`score_table`.
+
+        Raises
+        ------
+        ArgumentError
+            If it is not one patient, has none of the model's features, or a value cannot be read.
+        """
+        if isinstance(patient, pd.DataFrame):
+            if len(patient) != 1:
+                raise ArgumentError(f"patient has {len(patient)} rows; one is expected.")
+            patient = dict(zip(patient.columns, patient.iloc[0].tolist(), strict=True))
+        classifier = self.classifier
+        features = classifier.features_
+        if not any(name in patient for name in features):
+            raise ArgumentError(
+                f"patient has none of the model's features, which are {', '.join(features)}."
+            )
+        columns = FeatureColumns(patient, features, classifier.levels_)
+        encoded = classifier.readable(columns.encoded)
+        risk, low, high = self._risk_and_interval(columns, classifier.ensemble_.margins(encoded))
+        missing = panels_without_value(columns.missing, features)
+        pair_low, pair_high = self._venn_abers(risk)
+        contributions = classifier.ensemble_.contributions(encoded)[0]
+        strongest = np.argsort(-np.abs(contributions), kind="stable")[:top]
+        return {
+            "risk": float(risk[0]),
+            "risk_low": float(low[0]),
+            "risk_high": float(high[0]),
+            "risk_group": str(self.risk_groups(risk)[0]),
+            "panels_missing": str(missing[0]),
+            "flags": str(self._flags(patient, columns, missing, {})[0]),
+            "venn_abers_low": float(pair_low[0]),
+            "venn_abers_high": float(pair_high[0]),
+            "model_version": self.version,
+            "reasons": [(features[j], float(contributions[j])) for j in strongest],
+        }
+
     def _risk_and_interval(
         self, columns: FeatureColumns, margins: Floats
     ) -> tuple[Floats, Floats, Floats]:
@@ -208,16 +264,15 @@ class ResistanceModel:
 
     def _flags(
         self,
-        table: pd.DataFrame,
+        table: pd.DataFrame | Mapping[str, Any],
         columns: FeatureColumns,
         panels: npt.NDArray[np.object_],
         assays: Mapping[str, Mapping[str, str]],
     ) -> npt.NDArray[np.object_]:
         """Cautions of each patient, as text; `panels` are those without a value."""
-        n, features = len(table), self.classifier.features_
+        n, features = len(columns), self.classifier.features_
         everyone = np.ones(n, dtype=bool)
-        none = (np.nan, np.nan)
-        least, most = np.array([self.classifier.ranges_.get(name, none) for name in features]).T
+        least, most = self._ranges
         encoded = columns.encoded
         outside = ((encoded < least) | (encoded > most)).any(axis=1)
         other_assay = np.zeros(n, dtype=bool)
@@ -228,7 +283,7 @@ class ResistanceModel:
                     other_assay |= measured & (table["cohort"] == cohort).to_numpy()
         not_mono = np.zeros(n, dtype=bool)
         if "regimen" in table:
-            regimens = table["regimen"].to_numpy(dtype=object)
+            regimens = np.asarray(table["regimen"], dtype=object).ravel()
             not_mono = ~pd.isna(regimens) & np.isnan(level_codes(regimens, sorted(MONOTHERAPY)))
         marks = {
             "research_use_only": everyone,
@@ -244,6 +299,13 @@ class ResistanceModel:
             marks["far_from_training"] = known.far(columns)
             marks["unseen_panel_pattern"] = known.unseen_patterns(panels)
         return named_marks(np.column_stack(list(marks.values())), list(marks))
+
+    @cached_property
+    def _ranges(self) -> Floats:
+        """Least and greatest training value of each feature; NaN for levels."""
+        none = (np.nan, np.nan)
+        ranges = self.classifier.ranges_
+        return np.array([ranges.get(name, none) for name in self.classifier.features_]).T
 
     # ------------------------------------------------------------------ bundle
 

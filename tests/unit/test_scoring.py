@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stratify.cohort.cohort import Cohort
-from stratify.errors import BundleError, FileError
+from stratify.errors import ArgumentError, BundleError, FileError
 from stratify.model.encoding import rounded_out
 from stratify.model.reference import REFERENCES
 from stratify.scoring import ResistanceModel, load
@@ -650,3 +650,63 @@ def test_a_required_marker_that_is_no_feature_of_the_model_is_found_in_the_table
     scored = replace(model, policy=asks, version="").score_cohort(patients)
     lacking = scored["reason"] == "Required markers are missing: hemoglobin (policy example 2)."
     assert lacking.tolist() == patients["hemoglobin"].isna().tolist()
+
+
+# ------------------------------------------------------------------- one patient
+
+
+def test_one_patient_is_scored_as_in_a_table(model, patients):
+    some = patients.head(40)
+    table = model.score_table(some, top=3)
+    for i in range(len(some)):
+        row = some.iloc[[i]]
+        expected = table.iloc[i]
+        found = model.score_patient(row, top=3)
+        assert found == model.score_patient(row.iloc[0].to_dict(), top=3)
+        for name in ("risk", "risk_low", "risk_high", "venn_abers_low", "venn_abers_high"):
+            assert found[name] == expected[name]
+        for name in ("risk_group", "panels_missing", "flags", "model_version"):
+            assert found[name] == expected[name]
+        told = [(expected[f"reason_{k}"], expected[f"reason_{k}_shap"]) for k in (1, 2, 3)]
+        assert found["reasons"] == told
+
+
+def test_a_score_does_not_depend_on_the_other_patients(model, patients):
+    together = model.score_table(patients, top=2)
+    for start in (0, 3, 50):
+        part = model.score_table(patients.iloc[start : start + 20], top=2)
+        same(part, together.iloc[start : start + 20])
+
+
+@pytest.mark.parametrize(
+    ("patient", "message"),
+    [
+        (pd.DataFrame({"tmb": [1.0, 2.0]}), "patient has 2 rows; one is expected."),
+        (
+            {"tmb": "high"},
+            "Column tmb was numeric at fit but holds text or dates now; numbers are expected.",
+        ),
+        (
+            {"tmb": float("inf")},
+            "X holds infinite values in tmb; finite numbers or NaN are expected.",
+        ),
+    ],
+)
+def test_one_patient_that_cannot_be_scored(model, patient, message):
+    with pytest.raises(ArgumentError) as raised:
+        model.score_patient(patient)
+    assert str(raised.value) == message
+
+
+def test_one_patient_without_any_feature(model):
+    with pytest.raises(ArgumentError) as raised:
+        model.score_patient({"shoe_size": 43})
+    assert str(raised.value).startswith("patient has none of the model's features, which are ")
+
+
+def test_one_patient_s_missing_values_are_read_as_such(model):
+    nothing = [None, float("nan"), pd.NA, pd.NaT]
+    found = [model.score_patient({"tmb": 9.0, "nlr": value}) for value in nothing]
+    assert all(one == found[0] for one in found)
+    seen = model.score_patient({"tmb": 9.0, "cancer_type": "never heard of"})
+    assert "unseen_category" in seen["flags"]
