@@ -192,4 +192,6 @@ def _tell_unmapped(features: list[str], sources: list[SourceFile], progress: Pro
                 f"{', '.join(features)}."
             )
         if absent := [name for name in features if name not in mapped]:
-            progress(f"{cohort}: not mapped, read as missing: {', '.join(absent)}")
+            progress(
+                f"{cohort}: not mapped, derived if they can be, else missing: {', '.join(absent)}"
+            )

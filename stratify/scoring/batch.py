@@ -201,7 +201,7 @@ def _source(study: str, cohort: str | None) -> CohortSource:
             f"cohort is {cohort!r}; the study {read.name} has {', '.join(cohorts)}."
         )
     tables = [table for table in source.tables if not set(table.panels) <= set(OUTCOMES)]
-    if why := _joined(tables):
+    if why := _joined(source, tables):
         raise JoinedFilesError(
             f"The cohort {source.name} {why}; batches come from one table with one row a patient "
             "and all panels."
@@ -209,7 +209,7 @@ def _source(study: str, cohort: str | None) -> CohortSource:
     return source.model_copy(update={"tables": [_needed(tables[0])]})
 
 
-def _joined(tables: list[TableSource]) -> str:
+def _joined(source: CohortSource, tables: list[TableSource]) -> str:
     """Why a patient cannot be read from one row alone, if so."""
     if len(tables) != 1:
         return f"has {len(tables)} tables"
@@ -217,6 +217,8 @@ def _joined(tables: list[TableSource]) -> str:
     columns = [c.column for panel in table.panels.values() for c in panel.values()]
     if table.matrix is not None or not set(LONG_PANELS).isdisjoint(table.panels):
         return "has raw measurements"
+    if source.tmb_pairs is not None:
+        return "states `tmb_pairs`"
     if table.rows or table.identifier is not None or "*" in columns:
         return "states `rows`, `identifier` or a column '*'"
     return ""

@@ -453,7 +453,7 @@ def test_features_that_are_not_mapped_are_named(place):
     place.write()
     place.score()
     (told,) = [line for line in place.told if "not mapped" in line]
-    assert told.startswith("registry: not mapped, read as missing: ")
+    assert told.startswith("registry: not mapped, derived if they can be, else missing: ")
     assert "tmb" in told
 
 
