@@ -432,6 +432,10 @@ def score(
         Path,
         typer.Option("--out", help="File ending in .csv or .parquet, or a folder for a registry."),
     ],
+    policy: Annotated[
+        Path | None,
+        typer.Option(help="Policy (YAML) in place of the bundle's.", show_default=False),
+    ] = None,
     explain: Annotated[
         Explain, typer.Option(help="Why: the strongest reasons, or every contribution.")
     ] = Explain.NONE,
@@ -459,9 +463,11 @@ def score(
     if out.suffix.lower() in (".csv", ".parquet", ".xlsx"):
         if dask is not None or workers is not None:
             raise ArgumentError("--workers and --dask are for a registry; let --out be a folder.")
-        scores = experiment.score(folder, study, out, explain=explain, top=top)
+        scores = experiment.score(folder, study, out, policy=policy, explain=explain, top=top)
         n, counts = len(scores), Counter(scores["recommendation"].fillna("none"))
     else:
+        if policy is not None:
+            raise ArgumentError("--policy is for a file; a registry takes the bundle's policy.")
         import os
 
         from stratify.experiment.registry import score_registry

@@ -7,6 +7,7 @@ files are written whole or not at all, and only after everything has been comput
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -261,6 +262,7 @@ def score(
     study_path: str | Path,
     out: str | Path,
     *,
+    policy: str | Path | None = None,
     explain: str = "none",
     top: int = 5,
 ) -> pd.DataFrame:
@@ -272,6 +274,8 @@ def score(
     out : path
         File ending in ``.csv`` or ``.parquet``. For more patients than fit into memory, and to
         resume, see :func:`stratify.experiment.registry.score_registry`.
+    policy : path, optional
+        Policy in place of the bundle's.
     explain : {"none", "top", "full"}
         Why: nothing, the `top` reasons in columns of the scores, or every contribution in
         ``<out>_attributions.parquet`` beside `out`.
@@ -297,6 +301,10 @@ def score(
     scales = TrainingScales.from_json(model.card.get("training_scales"))
     cohort = read_cohort(study, outcomes=False, eligible_only=False, scales=scales)
     cohort.findings.raise_errors(f"The study {study.name}")
+    if policy is not None:
+        chosen = Policy.load(policy)
+        chosen.require_known(cohort.table.columns, f"the study {study.name}")
+        model = replace(model, policy=chosen)
     scores = model.score_table(cohort.table, cohort.assays, top=top if explain == "top" else 0)
     if explain == "full":
         long = attributions(model.classifier, cohort.table)
