@@ -91,11 +91,11 @@ class Part:
                 batch = next(
                     opened.batches(self.rows, first=self.number, columns=self.scorer.columns)
                 )
-            table, assays = self.scorer.read(batch, findings), self.scorer.assays
+            table = self.scorer.read(batch, findings, self.blank)
+            assays = self.scorer.assays
         record: dict[str, Any] = {"findings": findings.rows, "n": 0, "recommendations": {}}
         if findings.has_errors:
             return record
-        table[[name for name in self.blank if name in table]] = np.nan
         scores = self.scorer.model.score_table(table, assays, top=self.scorer.top)
         record["n"] = len(scores)
         record["recommendations"] = scores["recommendation"].fillna("none").value_counts().to_dict()

@@ -6,11 +6,12 @@ patient does not depend on the batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from stratify.cohort.cohort import OUTCOMES
@@ -108,7 +109,9 @@ class BatchScorer:
         """The bundle, loaded once in each process."""
         return _loaded(str(self.bundle))
 
-    def read(self, batch: pd.DataFrame, findings: Findings) -> pd.DataFrame:
+    def read(
+        self, batch: pd.DataFrame, findings: Findings, blank: Collection[str] = ()
+    ) -> pd.DataFrame:
         """Canonical columns of a batch of the study's file, every fault of it told.
 
         Parameters
@@ -116,6 +119,8 @@ class BatchScorer:
         batch : DataFrame of shape (n_rows, ...)
             As :func:`stratify.tables.tabular.read_numbered` reads it.
         findings : Findings
+        blank : collection of str
+            Columns to be read as missing, before anything is derived from them.
 
         Returns
         -------
@@ -129,6 +134,7 @@ class BatchScorer:
         frames = [frame.drop(columns="patient_id") for frame in panels.values()]
         ids = next(iter(panels.values()))["patient_id"]
         read = pd.concat([ids, *frames], axis=1)
+        read[[name for name in blank if name in read]] = np.nan
         of_columns = {name: by_cohort[source.name] for name, by_cohort in self.assays.items()}
         read = derived_alone(read, source, of_columns, findings)
         read.insert(1, "cohort", source.name)
