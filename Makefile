@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test slow benchmark check lock clean
+.PHONY: demo test slow browser test-team benchmark check lock clean
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "Python 3.11 or newer is needed, found %d.%d; name one with make PYTHON=..." % v[:2])'
@@ -21,6 +21,14 @@ test: $(READY)  ## the tests
 
 slow: $(READY)  ## the tests that take minutes (ten seeds on the public cohorts)
 	$(BIN)/python -m pytest -m slow
+
+browser: $(READY)  ## what users see in a browser; pictures in build/browser (needs Chromium)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .[browser]
+	$(BIN)/python -m pytest -m browser -n 0 tests/browser
+
+test-team: $(READY)  ## a team's server: PostgreSQL and MLflow on loopback (needs PostgreSQL's programs)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .[team]
+	$(BIN)/python -m pytest -m team -n 0 tests/team
 
 benchmark: $(READY)  ## each public cohort left out in turn (minutes)
 	$(BIN)/python pipelines/benchmark.py --out benchmark

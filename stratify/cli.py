@@ -603,6 +603,34 @@ def runs(
 
 
 @runs_app.command()
+def promote(
+    model: Annotated[str, typer.Argument(help="Registered model: the study's name.")],
+    studies: Annotated[list[Path], typer.Argument(help="Study files with external cohorts.")],
+    version: Annotated[
+        str | None, typer.Option("--version", help="Version; default the candidate.")
+    ] = None,
+    store: Store = None,
+) -> None:
+    """Compare a candidate to the champion on external cohorts; promote it unless it is worse.
+
+    Refused: a lower AUROC or a higher Brier score, paired, or a model that is not calibrated.
+
+    Example: `stratify runs promote chowell pipelines/studies/shim.yaml --store results`
+    """
+    from stratify.errors import BundleError
+    from stratify.tracking.promotion import promote as compare_and_promote
+    from stratify.tracking.store import here
+
+    found, table, run = compare_and_promote(
+        model, studies, store=store or here(), version=version, progress=_progress()
+    )
+    _show(table, "Candidate and champion on the same patients, research use only", width=140)
+    if found.refusals:
+        raise BundleError(f"Not promoted (run {run}). {' '.join(found.refusals)}")
+    typer.echo(f"Promoted to champion of {model} (run {run}).")
+
+
+@runs_app.command()
 def sync(
     queue: Annotated[
         Path, typer.Argument(help="Folder mlflow_queue, or the folder it is in.")

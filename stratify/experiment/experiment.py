@@ -187,7 +187,7 @@ def evaluate(
     alone = out.suffix == ".html"
     make_folder(out.parent if alone else out)
     model = load(bundle)
-    study, cohort = _external(model, study_path, progress)
+    study, cohort = external_cohorts(model, study_path, progress)
     progress("judging on patients the model never saw")
     assessments = _assess_cohorts(model, cohort.evaluable, "external", study)
     progress("scoring and explaining")
@@ -240,7 +240,7 @@ def recalibrate(
     out = Path(out)
     make_folder(out.parent)
     model = load(bundle)
-    _, cohort = _external(model, study_path, progress)
+    _, cohort = external_cohorts(model, study_path, progress)
     progress("recalibrating")
     local = recalibration.recalibrate(model, cohort, what=what)
     performance, curves = recalibration.before_and_after(model, cohort, what=what)
@@ -394,7 +394,7 @@ def label(study: Study, out: str | Path, *, eligible_only: bool = True) -> Cohor
 # ---------------------------------------------------------------------------------- steps
 
 
-def _external(
+def external_cohorts(
     model: ResistanceModel, study_path: str | Path, progress: Progress
 ) -> tuple[Study, Cohort]:
     """External cohorts of a study, labelled by the model's rule."""

@@ -1,0 +1,167 @@
+"""Whether a candidate may replace the champion: both judged on the same external patients.
+
+The limits were stated before any model was compared by them; they stand in `LIMITS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import NormalDist
+
+import numpy as np
+import pandas as pd
+
+from stratify.cohort.features import model_matrix
+from stratify.errors import BundleError
+from stratify.experiment.experiment import external_cohorts
+from stratify.report.figures import estimate
+from stratify.scoring import ResistanceModel
+from stratify.statistics.performance import Prediction, performance_table
+
+__all__ = ["LIMITS", "Comparison", "compare_models"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a candidate is refused.
+
+    Attributes
+    ----------
+    auroc_loss : float
+        The lower limit of the mean difference in AUROC must lie above minus this (not inferior).
+    slope, observed_expected : tuple of float
+        Outside of these, with an interval that excludes 1, a model is not calibrated.
+    """
+
+    auroc_loss: float = 0.05
+    slope: tuple[float, float] = (0.8, 1.25)
+    observed_expected: tuple[float, float] = (0.8, 1.25)
+
+
+LIMITS = Limits()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Candidate and champion on the same external patients.
+
+    Attributes
+    ----------
+    performance : DataFrame
+        As in the ``performance`` dictionary; models ``candidate`` and ``champion``, differences are
+        candidate minus champion. Rows of the cohort ``all`` are means weighted by patients.
+    refusals : list of str
+        Why the candidate may not be promoted; empty if it may.
+    """
+
+    performance: pd.DataFrame
+    refusals: list[str]
+
+
+def compare_models(
+    candidate: ResistanceModel,
+    champion: ResistanceModel | None,
+    studies: Sequence[str | Path],
+    *,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Comparison:
+    """Judge a candidate, and the champion if there is one, on the external cohorts of studies.
+
+    Parameters
+    ----------
+    candidate, champion : ResistanceModel
+    studies : sequence of path
+        Study files; neither model may have been trained on a file of them.
+    progress : callable
+        Told of each step.
+
+    Returns
+    -------
+    Comparison
+        A candidate is refused if, in a cohort, its AUROC is shown to be lower (95 % interval of the
+        paired difference below 0) or its Brier score higher; if it may lose more than `LIMITS`
+        allow in the mean; or if it is shown not to be calibrated. Without a champion its AUROC has
+        to be shown above 0.5.
+
+    Raises
+    ------
+    BundleError
+        If the models predict labels of different rules.
+    DataError, CohortError, FileError
+        If a study cannot be used.
+    """
+    if champion is not None and champion.card["endpoint_rule"] != candidate.card["endpoint_rule"]:
+        raise BundleError(
+            f"The candidate predicts {candidate.card['endpoint_rule']}, the champion "
+            f"{champion.card['endpoint_rule']}; they cannot be compared. Train the candidate by "
+            "the champion's rule."
+        )
+    models = {"candidate": candidate} | ({} if champion is None else {"champion": champion})
+    parts = []
+    for path in studies:
+        for model in models.values():  # each must find the study usable
+            _, cohort = external_cohorts(model, path, progress)
+        for name, rows in cohort.evaluable.table.groupby("cohort", sort=True):
+            parts.append(_judged(models, rows.reset_index(drop=True), str(name)))
+    performance = pd.concat(parts, ignore_index=True)
+    if champion is not None:
+        performance = pd.concat([performance, _mean(performance)], ignore_index=True)
+    return Comparison(performance, _refusals(performance, compared=champion is not None))
+
+
+def _judged(models: dict[str, ResistanceModel], table: pd.DataFrame, name: str) -> pd.DataFrame:
+    risks = {
+        model: Prediction(
+            fitted.classifier.predict_proba(model_matrix(table, fitted.classifier.features_))[:, 1],
+            probability=True,
+        )
+        for model, fitted in models.items()
+    }
+    label = table["label"].to_numpy(dtype=float)
+    return performance_table(label, risks, cohort=name, split="external", delta_for="candidate")
+
+
+def _mean(performance: pd.DataFrame) -> pd.DataFrame:
+    """Mean of each paired difference, weighted by patients; cohorts are independent."""
+    z = NormalDist().inv_cdf(0.975)
+    rows = []
+    for metric, part in performance[performance["reference"] != ""].groupby("metric", sort=True):
+        share = (part["n"] / part["n"].sum()).to_numpy(dtype=float)
+        error = ((part["high"] - part["low"]) / (2 * z)).to_numpy(dtype=float)
+        value = float(share @ part["value"].to_numpy(dtype=float))
+        half = z * float(np.sqrt(((share * error) ** 2).sum()))
+        total = {name: int(part[name].sum()) for name in ("n", "n_events")}
+        limits = {"metric": metric, "value": value, "low": value - half, "high": value + half}
+        first: dict[str, object] = {str(k): v for k, v in part.iloc[0].items()}
+        rows.append({**first, "cohort": "all", **limits, **total})
+    return pd.DataFrame(rows, columns=performance.columns)
+
+
+def _refusals(performance: pd.DataFrame, *, compared: bool) -> list[str]:
+    """Say in words why the candidate may not be promoted."""
+    found = []
+    rows = performance[(performance["model"] == "candidate") & performance["threshold"].isna()]
+    for row in rows.to_dict("records"):
+        metric, value, low, high = row["metric"], row["value"], row["low"], row["high"]
+        where = f"{row['cohort']} (n = {row['n']}, {row['n_events']} with label 1)"
+        told = estimate(value, low, high, 3)
+        if metric == "delta_auroc" and high < 0:
+            found.append(f"AUROC lower than the champion's in {where}: {told}.")
+        elif metric == "delta_auroc" and row["cohort"] == "all" and low <= -LIMITS.auroc_loss:
+            found.append(f"AUROC may be lower by {LIMITS.auroc_loss:g} or more in {where}: {told}.")
+        elif metric == "delta_brier" and low > 0:
+            found.append(f"Brier score higher than the champion's in {where}: {told}.")
+        elif metric == "calibration_slope" and _off(value, low, high, LIMITS.slope):
+            found.append(f"Calibration slope in {where}: {told}.")
+        elif metric == "observed_expected" and _off(value, low, high, LIMITS.observed_expected):
+            found.append(f"O:E in {where}: {told}.")
+        elif metric == "auroc" and not compared and not low > 0.5:
+            found.append(f"AUROC not shown above 0.5 in {where}: {told}.")
+    return found
+
+
+def _off(value: float, low: float, high: float, limits: tuple[float, float]) -> bool:
+    """Whether a ratio is shown to differ from 1, and by more than the limits."""
+    return not (low <= 1 <= high) and not (limits[0] <= value <= limits[1])

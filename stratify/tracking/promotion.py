@@ -1,0 +1,148 @@
+"""Promote a candidate to champion: compared, logged as a run, and approved or refused."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from stratify.errors import ArgumentError
+from stratify.experiment.promotion import Comparison, compare_models
+from stratify.report.figures import METRICS, estimate
+from stratify.scoring import load
+from stratify.tracking.naming import place_of
+from stratify.tracking.record import RunRecord
+from stratify.tracking.registry import approve, bundle_folder, model_name, versions
+from stratify.tracking.runs import markdown
+from stratify.tracking.store import opened, store_uri
+from stratify.tracking.upload import log
+
+__all__ = ["promote"]
+
+SHOWN = ("auroc", "delta_auroc", "brier", "delta_brier", "calibration_slope", "observed_expected")
+
+
+def promote(
+    name: str,
+    studies: Sequence[str | Path],
+    *,
+    store: str,
+    version: str | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> tuple[Comparison, pd.DataFrame, str]:
+    """Compare a version of a model to the champion, and make it the champion unless refused.
+
+    Parameters
+    ----------
+    name : str
+        Registered model: the name of the study.
+    studies : sequence of path
+        Study files with external cohorts, on which both are judged.
+    store : str
+        Tracking URI or path.
+    version : str, optional
+        Version to promote; by default the alias ``candidate``.
+    progress : callable
+        Told of each step.
+
+    Returns
+    -------
+    comparison : Comparison
+    table : DataFrame
+        What was compared, in words.
+    run_id : str
+        The comparison is a run of its own, whatever its outcome.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no such model, version or candidate, or it is the champion already.
+    BundleError, DataError, CohortError, FileError
+        If the models or the studies cannot be compared.
+    TrackingError
+        If the store cannot be reached or written.
+    """
+    uri, name = store_uri(store), model_name(name)
+    with opened(uri, ending="Nothing was changed.") as client:
+        known = versions(client, name)
+    candidate = bundle_folder(f"models:/{name}/{version}" if version else _alias(name), uri)
+    version = version or known["candidate"]
+    if known.get("champion") == version:
+        raise ArgumentError(f"Version {version} of {name} is the champion already.")
+    champion = (
+        bundle_folder(f"models:/{name}/{known['champion']}", uri) if "champion" in known else None
+    )
+    new, old = load(candidate), None if champion is None else load(champion)
+    found = compare_models(new, old, studies, progress=progress)
+    table = _table(found.performance)
+    against = f"version {known['champion']}" if champion is not None else "no champion"
+    decision = "refused" if found.refusals else "promoted"
+    record = RunRecord(
+        experiment=str(new.card["study"]),
+        name=f"{name} version {version} {decision}",
+        tags={
+            "kind": "promotion",
+            "decision": decision,
+            "model_version": new.version,
+            "against": old.version if old is not None else "none",
+            "endpoint_rule": str(new.card["endpoint_rule"]),
+            "mlflow.source.name": "stratify runs promote",
+            "mlflow.note.content": "\n".join(
+                [
+                    f"**Version {version} {decision}**, against {against}. Research use only.",
+                    "",
+                    *markdown(table),
+                    "",
+                    *(f"- {reason}" for reason in found.refusals),
+                ]
+            ),
+        },
+        params={"version": version, "champion": known.get("champion", "none")},
+        metrics=_metrics(found.performance),
+        tables={"comparison": table},
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        run_id = log(record, Path(folder) / "out", uri=uri)
+    if not found.refusals:
+        with opened(uri, ending="The comparison is logged, no alias was changed.") as client:
+            approve(client, name, version, f"run {run_id}, against {against}")
+    return found, table, run_id
+
+
+def _alias(name: str) -> str:
+    return f"models:/{name}@candidate"
+
+
+def _table(performance: pd.DataFrame) -> pd.DataFrame:
+    """Estimates by cohort and metric: candidate, champion, and the paired difference."""
+    rows = performance[performance["threshold"].isna() & performance["metric"].isin(SHOWN)]
+    lines = []
+    for (cohort, metric), part in rows.groupby(["cohort", "metric"], sort=False):
+        for row in part.to_dict("records"):
+            lines.append(
+                {
+                    "cohort": cohort,
+                    "n": row["n"],
+                    "events": row["n_events"],
+                    "metric": METRICS[str(metric)][0],
+                    "of": "candidate − champion" if row["reference"] else row["model"],
+                    "95 % interval": estimate(row["value"], row["low"], row["high"], 3),
+                }
+            )
+    return pd.DataFrame(lines)
+
+
+def _metrics(performance: pd.DataFrame) -> list[tuple[str, float, int]]:
+    found = []
+    for row in performance[performance["threshold"].isna()].to_dict("records"):
+        ending = "_vs_champion" if row["reference"] else ""
+        ending = "_champion" if row["model"] == "champion" else ending
+        name = f"{place_of(row['cohort'], row['split'])}/{row['metric']}{ending}"
+        for limit, suffix in (("value", ""), ("low", "_low"), ("high", "_high")):
+            if pd.notna(row[limit]):
+                found.append((f"{name}{suffix}", float(row[limit]), 0))
+        if row["metric"] == "auroc" and row["model"] == "candidate":
+            found.append((f"{place_of(row['cohort'], row['split'])}/n", float(row["n"]), 0))
+    return found
