@@ -341,6 +341,12 @@ def evaluate(
     track: Track = True,
     store: Store = None,
     log_patient_level: PatientLevel = False,
+    monitor: Annotated[
+        bool,
+        typer.Option(
+            "--monitor", help="Compare with the training patients; outcomes are not needed."
+        ),
+    ] = False,
 ) -> None:
     """Judge a bundle on external cohorts.
 
@@ -352,11 +358,28 @@ def evaluate(
     if out.suffix == ".html":
         raise ArgumentError(f"--out is {out.name}; a folder is expected, or use stratify report.")
     folder = _bundle(bundle, store)
+    if monitor:
+        _monitor(folder, study, out, store if track else None, track=track)
+        return
     results = experiment.evaluate(folder, study, out, progress=_progress())
     _report_findings(results.findings)
     _show(_headline(results), f"Model {results.model.version}, research use only")
     typer.echo(f"Results in {out}, report in {out / 'report.html'}.")
     _track(results, out, store, track, log_patient_level)
+
+
+def _monitor(bundle: Path, study: Path, out: Path, store: str | None, *, track: bool) -> None:
+    """Tell how new patients differ from those of training, and log it."""
+    from stratify.experiment.monitoring import monitor
+    from stratify.tracking.monitoring import ALERTS, log_monitoring
+
+    found = monitor(bundle, study, out, progress=_progress())
+    alerts = found.findings[found.findings["code"].isin(ALERTS)]
+    _show_findings(alerts)
+    patients = ", ".join(f"{name} {n}" for name, n in found.n.items())
+    typer.echo(f"{len(alerts)} alerts on {patients} patients; table in {out / 'drift.csv'}.")
+    if track:
+        typer.echo(f"MLflow run {log_monitoring(found, out, uri=store)}.")
 
 
 class Change(StrEnum):

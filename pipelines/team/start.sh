@@ -6,6 +6,7 @@ umask 077
 cat > "$MLFLOW_AUTH_CONFIG_PATH" <<END
 [mlflow]
 default_permission = READ
+auth_cache_ttl_seconds = 60
 database_uri = ${database}/mlflow_auth
 admin_username = admin
 authorization_function = mlflow.server.auth:authenticate_request_basic_auth

@@ -17,6 +17,7 @@ import pandas as pd
 from stratify.cohort.cohort import Cohort, data_sha256, read_cohort, require_usable
 from stratify.cohort.features import informative_features, model_matrix
 from stratify.cohort.training_scales import TrainingScales
+from stratify.doubt.drift import Profile
 from stratify.doubt.uncertainty import Uncertainty
 from stratify.errors import ArgumentError, CohortError, DataError
 from stratify.experiment.results import Results, results_of
@@ -125,7 +126,9 @@ def train(
     card = bundle_card(study, cohort, home, features, cuts, hashes)
     weight = None if censoring is None else _label_weights(home.table, censoring)
     label = home.table["label"].to_numpy(dtype=float)
-    doubt = Uncertainty.fit(fitted, model_matrix(home.table, features), label, weight)
+    matrix = model_matrix(home.table, features)
+    card["profile"] = Profile.fit(matrix, fitted.oof_risk_).to_json()
+    doubt = Uncertainty.fit(fitted, matrix, label, weight)
     model = ResistanceModel(fitted, references, card, policy, doubt)
 
     held_out = cross_validate(

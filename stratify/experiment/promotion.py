@@ -20,7 +20,7 @@ from stratify.report.figures import estimate
 from stratify.scoring import ResistanceModel
 from stratify.statistics.performance import Prediction, performance_table
 
-__all__ = ["LIMITS", "Comparison", "compare_models"]
+__all__ = ["LIMITS", "Comparison", "compare_models", "off_limits"]
 
 
 @dataclass(frozen=True)
@@ -153,15 +153,17 @@ def _refusals(performance: pd.DataFrame, *, compared: bool) -> list[str]:
             found.append(f"AUROC may be lower by {LIMITS.auroc_loss:g} or more in {where}: {told}.")
         elif metric == "delta_brier" and low > 0:
             found.append(f"Brier score higher than the champion's in {where}: {told}.")
-        elif metric == "calibration_slope" and _off(value, low, high, LIMITS.slope):
+        elif metric == "calibration_slope" and off_limits(value, low, high, LIMITS.slope):
             found.append(f"Calibration slope in {where}: {told}.")
-        elif metric == "observed_expected" and _off(value, low, high, LIMITS.observed_expected):
+        elif metric == "observed_expected" and off_limits(
+            value, low, high, LIMITS.observed_expected
+        ):
             found.append(f"O:E in {where}: {told}.")
         elif metric == "auroc" and not compared and not low > 0.5:
             found.append(f"AUROC not shown above 0.5 in {where}: {told}.")
     return found
 
 
-def _off(value: float, low: float, high: float, limits: tuple[float, float]) -> bool:
-    """Whether a ratio is shown to differ from 1, and by more than the limits."""
+def off_limits(value: float, low: float, high: float, limits: tuple[float, float]) -> bool:
+    """Tell whether a ratio is shown to differ from 1, and by more than the limits."""
     return not (low <= 1 <= high) and not (limits[0] <= value <= limits[1])

@@ -63,7 +63,7 @@ def register(client: Any, run_id: str, record: RunRecord, model: ResistanceModel
             "endpoint_rule": str(model.card["endpoint_rule"]),
             "evidence_class": str(model.card["evidence_class"]),
         },
-        description=record.tags["mlflow.note.content"],
+        description=record.tags["mlflow.note.content"].partition("\n")[0].replace("*", ""),
     )
     client.set_registered_model_alias(name, "candidate", version.version)
     return model_id

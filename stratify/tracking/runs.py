@@ -86,7 +86,7 @@ def run_record(results: Results, out: Path, *, patient_level: bool = False) -> R
     metrics = [(name, value, 0) for name, value in metric_values(results.performance).items()]
     return RunRecord(
         experiment=card["study"],  # evaluations stand beside the training they judge
-        name=f"{results.study.name} {card['endpoint']} {results.model.version}",
+        name=results.model.version + ("" if training else f" on {results.study.name}"),
         tags=_tags(results),
         params=_params(results),
         metrics=metrics + curve_points(results.assessments),
@@ -125,6 +125,19 @@ def _headline(performance: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(table, columns=["cohort", "split", "n", "events", *TOLD])
 
 
+def _in_words(headline: pd.DataFrame) -> str:
+    """AUROC in the unseen cohorts, else in cross-validation; the UI shows the first lines alone."""
+    unseen = headline[headline["split"] != "cv"]
+    shown = unseen if len(unseen) else headline
+    return (
+        "; ".join(
+            f"AUROC {row['AUROC']} in {row['cohort']} (n = {row['n']})"
+            for row in shown.to_dict("records")
+        )
+        + "."
+    )
+
+
 def markdown(table: pd.DataFrame) -> list[str]:
     """Lines of a table in Markdown."""
     rows = [list(table.columns), ["---"] * table.shape[1], *table.astype(str).to_numpy().tolist()]
@@ -136,11 +149,12 @@ def _note(results: Results) -> str:
     n, events = card["n"], card["n_events"]
     findings = results.findings
     warned = sorted(set(findings.loc[findings["severity"] == "warning", "code"]))
+    headline = _headline(results.performance)
     lines = [
-        f"**{card['target'].capitalize()}**, model {results.model.version}. "
-        "Research use only; evidence class C1 (prognostic).",
+        f"**{_in_words(headline)}** {card['target'].capitalize()}. Research use only; evidence "
+        "class C1 (prognostic).",
         "",
-        *markdown(_headline(results.performance)),
+        *markdown(headline),
         "",
         "Estimates with 95 % intervals, all patients of a cohort. `cv`: training patients, judged "
         "by models that did not see them.",

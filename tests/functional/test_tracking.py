@@ -70,7 +70,7 @@ def test_a_training_is_one_finished_run_beside_the_output(trained, logged):
 
     assert [run.info.run_id for run in runs] == [logged.run_id]
     assert runs[0].info.status == "FINISHED"
-    assert runs[0].info.run_name == f"demo proxy_pfs6 {trained.results.model.version}"
+    assert runs[0].info.run_name == trained.results.model.version
     assert {p.name for p in trained.out.parent.iterdir()} == {"out", "mlflow.db", "mlartifacts"}
 
 
@@ -119,13 +119,14 @@ def test_tags_say_what_the_model_is_and_may_claim(trained, logged):
         ),
     }
     note = tags["mlflow.note.content"].splitlines()
-    assert note[0] == (
-        "**Risk of primary resistance (progression or death within six months without response)"
-        f"**, model {version}. Research use only; evidence class C1 (prognostic)."
-    )
     rows = trained.results.performance
     auroc = rows[(rows["metric"] == "auroc") & (rows["model"] == "stratify")]
     row = auroc[(auroc["split"] == "external") & (auroc["subgroup"] == "all")].iloc[0]
+    assert note[0] == (
+        f"**AUROC {row['value']:.2f} ({row['low']:.2f}–{row['high']:.2f}) in simulated_external "
+        f"(n = {row['n']}).** Risk of primary resistance (progression or death within six months "
+        "without response). Research use only; evidence class C1 (prognostic)."
+    )
     assert note[2] == (
         "| cohort | split | n | events | AUROC | difference to LORIS | Brier skill | "
         "calibration slope | O:E |"

@@ -133,6 +133,7 @@ class Team:
         config.write_text(
             "[mlflow]\n"
             "default_permission = READ\n"
+            "auth_cache_ttl_seconds = 60\n"
             f"database_uri = {self.postgres}/mlflow_auth\n"
             f"admin_username = {ADMIN}\n"
             "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n",
