@@ -63,10 +63,10 @@ class Shares:
             held = cls([], levels, [], missing)
         else:
             numbers = known.to_numpy(dtype=float)
-            edges = (
-                [float(f"{q:.3g}") for q in np.quantile(numbers, _QUANTILES)] if len(known) else []
-            )
-            held = cls(sorted(set(edges)), [], [], missing)
+            tenths = np.quantile(numbers, _QUANTILES) if len(numbers) else np.array([])
+            if set(numbers) <= {0.0, 1.0}:  # yes/no
+                tenths = np.array([0.5])
+            held = cls(sorted({float(f"{edge:.3g}") for edge in tenths}), [], [], missing)
         return cls(held.edges, held.levels, held.count(known).tolist(), missing)
 
     def count(self, known: pd.Series) -> npt.NDArray[np.int_]:
@@ -75,7 +75,7 @@ class Shares:
             place = {level: i for i, level in enumerate(self.levels)}
             level = [place.get(str(value), len(place)) for value in known]
             return np.bincount(np.array(level, dtype=int), minlength=len(place) + 1)
-        bins = np.searchsorted(self.edges, known.to_numpy(dtype=float), side="right")
+        bins = np.searchsorted(self.edges, known.to_numpy(dtype=float), side="left")
         return np.bincount(bins, minlength=len(self.edges) + 1)
 
 
