@@ -476,3 +476,25 @@ def test_the_job_file_holds_no_patient(place):
     assert sorted(job) == ["blank", "bundle", "explain", "part_rows", "sha256", "study", "top"]
     assert not any(name in str(job) for name in place.table["patient_id"])
     assert time.time() - (place.out / "job.json").stat().st_mtime < 600
+
+
+@pytest.mark.parametrize("lymphocytes", ["measured", "filled in"])
+def test_indices_follow_from_counts_in_parts_as_in_memory(place, lymphocytes):
+    """The model asks for NLR, which the registry does not report; one count for all is none."""
+    nlr = place.table.pop("nlr")
+    count = np.linspace(1, 2, N) if lymphocytes == "measured" else 1.5
+    place.table = place.table.assign(neutrophils=nlr * count, lymphocytes=count)
+    panels = {name: dict(columns) for name, columns in place.panels.items()}
+    del panels["clinical"]["nlr"]
+    for name in ("neutrophils", "lymphocytes"):
+        panels["clinical"][name] = {"column": name, "unit": "10^9/L"}
+    place.panels = panels
+    place.write()
+    study = place.study()
+    place.score(study)
+    expected = score(place.bundle, study, place.folder / "all.parquet").set_index("patient_id")
+    found = place.scores.set_index("patient_id")
+
+    same(found, expected.loc[found.index, found.columns])
+    read = BatchScorer(place.bundle, study).read(place.table, Findings(whole=False))
+    assert read["nlr"].to_numpy() == pytest.approx(nlr.to_numpy(), nan_ok=True)
