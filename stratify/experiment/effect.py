@@ -259,5 +259,6 @@ def _policy_rule(
     if policy.marker_rule is None and scores is None:
         return {}
     policy.require_known(arms.table.columns, "the study")
-    answer = triage(scores, arms.table, policy)["recommendation"]
+    flags = None if scores is None else scores["flags"]
+    answer = triage(scores, arms.table, policy, flags=flags)["recommendation"]
     return {policy.rule: (answer == "combination").to_numpy()}

@@ -1,0 +1,95 @@
+"""What a policy would mean in a cohort that judges a bundle: thresholds, deferral, the trial."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from stratify.errors import CohortError
+from stratify.experiment.experiment import _external
+from stratify.scoring.bundle import load
+from stratify.statistics.selective import selective_curve
+from stratify.tables.tabular import make_folder, write_table
+from stratify.treatment.enrichment import enrichment_design
+from stratify.treatment.policy import Policy
+from stratify.treatment.threshold import (
+    controlled_misses,
+    controlled_threshold,
+    marker_rules,
+    net_benefit_table,
+)
+
+__all__ = ["choose_policy"]
+
+ERROR_RATES = (0.1, 0.2, 0.3)
+
+
+def choose_policy(
+    bundle: str | Path,
+    study_path: str | Path,
+    out: str | Path,
+    *,
+    policy: str | Path | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> dict[str, pd.DataFrame]:
+    """Write what a threshold, or a policy, would mean in a cohort the model never saw.
+
+    Parameters
+    ----------
+    bundle, study_path : path
+        The cohort is labelled by the bundle's rule; patients without a label are left out.
+    out : path
+        Folder for ``net_benefit.csv`` (over the study's ``thresholds``), ``guarantees.csv``,
+        ``deferral.csv`` and, with a policy, ``enrichment.csv``.
+    policy : path, optional
+        In place of the bundle's.
+    progress : callable
+        Told of each step.
+
+    Returns
+    -------
+    dict of str to DataFrame
+        The tables by name; no patient in them.
+
+    Raises
+    ------
+    BundleError, DataError, CohortError, FileError
+    """
+    model = load(bundle)
+    study, cohort = _external(model, study_path, progress)
+    table = cohort.evaluable.table
+    if not len(table):
+        raise CohortError(f"The study {study.name} has no patient with a label.")
+    chosen = model.policy if policy is None else Policy.load(policy)
+    if chosen is not None:
+        chosen.require_known(table.columns, f"the study {study.name}")
+    scores = replace(model, policy=chosen).score_table(table)
+    label, risk = table["label"].astype(float), scores["risk"]
+    found = {
+        "net_benefit": net_benefit_table(
+            label, risk, rules=marker_rules(table), thresholds=study.thresholds
+        ),
+        "guarantees": pd.DataFrame(
+            [
+                (kind, rate, *answer)
+                for rate in ERROR_RATES
+                for kind, answer in (
+                    ("error_below", controlled_threshold(label, risk, error_rate=rate)),
+                    ("missed", controlled_misses(label, risk, miss_rate=rate)),
+                )
+            ],
+            columns=["kind", "rate", "threshold", "share_decided", "error", "statement"],
+        ),
+        "deferral": selective_curve(
+            label, risk, scores["risk_low"], scores["risk_high"], threshold=0.5
+        ),
+    }
+    if chosen is not None:
+        found["enrichment"] = enrichment_design(scores["recommendation"], label)
+    out = make_folder(Path(out))
+    for name, each in found.items():
+        write_table(each, out / f"{name}.csv")
+    return found
