@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from stratify.errors import CohortError
-from stratify.experiment.experiment import _external
+from stratify.experiment.experiment import external_cohorts
 from stratify.scoring.bundle import load
 from stratify.statistics.selective import selective_curve
 from stratify.tables.tabular import make_folder, write_table
@@ -59,7 +59,7 @@ def choose_policy(
     BundleError, DataError, CohortError, FileError
     """
     model = load(bundle)
-    study, cohort = _external(model, study_path, progress)
+    study, cohort = external_cohorts(model, study_path, progress)
     table = cohort.evaluable.table
     if not len(table):
         raise CohortError(f"The study {study.name} has no patient with a label.")
