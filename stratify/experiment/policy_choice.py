@@ -88,7 +88,10 @@ def choose_policy(
         ),
     }
     if chosen is not None:
-        found["enrichment"] = enrichment_design(scores["recommendation"], label)
+        try:
+            found["enrichment"] = enrichment_design(scores["recommendation"], label)
+        except CohortError as error:  # the other tables stand without a trial
+            progress(str(error))
     out = make_folder(Path(out))
     for name, each in found.items():
         write_table(each, out / f"{name}.csv")

@@ -20,6 +20,7 @@ from stratify.statistics.discrimination import _checked, _share
 __all__ = ["enrichment_design", "patients_needed", "power_of"]
 
 HAZARD_RATIOS = (0.6, 0.7, 0.8)
+LEAST_SELECTED = 20  # an event rate of fewer tells nothing, and might tell of a patient
 
 
 def patients_needed(
@@ -104,7 +105,7 @@ def enrichment_design(
     Raises
     ------
     CohortError
-        If nobody is selected, or all or none of the selected have the event.
+        If fewer than 20 are selected, or all or none of the selected have the event.
 
     Examples
     --------
@@ -121,10 +122,10 @@ def enrichment_design(
             f"recommendation has {chosen.size} values where y has {events.size}; one for each "
             "patient is expected."
         )
-    if not chosen.any():
+    if chosen.sum() < LEAST_SELECTED:
         raise CohortError(
-            f"The policy gives {select} to none of {chosen.size} patients; a trial of such patients"
-            " cannot be planned from this cohort."
+            f"The policy gives {select} to fewer than {LEAST_SELECTED} of {chosen.size} patients; "
+            "a trial of such patients cannot be planned from this cohort."
         )
     rows: list[tuple[object, ...]] = []
     for name, mask in (("selected", chosen), ("all", np.ones(chosen.size, dtype=bool))):

@@ -144,10 +144,10 @@ def test_selecting_those_with_more_events_needs_fewer_patients_and_more_screenin
     assert (design["patients"] < design["patients_high"]).all()
 
 
-def test_a_policy_that_selects_nobody_plans_no_trial():
+def test_a_policy_that_selects_few_plans_no_trial():
     with pytest.raises(CohortError) as refusal:
-        enrichment_design(["refer"] * 4, [0, 1, 0, 1])
+        enrichment_design(["refer"] * 40 + ["combination"] * 19, [0, 1] * 29 + [0])
     assert str(refusal.value) == (
-        "The policy gives combination to none of 4 patients; a trial of such patients cannot be "
-        "planned from this cohort."
+        "The policy gives combination to fewer than 20 of 59 patients; a trial of such patients "
+        "cannot be planned from this cohort."
     )
