@@ -8,12 +8,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
+from stratify.cohort.characteristics import characteristics
 from stratify.cohort.cohort import Cohort, data_sha256
-from stratify.interpretation.attribution import attributions
+from stratify.interpretation.cohort_profile import CohortProfile, cohort_profile
+from stratify.interpretation.explained import explain
 from stratify.report.figures import png
-from stratify.report.model_card import card_facts, card_figures, card_tables, share_figures
+from stratify.report.model_card import (
+    card_facts,
+    card_figures,
+    card_tables,
+    profile_figures,
+    share_figures,
+)
 from stratify.report.report import write_report
 from stratify.scoring import ResistanceModel
 from stratify.statistics.selective import selective_curve
@@ -46,6 +55,12 @@ class Results:
         What the report prints beside the tables.
     hashes : dict of str to str
         SHA-256 of data, split and files.
+    profiles : DataFrame
+        Resistance profiles, as in the dictionary.
+    cohort_profile : CohortProfile
+        Of the unseen patients, or of all where there are none.
+    characteristics : DataFrame
+        Of the same patients by group of predicted risk.
     datasets : list of dict
         By cohort and split: ``name, context, sha256, files, n, n_events``.
     trials : tuple of dict
@@ -65,6 +80,9 @@ class Results:
     figures: dict[str, tuple[Figure, str]]
     facts: dict[str, Any]
     hashes: dict[str, str]
+    profiles: pd.DataFrame
+    cohort_profile: CohortProfile
+    characteristics: pd.DataFrame
     datasets: list[dict[str, Any]]
     trials: tuple[dict[str, float], ...] = ()
 
@@ -86,6 +104,7 @@ class Results:
         write_table(self.scores, out / "scores.csv")
         write_table(self.labels, out / "labels.csv")
         write_table(self.attributions, out / "attributions.parquet")
+        write_table(self.profiles, out / "profiles.parquet")
         with written_whole(out / "study.yaml") as temporary:
             temporary.write_text(
                 yaml.safe_dump(self.study.resolved(), sort_keys=False, allow_unicode=True),
@@ -112,6 +131,8 @@ class Results:
             self.labels,
             self.attributions,
             self.assessments,
+            self.cohort_profile,
+            self.characteristics,
         )
 
 
@@ -145,10 +166,19 @@ def results_of(
     judged = cohort.evaluable
     shown = judged.of_split("test", "external")
     undecided = share_figures(_selective_curves(shown, scores), DECISION_THRESHOLD)
-    explained = attributions(model.classifier, cohort.table)
-    plotted = explained
-    if len(shown):
-        plotted = explained[explained["cohort"].isin(set(shown.table["cohort"]))]
+    explained = explain(model.classifier, cohort.table)
+    names = set(shown.table["cohort"] if len(shown) else cohort.table["cohort"])
+    plotted, patients = explained.of(names), cohort.table["cohort"].isin(names)
+    table = cohort.table[patients].reset_index(drop=True)
+    profile = cohort_profile(model.classifier, table, plotted)
+    group = scores.loc[patients.to_numpy(), "risk_group"].reset_index(drop=True)
+    order = pd.Categorical(group, ["low", "intermediate", "high"], ordered=True)
+    by_risk = np.argsort(order.codes, kind="stable")  # groups in the order of the risk
+    table_one = characteristics(
+        table.iloc[by_risk].reset_index(drop=True),
+        list(model.classifier.features_),
+        group.iloc[by_risk].reset_index(drop=True),
+    )
     performance = pd.concat([a.performance for a in assessments], ignore_index=True)
     return Results(
         model=model,
@@ -158,14 +188,21 @@ def results_of(
         attrition=cohort.attrition,
         findings=cohort.findings.table(),
         scores=scores,
-        attributions=explained,
+        attributions=explained.attributions,
         labels=cohort.labels,
         assessments=assessments,
-        figures=card_figures(assessments, plotted, performance, cohort.labels) | undecided,
+        figures=card_figures(assessments, plotted.attributions, performance, cohort.labels)
+        | undecided
+        | profile_figures(
+            profile, plotted.attributions, ", ".join(sorted(map(str, names))), len(table)
+        ),
         facts=card_facts(model, study, kind, cohort, hashes),
         hashes=hashes,
         datasets=_datasets(cohort),
         trials=tuple(trials),
+        profiles=explained.profiles,
+        cohort_profile=profile,
+        characteristics=table_one,
     )
 
 

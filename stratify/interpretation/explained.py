@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 import pandas as pd
@@ -31,6 +31,12 @@ class Explained:
     attributions: pd.DataFrame
     profiles: pd.DataFrame
     leading: pd.DataFrame
+
+    def of(self, cohorts: Collection[str]) -> Explained:
+        """Only the patients of some cohorts."""
+        tables = (self.attributions, self.profiles, self.leading)
+        kept = [t[t["cohort"].isin(cohorts)].reset_index(drop=True) for t in tables]
+        return Explained(*kept)
 
 
 def explain(classifier: ResistanceClassifier, table: pd.DataFrame) -> Explained:

@@ -16,12 +16,15 @@ from stratify.cohort.cohort import Cohort
 from stratify.cohort.features import model_matrix
 from stratify.endpoint import rule_name
 from stratify.interpretation.attribution import importance
+from stratify.interpretation.cohort_profile import CohortProfile
 from stratify.report import figures
+from stratify.report import profile_figures as drawn_profiles
 from stratify.report.response_figures import label_flow
 from stratify.report.share_figures import error_by_share
 from stratify.scoring import ResistanceModel
 from stratify.study import Study
-from stratify.tables.schema import endpoint_rule, field_named, panel_versions
+from stratify.tables.documents import read_yaml
+from stratify.tables.schema import endpoint_rule, field_named, panel_versions, schemas_folder
 from stratify.treatment.triage import EVIDENCE_CLASS
 from stratify.validation.validation import Assessment
 
@@ -34,6 +37,7 @@ __all__ = [
     "card_facts",
     "card_figures",
     "card_tables",
+    "profile_figures",
     "recalibration_statement",
     "share_figures",
 ]
@@ -57,6 +61,8 @@ def card_tables(
     labels: pd.DataFrame,
     attributions: pd.DataFrame,
     assessments: list[Assessment],
+    profile: CohortProfile | None = None,
+    characteristics: pd.DataFrame | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Tables of the report: aggregates only, no patient in them."""
     shares = scores["recommendation"].fillna("none").value_counts()
@@ -76,10 +82,52 @@ def card_tables(
         ),
         "importance": importance(attributions),
     }
+    if profile is not None:
+        tables |= {
+            "leading": profile.leading,
+            "clusters": profile.clusters,
+            "interactions": profile.interactions,
+            "dependence": profile.dependence,
+            "subgroup_profiles": profile.subgroups,
+        }
+    if characteristics is not None:
+        tables["characteristics"] = characteristics
     shown = _shown(assessments)
     if "pfs" in shown.survival:
         tables["km"] = _km_summary(shown, "pfs")
     return tables
+
+
+def profile_figures(
+    profile: CohortProfile, explained: pd.DataFrame, cohorts: str, n: int
+) -> dict[str, tuple[Figure, str]]:
+    """Figures with captions of a cohort's profiles, dependences and subgroups."""
+    found: dict[str, tuple[Figure, str]] = {}
+    where = f"{cohorts} (n = {n})"
+    if profile.matrix.shape[1] > 1:
+        drawn = drawn_profiles.profile_heat_map(
+            profile.matrix, title=f"Resistance profiles, {cohorts} (n = {len(profile.matrix)})"
+        )
+        found["profiles"] = (
+            drawn,
+            "Contribution of each step of the cancer-immunity cycle; a column is a patient, like "
+            "beside like.",
+        )
+    if len(profile.subgroups):
+        found["subgroup_profiles"] = (
+            drawn_profiles.subgroup_differences(
+                profile.subgroups, title=f"Profiles by subgroup, {where}"
+            ),
+            "Mean contribution of each step against that in all other patients.",
+        )
+    for feature, other in profile.partners.items():
+        title = field_named(feature).title
+        found[f"dependence_{feature}"] = (
+            drawn_profiles.dependence(explained, feature, other, title=f"{title}, {where}"),
+            f"Contribution by value; colour: {field_named(other).title}, with which it interacts "
+            "most.",
+        )
+    return found
 
 
 def _shown(assessments: list[Assessment]) -> Assessment:
@@ -244,7 +292,7 @@ def card_facts(
     directions = dict(zip(model.classifier.features_, model.classifier.monotone_, strict=True))
     words = {1: "more, higher risk", -1: "more, lower risk", 0: "free"}
     regimens = ", ".join(card["eligible_regimens"])
-    return {
+    facts = {
         "kind": kind,
         "study": study.name,
         "title": study.title or study.name,
@@ -280,6 +328,16 @@ def card_facts(
         ],
         "interval_level": INTERVAL_LEVEL,
     }
+    return facts | {"tripod": _tripod(facts)}
+
+
+def _tripod(facts: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Items of TRIPOD+AI with what the report answers; an empty answer is open."""
+    file = schemas_folder() / "tripod_ai.yaml"
+    items = read_yaml(file.read_text(encoding="utf-8"))["items"]
+    objective = {"model card": "Development and evaluation.", "evaluation report": "Evaluation."}
+    known = {**facts, "objective": objective.get(facts["kind"], "")}
+    return [{**item, "answer": item["answer"].format_map(known)} for item in items]
 
 
 def recalibration_statement(card: Mapping[str, Any]) -> str:

@@ -16,7 +16,8 @@ from stratify.interpretation.cycle import cycle
 from stratify.interpretation.patient import PatientFindings
 from stratify.report.cycle_drawing import drawn_cycle
 from stratify.report.figures import estimate
-from stratify.report.report import page_cells, rendered, write_page
+from stratify.report.page_table import page_cells
+from stratify.report.report import rendered, write_page
 from stratify.report.text import PATIENT, TEXT
 from stratify.scoring import ResistanceModel
 from stratify.tables.documents import read_yaml

@@ -12,13 +12,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pandas as pd
 
 from stratify.errors import ArgumentError, FileError
+from stratify.interpretation.cycle import cycle
+from stratify.report.explanation_tables import (
+    characteristics_table,
+    explanation_tables,
+    reporting_table,
+)
 from stratify.report.figures import METRICS, estimate, png
+from stratify.report.page_table import PageTable
 from stratify.report.text import TEXT
 
 if TYPE_CHECKING:
@@ -57,16 +64,10 @@ _DECISIONS = ("sensitivity", "specificity", "ppv", "npv", "share_flagged", "net_
 _SPLITS = ("test", "external", "left_out", "cv", "train")
 _PERFORMANCE = ("headline", "differences", "thresholds", "subgroups", "others", "apparent")
 
+# figures that stand with the explanations
+_EXPLAINING = ("beeswarm", "profiles", "subgroup_profiles", "dependence")
+
 Row = Mapping[Any, Any]
-
-
-class _Table(NamedTuple):
-    """A table ready to print: column heads, which columns hold numbers, and rows of texts."""
-
-    caption: str
-    heads: list[str]
-    numeric: list[bool]
-    rows: list[list[str]]
 
 
 def _share(value: float) -> str:
@@ -119,24 +120,18 @@ def _cell(column: str, row: Row) -> str:
     return _plain(value).replace("_", " ") if column in _CODES else _plain(value)
 
 
-def page_table(caption: str, rows: Iterable[Row], columns: Sequence[str]) -> _Table:
+def page_table(caption: str, rows: Iterable[Row], columns: Sequence[str]) -> PageTable:
     heads = [TEXT["columns"][column] for column in columns]
     cells = [[_cell(column, row) for column in columns] for row in rows]
-    return _Table(caption, heads, [column in _NUMBERS for column in columns], cells)
+    return PageTable(caption, heads, [column in _NUMBERS for column in columns], cells)
 
 
-def page_cells(caption: str, heads: Iterable[str], rows: list[list[str]]) -> _Table:
-    """Table of texts as they stand."""
-    names = list(heads)
-    return _Table(caption, names, [False] * len(names), rows)
-
-
-def _pairs(caption: str, names: Mapping[str, Any]) -> _Table:
+def _pairs(caption: str, names: Mapping[str, Any]) -> PageTable:
     rows = [[str(name), _plain(value)] for name, value in names.items()]
-    return _Table(caption, [TEXT["name"], TEXT["value"]], [False, False], rows)
+    return PageTable(caption, [TEXT["name"], TEXT["value"]], [False, False], rows)
 
 
-def _pivot(rows: Sequence[Row], columns: Sequence[str], metrics: Sequence[str]) -> list[_Table]:
+def _pivot(rows: Sequence[Row], columns: Sequence[str], metrics: Sequence[str]) -> list[PageTable]:
     """Rows of one cohort and split: a line a model (threshold, subgroup), a column a metric."""
     found: dict[tuple[str, ...], dict[str, str]] = {}
     counts: dict[str, list[str]] = {"n": [], "n_events": []}
@@ -154,10 +149,10 @@ def _pivot(rows: Sequence[Row], columns: Sequence[str], metrics: Sequence[str]) 
     heads = [TEXT["columns"][column] for column in columns] + [_metric(name) for name in metrics]
     numeric = [column in _NUMBERS for column in columns] + [True] * len(metrics)
     cells = [[*key, *(found[key].get(name, "–") for name in metrics)] for key in found]
-    return [_Table(caption, heads, numeric, cells)]
+    return [PageTable(caption, heads, numeric, cells)]
 
 
-def _performance(table: pd.DataFrame) -> dict[str, list[_Table]]:
+def _performance(table: pd.DataFrame) -> dict[str, list[PageTable]]:
     """Tables of the section on performance, by heading."""
     rows: list[dict[str, Any]] = [
         {
@@ -177,7 +172,7 @@ def _performance(table: pd.DataFrame) -> dict[str, list[_Table]]:
             models.index(row["model"]),
         )
     )
-    tables: dict[str, list[_Table]] = {name: [] for name in _PERFORMANCE}
+    tables: dict[str, list[PageTable]] = {name: [] for name in _PERFORMANCE}
     for (split, _), part in groupby(rows, key=lambda row: (row["split"], row["cohort"])):
         single = [row for row in part if not row["reference"]]
         whole = [row for row in single if row["subgroup"] == "all"]
@@ -206,7 +201,7 @@ def _performance(table: pd.DataFrame) -> dict[str, list[_Table]]:
     return tables
 
 
-def _survival(km: pd.DataFrame) -> _Table:
+def _survival(km: pd.DataFrame) -> PageTable:
     rows = km.rename(columns=_KM_NAMES).to_dict("records")
     p = rows[0]["log_rank_p"] if rows else None
     caption = TEXT["survival"]
@@ -275,10 +270,11 @@ def write_report(
         findings, attrition and performance as in the data schemas; recommendations
         (recommendation, n, share from 0 to 1); labels (cohort, state, reason, n); importance
         (feature, title, panel, mean_abs_shap), in the order to print; optional km, the
-        `summary` of :func:`stratify.report.figures.kaplan_meier`. Any but km may have no rows.
+        `summary` of :func:`stratify.report.figures.kaplan_meier`, characteristics, and those of a
+        :class:`~stratify.interpretation.cohort_profile.CohortProfile`. Any but km may have no rows.
     figures : mapping of name to (matplotlib.figure.Figure, caption)
-        In the order to print; those whose name begins with "beeswarm" stand with the
-        explanations. The title of a figure is its text for readers who do not see it.
+        In the order to print; beeswarms, profiles and dependences stand with the explanations.
+        The title of a figure is its text for readers who do not see it.
     drawn : mapping of name to bytes, optional
         PNG of figures that are drawn already.
 
@@ -312,8 +308,12 @@ def write_report(
         performance=_performance(tables["performance"]),
         km=_survival(tables["km"]) if "km" in tables else None,
         importance=page_table(TEXT["importance"], rows["importance"], _TABLES["importance"][1:]),
-        plots=[each for each in pictures if not each["name"].startswith("beeswarm")],
-        beeswarms=[each for each in pictures if each["name"].startswith("beeswarm")],
+        characteristics=characteristics_table(tables),
+        explanations=explanation_tables(tables),
+        cycle_more=TEXT["cycle_more"].format(cycle().source),
+        plots=[each for each in pictures if not each["name"].startswith(_EXPLAINING)],
+        beeswarms=[each for each in pictures if each["name"].startswith(_EXPLAINING)],
+        reporting=reporting_table(facts.get("tripod", [])),
         recommendations=page_table(
             TEXT["recommendations"],
             rows["recommendations"],

@@ -26,6 +26,7 @@ TEXT: dict[str, Any] = {
         "recommendations": "Recommendations",
         "findings": "Findings about the data",
         "limits": "Limits",
+        "reporting": "What is reported, and what is open",
         "provenance": "Settings, versions and hashes",
     },
     "facts": {
@@ -80,6 +81,35 @@ TEXT: dict[str, Any] = {
     "survival": "Survival by group of predicted risk",
     "log_rank": "Log-rank p",
     "not_reached": "not reached",
+    "characteristics": "Characteristics by group of predicted risk: number (share), or median "
+    "(quartiles); counts from 1 to 4 and quartiles of fewer than ten patients are left out",
+    "cycle_more": "Steps of the cancer-immunity cycle ({}). Sums over measured features, in "
+    "log-odds before calibration: they explain the model, not the tumour. A step that is not "
+    "assessed is not the same as intact.",
+    "explanations": {
+        "leading": "Step that raises the risk most, patients",
+        "clusters": "Mean profile of each cluster of patients",
+        "interactions": "Features that drive risks together, strongest pairs",
+        "dependence": "Contribution by value of the strongest features",
+        "subgroups": "Profile by subgroup; the difference is from all other patients",
+        "no_step": "none by much",
+        "few": "fewer than 5",
+        "step": "Step",
+        "cluster": "Cluster",
+        "feature": "Feature",
+        "other": "With",
+        "part": "Value",
+        "mean": "Mean",
+        "mean_shap": "Mean contribution",
+        "difference": "Difference (95\u00a0% interval)",
+    },
+    "reporting": {
+        "caption": "Items of TRIPOD+AI (Collins 2024, 10.1136/bmj-2023-078378)",
+        "id": "Item",
+        "item": "What is asked",
+        "answer": "Answered by",
+        "open": "Open: to be told by the authors of the study",
+    },
     "importance": "Mean absolute contribution of each feature",
     "importance_more": "In log-odds before calibration. Associations of the model, not causes.",
     "recommendations": "Patients by recommendation",

@@ -71,6 +71,10 @@ def log_results(
     return log(record, out, uri=uri)
 
 
+# what explains a cohort, aggregates only
+_EXPLAINED = ("leading", "clusters", "interactions", "dependence", "subgroup_profiles")
+
+
 def run_record(results: Results, out: Path, *, patient_level: bool = False) -> RunRecord:
     """Put a training or an evaluation together as a run; parameters as :func:`log_results`."""
     training = results.kind == "model card"
@@ -94,7 +98,7 @@ def run_record(results: Results, out: Path, *, patient_level: bool = False) -> R
         tables={
             "headline": _headline(results.performance),
             "performance": performance[unseen].drop(columns="subgroup"),
-            **{name: tables[name] for name in ("findings", "attrition", "importance")},
+            **{name: tables[name] for name in ("findings", "attrition", "importance", *_EXPLAINED)},
         },
         files=files,
         bundle=out / "bundle" if training else None,

@@ -1,0 +1,192 @@
+"""Plots of a cohort's explanations: profiles clustered, dependence, subgroups."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from stratify.interpretation.cycle import cycle
+from stratify.report.figures import GREY, need, new_figure, styled, wrapped
+from stratify.tables.schema import field_named
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["dependence", "profile_heat_map", "subgroup_differences"]
+
+_DRAWN = 2000  # patients in a scatter plot
+
+
+def _diverging() -> Any:
+    """Blue to orange, light in the middle; the dark ends differ in lightness too."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list(
+        "contribution", ["#08306B", "#6BAED6", "#F7F7F7", "#FDAE6B", "#8C2D04"]
+    ).with_extremes(bad="#BDBDBD")
+
+
+def _title(step: str) -> str:
+    found = cycle().step(step)
+    return found.title if found.number is None else f"{found.number} {found.title}"
+
+
+def _image(ax: Axes, values: np.ndarray, figure: Figure, label: str) -> None:
+    most = float(np.nanmax(np.abs(values))) if np.isfinite(values).any() else 1.0
+    drawn = ax.imshow(
+        np.ma.masked_invalid(values),
+        aspect="auto",
+        cmap=_diverging(),
+        vmin=-most or -1.0,
+        vmax=most or 1.0,
+        interpolation="nearest",
+    )
+    ax.grid(False)
+    figure.colorbar(drawn, ax=ax, aspect=25, pad=0.02, label=label)
+
+
+@styled
+def profile_heat_map(matrix: pd.DataFrame, *, title: str) -> Figure:
+    """Resistance profiles, like beside like.
+
+    Parameters
+    ----------
+    matrix : pandas.DataFrame
+        From :func:`stratify.interpretation.cohort_profile.clustered_profiles`: a column a step and
+        ``cluster``; patients in drawing order.
+    title : str
+
+    Examples
+    --------
+    >>> matrix = pd.DataFrame({"release": [0.2, -0.1], "host": [0.4, None], "cluster": [1, 2]})
+    >>> figure = profile_heat_map(matrix, title="Lung A, n = 2")
+    """
+    need(matrix, "matrix", ["cluster"])
+    steps = [name for name in matrix.columns if name != "cluster"]
+    figure, (ax,) = new_figure(title, 1.9 + 0.34 * max(4, len(steps)))
+    _image(ax, matrix[steps].to_numpy(dtype=float).T, figure, "Contribution (log-odds)")
+    ax.set_yticks(range(len(steps)), [_title(step) for step in steps])
+    cluster = matrix["cluster"].to_numpy()
+    edges = np.flatnonzero(np.diff(cluster)) + 0.5
+    for edge in edges:
+        ax.axvline(edge, color="#000000", linewidth=1.4)
+    starts = np.concatenate([[-0.5], edges, [len(matrix) - 0.5]])
+    middles = (starts[:-1] + starts[1:]) / 2
+    names = [f"{k}\n(n = {np.sum(cluster == k)})" for k in dict.fromkeys(cluster)]
+    wide = np.diff(starts) >= 0.06 * len(matrix)  # room for its words
+    ax.set_xticks(middles[wide], [n for n, w in zip(names, wide, strict=True) if w])
+    ax.tick_params(length=0)
+    ax.set_xlabel("Patients by cluster; grey: not assessed")
+    return figure
+
+
+@styled
+def dependence(long: pd.DataFrame, feature: str, other: str, *, title: str) -> Figure:
+    """Contribution of a feature by its value, coloured by the feature it interacts with most.
+
+    Parameters
+    ----------
+    long : pandas.DataFrame
+        Attributions; rows of other features than the two are not looked at.
+    feature, other : str
+    title : str
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"cohort": "Lung A", "patient_id": ["1", "2"] * 2, "level": None,
+    ...     "feature": ["tmb"] * 2 + ["nlr"] * 2, "value": [3.0, 14.0, 2.0, 6.0],
+    ...     "shap": [0.2, -0.4, 0.0, 0.1]})
+    >>> figure = dependence(rows, "tmb", "nlr", title="Lung A, n = 2")
+    """
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import LinearSegmentedColormap
+
+    key = ["cohort", "patient_id"]
+    table = need(long, "long", [*key, "feature", "value", "level", "shap"])
+    own = table[table["feature"] == feature].set_index(key)
+    colour = table[table["feature"] == other].set_index(key).reindex(own.index)
+    if len(own) > _DRAWN:
+        picked = np.linspace(0, len(own) - 1, _DRAWN).round().astype(int)
+        own, colour = own.iloc[picked], colour.iloc[picked]
+    field = field_named(feature)
+    levels = sorted(own["level"].dropna().unique()) if field.categorical else []
+    x = own["value"].to_numpy(dtype=float)
+    if field.categorical:
+        places = {level: k for k, level in enumerate(levels)}
+        x = np.array([places.get(level, np.nan) for level in own["level"]], dtype=float)
+    codes = colour["level"].astype("category").cat.codes.astype(float).replace(-1, np.nan)
+    shade = colour["value"].astype(float).where(colour["value"].notna(), codes)
+    rank = shade.rank().to_numpy()
+    figure, (ax,) = new_figure(title, 4.2)
+    shades = LinearSegmentedColormap.from_list("rank", ["#08306B", "#A4527F", "#F2B92C"])
+    known = ~np.isnan(x)
+    plain = known & np.isnan(rank)
+    y = own["shap"].to_numpy(dtype=float)
+    ax.scatter(x[plain], y[plain], s=12, marker="x", linewidths=0.8, color="#9A9A9A")
+    told = known & ~plain
+    if told.any():
+        ax.scatter(x[told], y[told], s=12, c=rank[told], cmap=shades, linewidths=0)
+    ax.axhline(0, color=GREY, linewidth=1, zorder=0)
+    unit = f" ({field.unit})" if field.unit else ""
+    ax.set_xlabel(wrapped(field.title + unit, 70))
+    ax.set_ylabel("Contribution (log-odds)")
+    if levels:
+        names = [wrapped(str(level).replace("_", " "), 12) for level in levels]
+        ax.set_xticks(range(len(levels)), names, rotation=45 if len(levels) > 5 else 0)
+    elif field.type == "boolean":
+        ax.set_xticks([0, 1], ["no", "yes"])
+    elif known.any() and np.nanmin(x) > 0 and np.nanmax(x) > 30 * np.nanmedian(x):
+        ax.set_xscale("log")
+    bar = figure.colorbar(ScalarMappable(cmap=shades), ax=ax, aspect=30, pad=0.02, ticks=[0, 1])
+    bar.ax.set_yticklabels(["lowest", "highest"])
+    bar.set_label(wrapped(f"Rank of {field_named(other).title}", 45), labelpad=-16)
+    missing = int((~known).sum())
+    notes = f"Grey crosses: {field_named(other).title} not measured."
+    if missing:
+        notes += f" {missing} patients without {field.title} are not drawn."
+    figure.supxlabel(wrapped(notes, 88), x=0.02, ha="left", fontsize=9)
+    return figure
+
+
+@styled
+def subgroup_differences(differences: pd.DataFrame, *, title: str) -> Figure:
+    """Difference of each step between a subgroup and all other patients.
+
+    Parameters
+    ----------
+    differences : pandas.DataFrame
+        From :func:`stratify.interpretation.cohort_profile.subgroup_profiles`.
+    title : str
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"subgroup": ["sex=female"], "step": "host", "n": 40, "mean": 0.1,
+    ...                      "difference": 0.2, "low": 0.05, "high": 0.35})
+    >>> figure = subgroup_differences(rows, title="Lung A, n = 90")
+    """
+    need(differences, "differences", ["subgroup", "step", "difference", "low", "high"])
+    steps = [step.id for step in cycle().steps if step.id in set(differences["step"])]
+    names = list(dict.fromkeys(differences["subgroup"]))
+    table = differences.set_index(["subgroup", "step"])["difference"].unstack()  # noqa: PD010
+    table = table.reindex(index=names, columns=steps)
+    clear = differences.assign(clear=(differences["low"] > 0) | (differences["high"] < 0))
+    marked = clear.set_index(["subgroup", "step"])["clear"].unstack()  # noqa: PD010
+    marked = marked.reindex(index=names, columns=steps).fillna(False).astype(bool)
+    figure, (ax,) = new_figure(title, 2.2 + 0.28 * max(4, len(names)))
+    _image(ax, table.to_numpy(dtype=float), figure, "Difference (log-odds)")
+    for i, name in enumerate(names):
+        for j, step in enumerate(steps):
+            if marked.loc[name, step]:
+                ax.text(j, i, "*", ha="center", va="center", fontsize=11, fontweight="bold")
+    labels = [wrapped(n.replace("=", ": ").replace("_", " "), 40) for n in names]
+    ax.set_yticks(range(len(names)), labels)
+    ax.set_xticks(
+        range(len(steps)), [wrapped(_title(s), 12) for s in steps], rotation=45, ha="right"
+    )
+    ax.tick_params(length=0)
+    note = "* 95 % interval without 0. Grey: fewer than 20 patients assessed."
+    figure.supxlabel(wrapped(note, 88), x=0.02, ha="left", fontsize=9)
+    return figure
