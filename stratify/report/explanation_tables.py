@@ -40,8 +40,9 @@ def characteristics_table(tables: Mapping[str, pd.DataFrame]) -> PageTable | Non
 
 def _characteristic(row: Mapping[Any, Any]) -> str:
     if pd.notna(row["median"]):
-        limits = f"{row['low']:g}\u2013{row['high']:g}".replace("-", "\u2212")
-        return f"{row['median']:g} ({limits})".replace("-", "\u2212")
+        joint = "\u2013" if row["low"] >= 0 else "\u00a0to\u00a0"
+        text = f"{row['median']:g} ({row['low']:g}{joint}{row['high']:g})"
+        return text.replace("-", "\u2212")
     if pd.notna(row["n"]) and pd.notna(row["share"]):
         return f"{row['n']:.0f} ({100 * row['share']:.0f}\u00a0%)"
     return "\u2013"
