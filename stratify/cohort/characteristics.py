@@ -32,7 +32,7 @@ def characteristics(table: pd.DataFrame, features: list[str], group: pd.Series) 
     -------
     DataFrame
         ``feature, title, level, group, n_group, n_measured, n, share, median, low, high``: `n` and
-        `share` of a level (or of yes) among those measured; the median with the quartiles, to three
+        `share` of a level (or of yes) among those measured; the median with the quartiles, to two
         digits, of a number. What is left out is NaN.
 
     Examples
@@ -79,5 +79,5 @@ def _told(n: int) -> float:
 def _quartiles(values: np.ndarray) -> dict[str, float]:
     if len(values) < _QUARTILES_FROM:
         return {}
-    low, median, high = (float(f"{q:.3g}") for q in np.quantile(values, [0.25, 0.5, 0.75]))
+    low, median, high = (float(f"{q:.2g}") for q in np.quantile(values, [0.25, 0.5, 0.75]))
     return {"median": median, "low": low, "high": high}

@@ -34,7 +34,7 @@ TOLD = {
     "O:E": ("observed_expected", ""),
 }
 KIND = {"model card": "training", "evaluation report": "evaluation"}
-PATIENT_LEVEL = ("scores.csv", "labels.csv", "attributions.parquet")
+PATIENT_LEVEL = ("scores.csv", "labels.csv", "attributions.parquet", "profiles.parquet")
 LONGEST_PARAM = 5_900  # MLflow takes 6000 characters
 
 

@@ -100,7 +100,7 @@ def test_a_study_is_trained_on_and_others_are_scored_and_judged(rewritten, tmp_p
     bundle = tmp_path / "results" / "demo" / "bundle"
     assert {p.name for p in bundle.parent.iterdir()} == {
         *("bundle", "findings.csv", "attrition.csv", "performance.csv", "scores.csv"),
-        *("labels.csv", "attributions.parquet", "report.html", "study.yaml"),
+        *("labels.csv", "attributions.parquet", "profiles.parquet", "report.html", "study.yaml"),
     }
     assert len(list(bundle.glob("members/*.txt"))) == 3  # as the study file says
     steps = re.findall(r"^ +\d+\.\d s  (.*)$", trained.err, flags=re.MULTILINE)
@@ -657,7 +657,7 @@ def test_without_a_store_the_results_are_on_disk(stratify, place):
         "store",
         *(f"out/{name}" for name in ("findings.csv", "attrition.csv", "performance.csv")),
         *(f"out/{name}" for name in ("scores.csv", "labels.csv", "attributions.parquet")),
-        *(f"out/{name}" for name in ("report.html", "study.yaml")),
+        *(f"out/{name}" for name in ("profiles.parquet", "report.html", "study.yaml")),
     }
 
 

@@ -21,7 +21,7 @@ from stratify.tables.schema import endpoint_reasons, endpoint_rules, load_schema
 # As users were promised, in this order: their scripts read these names.
 FILES = {
     *("findings.csv", "attrition.csv", "performance.csv", "scores.csv", "labels.csv"),
-    *("attributions.parquet", "report.html", "study.yaml"),
+    *("attributions.parquet", "profiles.parquet", "report.html", "study.yaml"),
 }
 COLUMNS = {
     "findings.csv": "code, severity, cohort, panel, column, n, message, advice",
@@ -34,6 +34,8 @@ COLUMNS = {
     "labels.csv": "patient_id, cohort, state, reason, label, endpoint_rule, split",
     "attributions.parquet": "patient_id, cohort, feature, panel, unit, value, level, shap, "
     "base_value",
+    "profiles.parquet": "patient_id, cohort, step, contribution, raising, lowering, n_measured, "
+    "n_features, unmeasured",
 }
 KEYS = ["cohort", "patient_id"]
 GROUP = ["cohort", "split", "subgroup"]
@@ -110,6 +112,7 @@ def test_files_are_what_the_library_returns(written):
         "scores.csv": written.results.scores,
         "labels.csv": written.results.labels,
         "attributions.parquet": written.results.attributions,
+        "profiles.parquet": written.results.profiles,
     }
     for name, table in returned.items():
         filled = table.astype({c: object for c in table if table[c].dtype.kind not in "fi"})

@@ -19,7 +19,7 @@ from stratify.tables.schema import endpoint_rules
 PIPELINES = Path(__file__).parents[2] / "pipelines"
 RESULTS = {
     *("findings.csv", "attrition.csv", "performance.csv", "scores.csv", "labels.csv"),
-    *("attributions.parquet", "report.html", "study.yaml"),
+    *("attributions.parquet", "profiles.parquet", "report.html", "study.yaml"),
 }
 
 

@@ -314,7 +314,7 @@ def test_no_identifier_and_no_value_of_a_patient_is_in_the_store(trained, logged
 
     assert len(values) > 600
     assert {"card.json", "classifier.json", "000.txt", "mlflow.db", "report.html"} <= names
-    assert not names & {"scores.csv", "labels.csv", "attributions.parquet"}
+    assert not names & {"scores.csv", "labels.csv", "attributions.parquet", "profiles.parquet"}
     found = {}
     for path in files:
         text = path.read_bytes().decode("latin-1")
