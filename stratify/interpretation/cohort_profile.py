@@ -217,7 +217,7 @@ def dependence_table(long: pd.DataFrame, feature: str) -> pd.DataFrame:
     -------
     DataFrame
         ``feature, part, n, mean_shap``: parts of at least five patients; limits of fifths have
-        two digits, no patient.s value. Patients without a value are one part, ``not measured``.
+        two digits, none a patient's value. Patients without a value are one part, ``not measured``.
     """
     rows = long[long["feature"] == feature]
     field = field_named(feature)
@@ -228,9 +228,9 @@ def dependence_table(long: pd.DataFrame, feature: str) -> pd.DataFrame:
     else:
         limits = np.quantile(rows["value"].dropna(), np.linspace(0, 1, _FIFTHS + 1)[1:-1])
         limits = np.unique([float(f"{limit:.2g}") for limit in limits])
-        names = [f"below {limit:.3g}" for limit in limits[:1]]
+        names = [f"below {limit:.2g}" for limit in limits[:1]]
         names += [f"{a:.2g} to {b:.2g}" for a, b in pairwise(limits)]
-        names += [f"from {limit:.3g}" for limit in limits[-1:]]
+        names += [f"from {limit:.2g}" for limit in limits[-1:]]
         at = np.searchsorted(limits, rows["value"].to_numpy(dtype=float), side="right")
         part = pd.Series(np.array(names, dtype=object)[at.clip(max=len(names) - 1)], rows.index)
         part = part.where(rows["value"].notna())

@@ -22,6 +22,7 @@ from stratify.report.effect_figures import (
     trade_off,
 )
 from stratify.report.figures import estimate, kaplan_meier
+from stratify.report.page_table import PageTable
 from stratify.report.report import page_picture, rendered, write_page
 from stratify.study import Study
 from stratify.treatment.effect import EffectAnalysis
@@ -244,7 +245,7 @@ def _tables(analysis: EffectAnalysis, attrition: pd.DataFrame) -> dict[str, Any]
         heads = [TEXT["columns"][column] for column in columns]
         cells = [[_cell(analysis, c, row) for c in columns] for row in table.to_dict("records")]
         numeric = [column in _NUMERIC for column in columns]
-        printed[name] = report._Table(caption, heads, numeric, cells)
+        printed[name] = PageTable(caption, heads, numeric, cells)
 
     add("sizes", given["sizes"], ["arm", "n"])
     add("checks", given["checks"], ["check", "found", "expected", "passed"])
