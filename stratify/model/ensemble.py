@@ -9,7 +9,7 @@ subset of panels can be scored and a missing value is never read as zero.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -273,13 +273,42 @@ class AnchoredEnsemble:
         return values
 
 
-# margins from which the trees start: of a matrix whose rows are these training patients
-Start = Callable[[Floats, npt.NDArray[np.int_]], Floats]
+@dataclass(frozen=True)
+class _Start:
+    """Margins from which the trees start: of each patient by anchors that did not see them."""
+
+    anchors: list[LinearScore]
+    home: npt.NDArray[np.int_]  # the anchor of each training patient
+    columns: list[int]
+    share: float
+    margin: Floats  # of the training patients as they are
+
+    @classmethod
+    def of(
+        cls,
+        anchors: list[LinearScore],
+        home: npt.NDArray[np.int_],
+        columns: list[int],
+        share: float,
+        matrix: Floats,
+    ) -> _Start:
+        start = cls(anchors, home, columns, share, np.empty(len(matrix)))
+        start.margin[:] = start.of_rows(matrix, np.arange(len(matrix)), expect=True)
+        return start
+
+    def of_rows(self, matrix: Floats, rows: npt.NDArray[np.int_], *, expect: bool) -> Floats:
+        """Margins of a matrix whose rows are these training patients, with other gaps maybe."""
+        margin = np.empty(len(matrix))
+        for k, anchor in enumerate(self.anchors):
+            here = self.home[rows] == k
+            parts = anchor.contributions(matrix[here][:, self.columns], expect=expect)
+            margin[here] = anchor.base_value + self.share * parts.sum(axis=1)
+        return margin
 
 
 def _anchored(
     patients: Patients, design: Design, boosting: Boosting, seed: int
-) -> tuple[LinearScore | None, Start | None]:
+) -> tuple[LinearScore | None, _Start | None]:
     """Anchor on all patients, and the margin by anchors that did not see the patient."""
     folds = patients.folds(_ANCHOR_FOLDS, seed) if design.anchor else []
     if not folds:
@@ -295,6 +324,7 @@ def _anchored(
             weight=some.weight,
             penalty=_variances(names, boosting.anchor_variance),
             directions=[design.directions[j] for j in design.anchor],
+            expect=True,
         )
 
     home = np.empty(len(patients), dtype=int)
@@ -303,14 +333,7 @@ def _anchored(
         home[left_out] = k
         anchors.append(fitted(patients.take(train)))
 
-    def start(matrix: Floats, rows: npt.NDArray[np.int_]) -> Floats:
-        margin = np.empty(len(matrix))
-        for k, anchor in enumerate(anchors):
-            here = home[rows] == k
-            parts = anchor.contributions(matrix[here][:, design.anchor]).sum(axis=1)
-            margin[here] = anchor.base_value + boosting.anchor_start * parts
-        return margin
-
+    start = _Start.of(anchors, home, design.anchor, boosting.anchor_start, patients.matrix)
     return fitted(patients), start
 
 
@@ -325,7 +348,7 @@ def _member(
     patients: Patients,
     design: Design,
     boosting: Boosting,
-    start: Start | None,
+    start: _Start | None,
     rng: np.random.Generator,
 ) -> lightgbm.Booster:
     import lightgbm
@@ -335,20 +358,23 @@ def _member(
         rows = np.arange(len(patients))
     drawn = patients.take(rows)
     sample, target, weights = drawn.matrix, drawn.label, drawn.weight
+    margin = None if start is None else start.margin[rows]
     if boosting.masked_weight > 0:
         copy = sample.copy()
         copy[rng.random(copy.shape) < boosting.mask_value] = np.nan
         for columns in design.panels:
             masked = rng.random(len(rows)) < boosting.mask_panel
             copy[masked[:, None] & columns] = np.nan
+        if start is not None:  # nearly every copy has gaps of its own
+            margin = np.append(start.margin[rows], start.of_rows(copy, rows, expect=False))
         sample = np.vstack([sample, copy])
-        target, rows = np.tile(target, 2), np.tile(rows, 2)
+        target = np.tile(target, 2)
         weights = np.concatenate([weights, boosting.masked_weight * weights])
     data = lightgbm.Dataset(
         sample,
         target,
         weight=weights,
-        init_score=None if start is None else start(sample, rows),
+        init_score=margin,
         feature_name=[f"f{j}" for j in range(sample.shape[1])],
         categorical_feature=[j for j, n in enumerate(design.features) if n in design.n_levels],
         params={"max_bin": boosting.max_bin, "verbose": -1, "num_threads": 1},

@@ -2,13 +2,14 @@
 
 Numbers are capped as in the dictionaries, missing ones take the training median, all are
 standardised; levels are indicator columns, where a missing or unseen level is none of them. It is
-the plain model of every comparison and the anchor from which boosting starts.
+the plain model of every comparison and the anchor from which boosting starts. The anchor goes
+further where a patient's values are missing: it expects them from those that are measured.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,115 @@ from stratify.tables.schema import known_field
 __all__ = ["LinearScore"]
 
 Floats = npt.NDArray[np.float64]
+
+
+# the covariance of two columns counts as n / (n + this) of it, n patients having both
+_FEW = 20
+_SHRUNK = 0.1  # of every covariance
+_SMALLEST = 1e-3  # eigenvalue
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Expectation of missing columns given the measured ones, were all jointly normal.
+
+    Attributes
+    ----------
+    mean : ndarray of shape (n_columns,)
+        Over the patients in whom the column is measured.
+    covariance : ndarray of shape (n_columns, n_columns)
+        Over the patients who have both columns, shrunk towards independence.
+    signs : ndarray of shape (n_columns,)
+        +1 or -1 where what a column tells may not have the other sign.
+
+    References
+    ----------
+    Josse J et al. Stat Papers 2024;65:5447-5479 (prediction with missing values).
+    """
+
+    mean: Floats
+    covariance: Floats
+    signs: npt.NDArray[np.int_]
+    _weights: dict[bytes, Floats] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def fit(cls, columns: Floats, weight: Floats | None, signs: npt.NDArray[np.int_]) -> Expected:
+        """Fit on training patients.
+
+        Parameters
+        ----------
+        columns : ndarray of shape (n_patients, n_columns)
+            NaN where missing.
+        weight : ndarray of shape (n_patients,) or None
+        signs : ndarray of shape (n_columns,)
+        """
+        share = np.ones(len(columns)) if weight is None else weight
+        known = ~np.isnan(columns)
+        filled = np.where(known, columns, 0.0)
+        mean = share @ filled / np.maximum(share @ known, np.finfo(float).tiny)
+        centred = np.where(known, columns - mean, 0.0)
+        both = (known * share[:, None]).T @ known.astype(float)
+        covariance = (centred * share[:, None]).T @ centred / np.maximum(both, 1e-12)
+        own = np.diag(covariance).copy()
+        covariance *= (1 - _SHRUNK) * both / (both + _FEW)
+        np.fill_diagonal(covariance, own + 1e-6)
+        sizes, axes = np.linalg.eigh(covariance)
+        covariance = (axes * np.maximum(sizes, _SMALLEST)) @ axes.T
+        return cls(mean, (covariance + covariance.T) / 2, signs)
+
+    def contributions(self, columns: Floats, coefficients: Floats) -> Floats:
+        """Contribution of each measured column, with its part in what the missing ones would add.
+
+        Parameters
+        ----------
+        columns : ndarray of shape (n_patients, n_columns)
+        coefficients : ndarray of shape (n_columns,)
+            Always the same ones for one object.
+        """
+        missing = np.isnan(columns)
+        kinds, whose = np.unique(np.packbits(missing, axis=1), axis=0, return_inverse=True)
+        firsts = np.empty(len(kinds), dtype=np.intp)
+        firsts[whose] = np.arange(len(columns))
+        weights = np.empty((len(kinds), columns.shape[1]))
+        for at, (kind, row) in enumerate(zip(kinds, firsts, strict=True)):
+            weights[at] = self._weight(kind.tobytes(), missing[row], coefficients)
+        return self.measured(columns, weights[whose])
+
+    def measured(self, columns: Floats, weights: Floats) -> Floats:
+        """Contributions of the measured columns with these weights, 0 of the missing ones."""
+        parts: Floats = np.where(np.isnan(columns), 0.0, columns - self.mean) * weights
+        return parts
+
+    def _weight(self, kind: bytes, missing: npt.NDArray[np.bool_], coefficients: Floats) -> Floats:
+        if kind not in self._weights:
+            weight = np.where(missing, 0.0, coefficients)
+            if missing.any() and not missing.all():
+                seen = ~missing
+                told = np.linalg.solve(
+                    self.covariance[np.ix_(seen, seen)],
+                    self.covariance[np.ix_(seen, missing)] @ coefficients[missing],
+                )
+                weight[seen] += told
+                weight = np.where(self.signs * weight < 0, 0.0, weight)
+            self._weights[kind] = weight
+        return self._weights[kind]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for the bundle."""
+        return {
+            "mean": self.mean.tolist(),
+            "covariance": self.covariance.tolist(),
+            "signs": self.signs.tolist(),
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Expected:
+        """Inverse of :meth:`to_json`."""
+        return cls(
+            np.array(document["mean"], dtype=float),
+            np.array(document["covariance"], dtype=float),
+            np.array(document["signs"], dtype=int),
+        )
 
 
 @dataclass(frozen=True)
@@ -38,6 +148,9 @@ class LinearScore:
     level_means : dict of str to float
         Mean contribution of a categorical column in training.
     intercept : float
+    expected : Expected or None
+        How missing columns follow from measured ones; None where they take the training median,
+        and no level of a categorical column.
     """
 
     features: list[str]
@@ -49,6 +162,7 @@ class LinearScore:
     levels: dict[str, list[float]]
     level_means: dict[str, float]
     intercept: float
+    expected: Expected | None = None
 
     @classmethod
     def fit(
@@ -61,6 +175,7 @@ class LinearScore:
         weight: Floats | None = None,
         penalty: float | Sequence[float] = 1.0,
         directions: Sequence[int] | None = None,
+        expect: bool = False,
     ) -> LinearScore:
         """Fit on training patients.
 
@@ -80,6 +195,8 @@ class LinearScore:
             coefficients, of all or by feature.
         directions : sequence of int, optional
             +1 or -1 where a number's coefficient may not have the other sign.
+        expect : bool
+            Whether missing columns are expected from measured ones when patients are scored.
 
         Examples
         --------
@@ -129,7 +246,7 @@ class LinearScore:
             else:
                 coefficients[name] = float(fitted[at])
                 at += 1
-        return cls(
+        score = cls(
             list(features),
             medians,
             means,
@@ -140,28 +257,50 @@ class LinearScore:
             level_means,
             intercept,
         )
+        if not expect:
+            return score
+        signs = np.array(
+            [
+                d
+                for name, d in zip(features, directions or [0] * len(features), strict=True)
+                for _ in range(n_levels.get(name, 1))
+            ]
+        )
+        return replace(score, expected=Expected.fit(score._columns(matrix), weight, signs))
 
     @property
     def base_value(self) -> float:
-        """Mean margin of the training patients, the origin of the contributions."""
+        """Margin of a patient of whom nothing is known, the origin of the contributions."""
+        if self.expected is not None:
+            return self.intercept + float(self.expected.mean @ self._coefficients())
         return self.intercept + sum(self.level_means.values())
 
-    def contributions(self, matrix: Floats) -> Floats:
+    def contributions(self, matrix: Floats, *, expect: bool = True) -> Floats:
         """Exact SHAP values of the score: contribution of each column against its training mean.
 
         Parameters
         ----------
         matrix : ndarray of shape (n_patients, n_features)
+        expect : bool
+            Without, measured columns tell nothing of missing ones, which takes less time where
+            every patient misses others.
 
         Returns
         -------
         ndarray of shape (n_patients, n_features)
-            Log-odds; a missing number contributes as the training median does.
+            Log-odds; a missing number contributes as the training median does. With ``expected``
+            a missing column contributes nothing, and what it would is shared out among the
+            measured columns that tell of it.
 
         References
         ----------
         Lundberg 2017 (linear SHAP), arXiv 1705.07874.
         """
+        if self.expected is not None:
+            columns, own = self._columns(matrix), self._coefficients()
+            if expect:
+                return self._summed(self.expected.contributions(columns, own))
+            return self._summed(self.expected.measured(columns, own))
         parts = np.empty(matrix.shape)
         for j, name in enumerate(self.features):
             values = matrix[:, j]
@@ -179,15 +318,46 @@ class LinearScore:
         total: Floats = self.base_value + self.contributions(matrix).sum(axis=1)
         return total
 
+    def _columns(self, matrix: Floats) -> Floats:
+        """Standardised numbers and indicators, NaN where missing."""
+        columns = []
+        for j, name in enumerate(self.features):
+            values = matrix[:, j]
+            if name in self.levels:
+                missing = np.isnan(values)
+                for k in range(len(self.levels[name])):
+                    columns.append(np.where(missing, np.nan, values == k))
+                continue
+            if name in self.caps:
+                values = np.clip(values, *self.caps[name])
+            columns.append((values - self.means[name]) / self.scales[name])
+        return np.column_stack(columns)
+
+    def _coefficients(self) -> Floats:
+        return np.concatenate(
+            [self.levels.get(name, [self.coefficients.get(name, 0.0)]) for name in self.features]
+        )
+
+    def _summed(self, parts: Floats) -> Floats:
+        """Contributions of columns, summed by feature."""
+        widths = [len(self.levels.get(name, [0])) for name in self.features]
+        starts = np.concatenate([[0], np.cumsum(widths)[:-1]])
+        summed: Floats = np.add.reduceat(parts, starts, axis=1)
+        return summed
+
     def to_json(self) -> dict[str, Any]:
         """Plain data for the bundle."""
-        return asdict(self)
+        document = {f.name: getattr(self, f.name) for f in fields(self)}
+        expected = self.expected
+        return {**document, "expected": None if expected is None else expected.to_json()}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> LinearScore:
         """Inverse of :meth:`to_json`."""
         caps = {name: (cap[0], cap[1]) for name, cap in document["caps"].items()}
-        return cls(**{**document, "caps": caps})
+        told = document.get("expected")
+        expected = None if told is None else Expected.from_json(told)
+        return cls(**{**document, "caps": caps, "expected": expected})
 
 
 def _ridge(

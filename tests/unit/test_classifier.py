@@ -218,6 +218,7 @@ def _as_anchor(model: ResistanceClassifier, X: pd.DataFrame, label: np.ndarray) 
         label,
         penalty=model.anchor_variance / len(model.features_),
         directions=model.monotone_,
+        expect=True,
     )
 
 

@@ -184,3 +184,68 @@ def test_penalty_by_feature_is_a_prior_variance():
     assert each.coefficients == same.coefficients
     assert abs(tight.coefficients["a"]) < 1e-4
     assert tight.coefficients["b"] > 0.5
+
+
+@pytest.fixture(scope="module")
+def anaemia() -> tuple[np.ndarray, np.ndarray]:
+    """Hemoglobin and albumin go together (r = 0.8); hemoglobin alone drives the label."""
+    rng = np.random.default_rng(4)
+    both = rng.multivariate_normal([0, 0], [[1, 0.8], [0.8, 1]], 4000)
+    label = (rng.random(4000) < 1 / (1 + np.exp(1.5 * both[:, 0]))).astype(float)
+    return both, label
+
+
+def fitted(anaemia, **options) -> LinearScore:
+    matrix, label = anaemia
+    return LinearScore.fit(
+        matrix, ["hemoglobin", "albumin"], {}, label, penalty=1.0, expect=True, **options
+    )
+
+
+def test_a_missing_column_is_expected_from_those_that_are_measured(anaemia):
+    score = fitted(anaemia)
+    without = anaemia[0].copy()
+    without[:, 0] = np.nan
+    slope = np.polyfit(anaemia[0][:, 1], score.margin(without), 1)[0]
+    # by the conditional mean of a normal, 0.8 of hemoglobin's coefficient and albumin's own
+    means = 0.8 * score.coefficients["hemoglobin"] + score.coefficients["albumin"]
+    assert slope == pytest.approx(means, rel=0.15)
+    parts = score.contributions(without)
+    assert (parts[:, 0] == 0).all()
+    assert score.base_value + parts.sum(axis=1) == pytest.approx(score.margin(without))
+    plain = score.contributions(without, expect=False)
+    assert np.abs(plain).max() < 0.2 * np.abs(parts).max()
+
+
+def test_expectation_changes_nothing_for_a_complete_patient(anaemia):
+    matrix, label = anaemia
+    plain = LinearScore.fit(matrix, ["hemoglobin", "albumin"], {}, label, penalty=1.0)
+    assert fitted(anaemia).margin(matrix) == pytest.approx(plain.margin(matrix), abs=1e-9)
+
+
+def test_a_patient_of_whom_nothing_is_known_has_the_base_value(anaemia):
+    score = fitted(anaemia)
+    assert score.margin(np.full((1, 2), np.nan)) == pytest.approx([score.base_value])
+
+
+def test_what_a_column_tells_of_others_keeps_its_own_sign(anaemia):
+    """Albumin may only raise the margin here, though with hemoglobin missing it would lower it."""
+    score = fitted(anaemia, directions=[0, 1])
+    rows = np.array([[np.nan, -2.0], [np.nan, 2.0]])
+    low, high = score.margin(rows)
+    assert low <= high
+
+
+def test_expected_levels_follow_from_the_numbers():
+    rng = np.random.default_rng(5)
+    tumour = rng.integers(0, 2, 2000).astype(float)
+    burden = np.where(tumour == 1, 3.0, 0.0) + rng.normal(size=2000)
+    label = (rng.random(2000) < np.where(tumour == 1, 0.8, 0.2)).astype(float)
+    matrix = np.column_stack([tumour, burden])
+    score = LinearScore.fit(
+        matrix, ["cancer_type", "sum_of_diameters"], {"cancer_type": 2}, label, expect=True
+    )
+    small, large = score.margin(np.array([[np.nan, 0.0], [np.nan, 3.0]]))
+    assert large - small > 1
+    again = LinearScore.from_json(json.loads(json.dumps(score.to_json())))
+    assert again.margin(matrix).tolist() == score.margin(matrix).tolist()
