@@ -71,9 +71,12 @@ class Expected:
         covariance = (centred * share[:, None]).T @ centred / np.maximum(both, 1e-12)
         own = np.diag(covariance).copy()
         covariance *= (1 - _SHRUNK) * both / (both + _FEW)
-        np.fill_diagonal(covariance, own + 1e-6)
-        sizes, axes = np.linalg.eigh(covariance)
-        covariance = (axes * np.maximum(sizes, _SMALLEST)) @ axes.T
+        np.fill_diagonal(covariance, own)
+        varying = np.flatnonzero(own > 1e-12)  # a constant tells nothing, not even by rounding
+        block = np.ix_(varying, varying)
+        sizes, axes = np.linalg.eigh(covariance[block])
+        covariance = np.eye(len(own))
+        covariance[block] = (axes * np.maximum(sizes, _SMALLEST)) @ axes.T
         return cls(mean, (covariance + covariance.T) / 2, signs)
 
     def contributions(self, columns: Floats, coefficients: Floats) -> Floats:
