@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test slow browser test-team benchmark check lock clean
+.PHONY: demo test slow browser test-team benchmark bench check lock clean
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "Python 3.11 or newer is needed, found %d.%d; name one with make PYTHON=..." % v[:2])'
@@ -33,6 +33,11 @@ test-team: $(READY)  ## a team's server: PostgreSQL and MLflow on loopback (need
 benchmark: $(READY)  ## each public cohort left out in turn (minutes)
 	$(BIN)/python pipelines/benchmark.py --out benchmark
 
+bench: $(READY)  ## every row of BENCHMARKS.md, against other packages (extra bench; half an hour)
+	$(BIN)/python -m pip install --quiet -e ".[bench,scale]"
+	$(BIN)/python tests/bench/run.py
+	$(BIN)/python tests/bench/run.py --write BENCHMARKS.md --check
+
 check: $(READY)  ## lint, format, types, import direction, doctests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -45,4 +50,4 @@ lock: $(READY)  ## solve the dependencies again
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade pyproject.toml --extra dev --no-annotate --no-header -o requirements.lock
 
 clean:
-	rm -rf $(VENV) demo benchmark .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) demo benchmark bench .mypy_cache .ruff_cache .pytest_cache .hypothesis

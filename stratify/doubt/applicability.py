@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import NormalDist
 from typing import Any
 
@@ -125,9 +126,8 @@ class Applicability:
             Hilferty 1931); NaN where nothing is. A level never seen in training is not measured.
         """
         scores = self.numbers(matrix)
-        correlation = np.array(self.correlation).reshape(scores.shape[1], -1)
         measured = ~np.isnan(scores)
-        squares = squared_lengths(scores, correlation)
+        squares = squared_lengths(scores, self._correlation)
         n = measured.sum(axis=1)
         for name, known in self.rarity.items():
             rarities = np.array([*known.values(), np.nan])
@@ -166,6 +166,10 @@ class Applicability:
 
         answers = {pattern: unseen(pattern) for pattern in set(missing)}
         return np.array([answers[pattern] for pattern in missing], dtype=bool)
+
+    @cached_property
+    def _correlation(self) -> Floats:
+        return np.array(self.correlation, dtype=float).reshape(len(self.correlation), -1)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Applicability:

@@ -87,17 +87,22 @@ class NormalScores:
         return repr(self.knots)
 
     def _scores(self, matrix: pd.DataFrame | FeatureColumns) -> Floats:
-        scores = np.full((len(matrix), len(self.knots)), np.nan)
-        for j, (name, (at, score)) in enumerate(self.knots.items()):
-            if not at:
-                continue
-            values = np.asarray(matrix[name], dtype=float)
-            low = (score[1] - score[0]) / (at[1] - at[0])
-            high = (score[-1] - score[-2]) / (at[-1] - at[-2])
-            scores[:, j] = np.interp(values, at, score)
-            scores[:, j] += np.minimum(values - at[0], 0) * low
-            scores[:, j] += np.maximum(values - at[-1], 0) * high
-        return scores.clip(-_FARTHEST, _FARTHEST)
+        from stratify.doubt.whitening import interpolated
+
+        values = np.empty((len(matrix), len(self.knots)))
+        for j, name in enumerate(self.knots):
+            values[:, j] = matrix[name]
+        interpolated(values, *self._lines, _FARTHEST)  # type: ignore[no-untyped-call]
+        return values
+
+    @cached_property
+    def _lines(self) -> tuple[npt.NDArray[np.int64], Floats, Floats]:
+        """First knot of each column; places and scores of all knots in their order."""
+        lengths = [len(at) for at, _ in self.knots.values()]
+        start = np.cumsum([0, *lengths], dtype=np.int64)
+        places = [x for at, _ in self.knots.values() for x in at]
+        scores = [y for _, score in self.knots.values() for y in score]
+        return start, np.array(places, dtype=np.float64), np.array(scores, dtype=np.float64)
 
     def values(self, name: str, scores: Floats, *, steps: bool = False) -> Floats:
         """Values of a column that have these scores: the inverse.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -133,10 +134,15 @@ class LinearPosterior:
         """
         known = _design(matrix, self.numbers, self.shares)
         missing, design = np.isnan(known).astype(float), np.nan_to_num(known)
-        mean: Floats = (design * self.coefficients).sum(axis=1)
-        variance: Floats = np.maximum(_forms(design, self.covariance), 0)
-        variance += np.maximum(_forms(missing, self.unmeasured), 0)
+        coefficients, covariance, unmeasured = self._arrays
+        mean: Floats = (design * coefficients).sum(axis=1)
+        variance: Floats = np.maximum(_forms(design, covariance), 0)
+        variance += np.maximum(_forms(missing, unmeasured), 0)
         return mean, variance
+
+    @cached_property
+    def _arrays(self) -> tuple[Floats, Floats, Floats]:
+        return np.array(self.coefficients), np.array(self.covariance), np.array(self.unmeasured)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> LinearPosterior:
@@ -158,9 +164,9 @@ def _design(
     return np.column_stack(columns)
 
 
-def _forms(rows: Floats, matrix: list[list[float]]) -> Floats:
+def _forms(rows: Floats, matrix: Floats) -> Floats:
     """Quadratic form of the matrix by row, the same to the last bit whatever the other rows."""
-    half = np.einsum("ij,jk->ik", rows, np.array(matrix))
+    half = np.einsum("ij,jk->ik", rows, matrix)
     forms: Floats = np.einsum("ik,ik->i", half, rows)
     return forms
 

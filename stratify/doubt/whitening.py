@@ -1,4 +1,4 @@
-"""Compiled: Mahalanobis lengths of many patients, each over what was measured.
+"""Compiled: normal scores, and Mahalanobis lengths over what was measured, of many patients.
 
 Importing this module imports numba.
 """
@@ -9,7 +9,7 @@ import numpy as np
 
 from stratify.trees.margins import compiled
 
-__all__ = ["lengths"]
+__all__ = ["interpolated", "lengths"]
 
 
 @compiled
@@ -48,3 +48,21 @@ def lengths(scores, correlation, order, squares):
             solved[a] = total / factor[a, a]
             square += solved[a] * solved[a]
         squares[i] = square
+
+
+@compiled
+def interpolated(values, start, places, scores, farthest):
+    """Put scores in place of values: along straight lines between knots and beyond them."""
+    for j in range(len(start) - 1):
+        first, last = start[j], start[j + 1] - 1
+        for i in range(len(values)):
+            value = values[i, j]
+            if last <= first or np.isnan(value):
+                values[i, j] = np.nan
+                continue
+            k = first
+            while k < last - 1 and value > places[k + 1]:
+                k += 1
+            slope = (scores[k + 1] - scores[k]) / (places[k + 1] - places[k])
+            score = scores[k] + slope * (value - places[k])
+            values[i, j] = min(max(score, -farthest), farthest)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -305,16 +306,29 @@ class LinearScore:
                 return self._summed(self.expected.contributions(columns, own))
             return self._summed(self.expected.measured(columns, own))
         parts = np.empty(matrix.shape)
+        columns, low, high, medians, means, coefficients, scales = self._numbers
+        values = np.clip(matrix[:, columns], low, high)
+        values = np.where(np.isnan(values), medians, values)
+        parts[:, columns] = coefficients * (values - means) / scales
         for j, name in enumerate(self.features):
-            values = matrix[:, j]
             if name in self.levels:
-                parts[:, j] = _of_levels(values, self.levels[name]) - self.level_means[name]
-                continue
-            if name in self.caps:
-                values = np.clip(values, *self.caps[name])
-            values = np.where(np.isnan(values), self.medians[name], values)
-            parts[:, j] = self.coefficients[name] * (values - self.means[name]) / self.scales[name]
+                parts[:, j] = _of_levels(matrix[:, j], self.levels[name]) - self.level_means[name]
         return parts
+
+    @cached_property
+    def _numbers(
+        self,
+    ) -> tuple[npt.NDArray[np.int_], Floats, Floats, Floats, Floats, Floats, Floats]:
+        """Columns of numbers; their caps, medians, means, coefficients and scales."""
+        names = [name for name in self.features if name not in self.levels]
+        everything = (-np.inf, np.inf)
+        caps = np.array([self.caps.get(name, everything) for name in names]).reshape(-1, 2)
+        learned = (self.medians, self.means, self.coefficients, self.scales)
+        medians, means, coefficients, scales = (
+            np.array([values[name] for name in names]) for values in learned
+        )
+        columns = np.array([j for j, n in enumerate(self.features) if n not in self.levels], int)
+        return columns, caps[:, 0], caps[:, 1], medians, means, coefficients, scales
 
     def margin(self, matrix: Floats) -> Floats:
         """Log-odds of class 1, for every patient."""

@@ -311,22 +311,22 @@ def roc_curve_table(y: ArrayLike, score: ArrayLike, level: float = 0.95) -> pd.D
 def _half_counts(points: Counts, prefix: Counts, query: Counts) -> Floats:
     """Count, per query, the first `prefix` points that are smaller, equal ones a half.
 
-    Blocks of about the root of n keep the time at O(n^1.5) and the memory far below n x n.
+    A wavelet matrix (Claude, Navarro, Ordonez 2015): points are split by their bits, the highest
+    first, and each query follows its own. Time O(n log n), memory O(n).
     """
-    result = np.zeros(query.size)
-    block = int(np.sqrt(points.size)) + 1
-    below = np.zeros(int(max(points.max(), query.max())) + 2)
-    order = np.argsort(prefix, kind="stable")
-    starts = range(0, points.size + 1, block)
-    edges = np.searchsorted(prefix[order], [*starts, points.size + 1])
-    for start, left, right in zip(starts, edges[:-1], edges[1:], strict=True):
-        chosen = order[left:right]
-        rank, tail = query[chosen], points[start : start + block]
-        inside = np.arange(tail.size) < (prefix[chosen] - start)[:, None]
-        smaller = ((tail < rank[:, None]) & inside).sum(axis=1)
-        smaller_or_equal = ((tail <= rank[:, None]) & inside).sum(axis=1)
-        result[chosen] = (below[rank] + below[rank + 1] + smaller + smaller_or_equal) / 2
-        below[1:] += np.cumsum(np.bincount(tail, minlength=below.size - 1))
+    low, high = np.zeros_like(query), prefix.astype(np.int64)
+    smaller = np.zeros(query.size, dtype=np.int64)
+    if points.size:
+        for bit in range(int(max(points.max(), query.max(initial=0))).bit_length() - 1, -1, -1):
+            ones = (points >> bit) & 1 == 1
+            zeros_before = np.append(0, np.cumsum(~ones))
+            from_low, from_high = zeros_before[low], zeros_before[high]
+            up = (query >> bit) & 1 == 1
+            smaller += np.where(up, from_high - from_low, 0)
+            low = np.where(up, zeros_before[-1] + low - from_low, from_low)
+            high = np.where(up, zeros_before[-1] + high - from_high, from_high)
+            points = np.concatenate([points[~ones], points[ones]])
+    result: Floats = smaller + (high - low) / 2
     return result
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from stratify.errors import ArgumentError
 from stratify.statistics import discrimination
@@ -187,3 +189,16 @@ def test_c_is_the_area_when_times_are_two_and_nobody_is_censored(cohort):
 )
 def test_pairs_of_the_c_index(time, event, score, expected, why):
     assert c_index(time, event, score).value == expected, why
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_smaller_ones_among_the_first_are_counted_as_by_hand(data):
+    numbers = st.lists(st.integers(0, 9), max_size=25).map(lambda x: np.array(x, dtype=np.int64))
+    points, query = data.draw(numbers), data.draw(numbers)
+    prefix = np.array([data.draw(st.integers(0, points.size)) for _ in query], dtype=np.int64)
+    expected = [
+        (points[:n] < q).sum() + (points[:n] == q).sum() / 2
+        for n, q in zip(prefix, query, strict=True)
+    ]
+    assert discrimination._half_counts(points, prefix, query).tolist() == expected

@@ -1,0 +1,124 @@
+"""Every row of the table in BENCHMARKS.md, measured on this machine.
+
+    python tests/bench/run.py [GROUP ...] [--rounds 5] [--results bench.json]
+    python tests/bench/run.py --write BENCHMARKS.md --check
+
+Groups are measured one by one and kept in the results file, so that a row can be measured again
+alone. ``--check`` compares the ratios with ``tests/bench/bounds.json``; these are about half of
+what was measured when they were committed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(threads, "1")
+
+HERE = Path(__file__).parent
+PACKAGES = ("numpy", "pandas", "numba", "lightgbm", "shap", "xgboost", "woodelf-explainer", "dask")
+
+
+def groups(folder: Path, rounds: int) -> dict[str, Callable[[], Iterator[object]]]:
+    """What can be measured, by name; imported when asked for."""
+    import trees
+    import work
+
+    return {
+        "trees": lambda: trees.rows(rounds),
+        "patient": lambda: work.one_patient(folder, rounds),
+        "intervals": lambda: work.intervals(rounds),
+        "registry": lambda: work.a_registry(folder, 1_000_000),
+        "dask": lambda: work.on_dask(folder),
+        "search": lambda: work.a_search(folder),
+        "start": lambda: work.the_start(rounds),
+    }
+
+
+def machine() -> str:
+    """Describe the machine and the packages."""
+    found = []
+    for package in PACKAGES:
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    model = platform.processor() or platform.machine()
+    for line in Path("/proc/cpuinfo").read_text().splitlines() if os.name == "posix" else []:
+        if line.startswith("model name"):
+            model = line.partition(":")[2].strip()
+            break
+    return (
+        f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}, {', '.join(found)}"
+    )
+
+
+def table(results: dict[str, list[list[object]]]) -> str:
+    """Results as a Markdown table."""
+    lines = ["| work | against | min | median | max | |", "|---|---|---|---|---|---|"]
+    for rows in results.values():
+        for work, against, found, unit, note in rows:
+            shown = " | ".join(_shown(value, unit) for value in found)
+            lines.append(f"| {work} | {against} | {shown} | {note} |")
+    return "\n".join(lines)
+
+
+def _shown(value: float, unit: str) -> str:
+    if unit == "" and 0 < value < 1e-3:
+        return f"{value:.0e}"
+    return f"{value:,.0f}{unit}" if value >= 100 else f"{value:.3g}{unit}"
+
+
+def check(results: dict[str, list[list[object]]]) -> list[str]:
+    """Rows whose median lies beyond its committed bound."""
+    bounds = json.loads((HERE / "bounds.json").read_text())
+    found = {f"{row[0]} | {row[1]}": row for rows in results.values() for row in rows}
+    faults = []
+    for name, (side, bound) in bounds.items():
+        if name not in found:
+            continue  # a peer that is not installed, or a group that was not asked for
+        median = found[name][2][1]
+        if (median < bound) if side == "least" else (median > bound):
+            faults.append(f"{name}: {median:.3g}; {side} {bound:g} is expected")
+    return faults
+
+
+def main() -> None:
+    """Measure, write, check."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("groups", nargs="*")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--folder", type=Path, default=Path("bench"))
+    parser.add_argument("--write", type=Path)
+    parser.add_argument("--check", action="store_true")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    path = options.folder / "results.json"
+    results = json.loads(path.read_text()) if path.exists() else {}
+    known = groups(options.folder, options.rounds)
+    for name in options.groups or ([] if options.write or options.check else known):
+        rows = []
+        for row in known[name]():
+            rows.append(list(row))
+            sys.stderr.write(f"{row.work} | {row.against} | {row.found} {row.note}\n")
+        results[name] = rows
+        path.write_text(json.dumps(results, indent=1))
+    if options.write:
+        text = options.write.read_text() if options.write.exists() else "# Benchmarks\n"
+        head = text.partition("<!-- measured -->")[0].rstrip()
+        options.write.write_text(
+            f"{head}\n\n<!-- measured -->\nMachine: {machine()}.\n\n{table(results)}\n"
+        )
+    if options.check and (faults := check(results)):
+        sys.exit("\n".join(faults))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,311 @@
+"""Whole pieces of work: a patient, an interval, a registry, a search, a start."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import lightgbm
+import numpy as np
+import pandas as pd
+import yaml
+from timing import Measured, p50, ratios, seconds, three, used
+
+from stratify import Study, load, train
+from stratify.experiment.registry import score_registry
+from stratify.scoring import ResistanceModel
+from stratify.scoring.batch import BatchScorer
+from stratify.simulation import _exported, _stated, simulate, write_study
+from stratify.tables.batches import TableFile
+from stratify.tables.findings import Findings
+
+FEW = 10_000  # patients on whom the slow side of the registry is timed
+PARTS = 200_000  # patients drawn; more are the same under other identifiers
+
+
+def bundle(folder: Path) -> Path:
+    """Bundle of the default model, trained once in a folder on 1,500 simulated patients."""
+    out = folder / "trained"
+    if not (out / "bundle").exists():
+        study = write_study(folder / "study", n=1500, seed=0)
+        train(Study.load(study), out, folds=2)
+    return out / "bundle"
+
+
+def registry(folder: Path, n: int) -> Path:
+    """Study of one Parquet file of `n` simulated patients."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    place = folder / f"registry_{n}"
+    study = place / "study.yaml"
+    if study.exists():
+        return study
+    place.mkdir(parents=True, exist_ok=True)
+    panels = simulate(min(n, PARTS), seed=5).panels
+    del panels["outcomes"]
+    wide = _exported(panels["clinical"])
+    for name, table in panels.items():
+        if name != "clinical":
+            wide = wide.merge(_exported(table), on="patient_id", how="left")
+    writer = None
+    for k in range(-(-n // PARTS)):
+        part = wide.iloc[: n - k * PARTS].copy()
+        part["patient_id"] = [f"P{k:03d}-{i:07d}" for i in range(len(part))]
+        rows = pa.Table.from_pandas(part, preserve_index=False)
+        writer = writer or pq.ParquetWriter(place / "registry.parquet", rows.schema)
+        writer.write_table(rows, row_group_size=65_536)
+    assert writer is not None
+    writer.close()
+    table = {
+        "file": "registry.parquet",
+        "patient_id": "patient_id",
+        "panels": {name: _stated(panel) for name, panel in panels.items()},
+    }
+    cohort = {"name": "registry", "role": "external", "tables": [table]}
+    study.write_text(yaml.safe_dump({"stratify": 1, "name": "registry", "cohorts": [cohort]}))
+    return study
+
+
+def _patients(folder: Path, n: int) -> tuple[ResistanceModel, pd.DataFrame]:
+    model = load(bundle(folder))
+    study = registry(folder, PARTS)
+    scorer = BatchScorer(bundle(folder), study)
+    file = TableFile(study.parent / "registry.parquet")
+    raw = next(file.batches(n, columns=scorer.columns))
+    return model, scorer.read(raw.head(n), Findings(whole=False))
+
+
+def one_patient(folder: Path, rounds: int) -> Iterator[Measured]:
+    """A single patient through the loaded library."""
+    model, table = _patients(folder, 2000)
+    names, levels = model.classifier.features_, model.classifier.levels_
+    frame = pd.DataFrame(
+        {
+            name: table[name].astype("category") if name in levels else table[name].astype(float)
+            for name in names
+            if name in table
+        }
+    )
+    label = np.random.default_rng(0).integers(0, 2, len(frame))
+    settings = {"n_estimators": 200, "num_leaves": 31, "n_jobs": 1, "verbose": -1}
+    fitted = [
+        lightgbm.LGBMClassifier(**settings, random_state=k).fit(frame, label) for k in range(10)
+    ]
+    ours, theirs = table.iloc[[5]], frame.iloc[[5]]
+    model.score_patient(ours)
+    own, one, ten = [], [], []
+    for _ in range(rounds):
+        own.append(p50(lambda: model.score_patient(ours)))
+        one.append(p50(lambda: fitted[0].predict_proba(theirs)))
+        ten.append(p50(lambda: [f.predict_proba(theirs) for f in fitted], 20))
+    work = "one patient, frame in: risk, interval, reasons (20 members)"
+    yield Measured(
+        work,
+        "LightGBM predict_proba, one model, pandas row",
+        three([b / a for a, b in zip(own, one, strict=True)]),
+    )
+    yield Measured(
+        work,
+        "LightGBM predict_proba, ten models, pandas row",
+        three([b / a for a, b in zip(own, ten, strict=True)]),
+    )
+    yield Measured(work + ", p50", "", three([1000 * x for x in own]), unit=" ms")
+
+
+def intervals(rounds: int) -> Iterator[Measured]:
+    """Interval of an AUROC, and of a difference."""
+    from sklearn.metrics import roc_auc_score
+
+    from stratify.statistics.discrimination import auroc, delta_auroc
+
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 1000)
+    a, b = y + rng.normal(size=1000), y + rng.normal(size=1000)
+
+    def resampled() -> None:
+        for _ in range(100):
+            rows = rng.integers(0, 1000, 1000)
+            roc_auc_score(y[rows], a[rows])
+
+    def both() -> None:
+        for _ in range(100):
+            rows = rng.integers(0, 1000, 1000)
+            roc_auc_score(y[rows], a[rows]) - roc_auc_score(y[rows], b[rows])
+
+    note = "timed on 100 resamples"
+    yield Measured(
+        "AUROC with interval, n = 1,000",
+        "2,000 resamples with scikit-learn",
+        ratios(lambda: auroc(y, a), resampled, rounds, per=100 / 2000),
+        note=note,
+    )
+    yield Measured(
+        "difference of AUROC with interval, n = 1,000",
+        "2,000 resamples with scikit-learn",
+        ratios(lambda: delta_auroc(y, a, b), both, rounds, per=100 / 2000),
+        note=note,
+    )
+
+
+def a_registry(folder: Path, n: int, workers: int = 2) -> Iterator[Measured]:
+    """A registry from Parquet to scores, reasons and recommendation."""
+    study, at = registry(folder, n), bundle(folder)
+    with TemporaryDirectory(dir=folder) as out:
+        start, begun = time.perf_counter(), used()
+        scored = score_registry(at, study, Path(out) / "out", explain="top", workers=workers)
+        ours, wall = (used() - begun) / n, time.perf_counter() - start
+    assert scored.n == n
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+    theirs = _usual_way(folder) / FEW
+    name = f"{n:,} patients, Parquet to scores, 5 reasons, recommendation"
+    yield Measured(
+        name,
+        "pandas + predict + shap.TreeExplainer",
+        (theirs / ours,) * 3,
+        note=f"extrapolated from {FEW:,}; one round",
+    )
+    yield Measured(
+        f"{name}, a second and core",
+        "",
+        (1 / ours,) * 3,
+        unit="",
+        note=f"{wall:.0f} s on a clock, {workers} workers",
+    )
+    yield Measured(
+        f"{name}, peak memory at most",
+        "",
+        (own + workers * child,) * 3,
+        unit=" GiB",
+        note=f"this process and {workers} workers",
+    )
+
+
+def _usual_way(folder: Path) -> float:
+    """Seconds for the same patients by what one would write with the packages themselves."""
+    import shap
+
+    warnings.filterwarnings("ignore", module="shap")
+    model, _ = _patients(folder, 10)
+    scorer = BatchScorer(bundle(folder), registry(folder, PARTS))
+    members = model.classifier.ensemble_.members
+    explainers = [shap.TreeExplainer(member) for member in members]
+    start = used()
+    raw = pd.read_parquet(registry(folder, PARTS).parent / "registry.parquet").head(FEW)
+    matrix = model.classifier.encoded(scorer.read(raw, Findings(whole=False)))
+    risk = 1 / (1 + np.exp(-np.mean([m.predict(matrix, raw_score=True) for m in members], axis=0)))
+    values = np.mean([explainer.shap_values(matrix) for explainer in explainers], axis=0)
+    top = np.argsort(-np.abs(values), axis=1)[:, :5]
+    pd.DataFrame({"risk": risk, **{f"r{k}": top[:, k] for k in range(5)}}).to_parquet(
+        folder / "usual.parquet"
+    )
+    return used() - start
+
+
+def on_dask(folder: Path, n: int = 400_000) -> Iterator[Measured]:
+    """One Dask worker against two."""
+    study, at = registry(folder, n), bundle(folder)
+    taken = {}
+    for workers in (1, 2):
+        with TemporaryDirectory(dir=folder) as out:
+            lines: list[tuple[float, str]] = []
+            score_registry(
+                at,
+                study,
+                Path(out) / "out",
+                explain="top",
+                workers=workers,
+                dask="local",
+                part_rows=20_000,
+                progress=lambda line, lines=lines: lines.append((time.perf_counter(), line)),
+            )
+            begun = next(t for t, line in lines if line.startswith("looking at what"))
+            ended = next(t for t, line in lines if line.startswith("looking for patients"))
+            taken[workers] = ended - begun
+    yield Measured(
+        f"Dask, {n:,} patients, 2 workers",
+        "1 worker",
+        (taken[1] / taken[2],) * 3,
+        note="cluster's start included; one round",
+    )
+
+
+def a_search(folder: Path, trials: int = 5, folds: int = 3) -> Iterator[Measured]:
+    """Nested validation with the choice of settings, against the same with scikit-learn alone."""
+    import optuna
+    from sklearn.base import BaseEstimator, ClassifierMixin, clone
+    from sklearn.metrics import roc_auc_score
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict, cross_val_score
+
+    from stratify.model.classifier import ResistanceClassifier
+    from stratify.model.tuning import _settings, tuned
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    cohort = simulate(1000, seed=3)
+    panels = cohort.panels
+    table = panels["clinical"]
+    for name in ("pdl1", "tmb"):
+        table = table.merge(panels[name], on="patient_id", how="left")
+    X = table.drop(columns="patient_id").select_dtypes(exclude="datetime")
+    y = (np.random.default_rng(0).random(1000) < cohort.truth["risk_mono"]).astype(int).to_numpy()
+    template = ResistanceClassifier()
+    outer = StratifiedKFold(folds, shuffle=True, random_state=0)
+
+    class Plain(ClassifierMixin, BaseEstimator):
+        """The same model and the same search, each setting judged by cross_val_score."""
+
+        def fit(self, X, y):
+            study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0))
+            inner = StratifiedKFold(3, shuffle=True, random_state=0)
+
+            def loss(trial: optuna.Trial) -> float:
+                model = clone(template).set_params(**_settings(trial, template))
+                return -cross_val_score(model, X, y, cv=inner, scoring="neg_log_loss").mean()
+
+            study.optimize(loss, n_trials=trials)
+            self.model_ = clone(template).set_params(**study.best_params).fit(X, y)
+            self.classes_ = self.model_.classes_
+            return self
+
+        def predict_proba(self, X):
+            return self.model_.predict_proba(X)
+
+    start = used()
+    plain = cross_val_predict(Plain(), X, y, cv=outer, method="predict_proba")[:, 1]
+    theirs = used() - start
+    start = used()
+    ours_risk = np.empty(len(y))
+    for train_rows, test_rows in outer.split(X, y):
+        home = X.iloc[train_rows]
+        chosen = tuned(clone(template).set_params(n_jobs=-1), home, y[train_rows], trials=trials)
+        chosen.fit(home, y[train_rows])
+        ours_risk[test_rows] = chosen.predict_proba(X.iloc[test_rows])[:, 1]
+    ours = used() - start
+    difference = roc_auc_score(y, ours_risk) - roc_auc_score(y, plain)
+    yield Measured(
+        f"nested validation, n = 1,000, {folds} folds, {trials} settings",
+        "scikit-learn cross-validation + Optuna, the same model and search space",
+        (theirs / ours,) * 3,
+        note=f"AUROC of ours minus theirs {difference:+.4f}; one round",
+    )
+
+
+def the_start(rounds: int) -> Iterator[Measured]:
+    """Seconds until the command line and the package are there."""
+
+    def run(*arguments: str) -> float:
+        return seconds(lambda: subprocess.run([sys.executable, *arguments], capture_output=True))
+
+    bare = [run("-c", "import pandas, numpy") for _ in range(rounds)]
+    package = [run("-c", "import pandas, numpy, stratify") for _ in range(rounds)]
+    shown = [run("-m", "stratify.cli", "--help") for _ in range(rounds)]
+    yield Measured("stratify --help", "", three(shown), unit=" s")
+    more = [a - b for a, b in zip(package, bare, strict=True)]
+    yield Measured("import stratify, beyond pandas and numpy", "", three(more), unit=" s")
