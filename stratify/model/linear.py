@@ -306,10 +306,10 @@ class LinearScore:
                 return self._summed(self.expected.contributions(columns, own))
             return self._summed(self.expected.measured(columns, own))
         parts = np.empty(matrix.shape)
-        columns, low, high, medians, means, coefficients, scales = self._numbers
-        values = np.clip(matrix[:, columns], low, high)
+        where, low, high, medians, means, coefficients, scales = self._numbers
+        values = np.clip(matrix[:, where], low, high)
         values = np.where(np.isnan(values), medians, values)
-        parts[:, columns] = coefficients * (values - means) / scales
+        parts[:, where] = coefficients * (values - means) / scales
         for j, name in enumerate(self.features):
             if name in self.levels:
                 parts[:, j] = _of_levels(matrix[:, j], self.levels[name]) - self.level_means[name]
