@@ -569,7 +569,7 @@ def report(
         return
     if cohort is not None:
         raise ArgumentError("--cohort goes with --patient.")
-    experiment.evaluate(folder, study, out, progress=_progress())
+    experiment.report_cohort(folder, study, out, progress=_progress())
     typer.echo(f"Report in {out}.")
 
 

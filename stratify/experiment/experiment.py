@@ -34,7 +34,7 @@ from stratify.scoring import ResistanceModel, load
 from stratify.scoring.reasons import check_explain
 from stratify.statistics.survival import censoring_weights
 from stratify.study import ResponseCriteria, Study
-from stratify.tables.schema import field_named, load_schema
+from stratify.tables.schema import LONG_PANELS, field_named, load_schema
 from stratify.tables.tabular import make_folder, write_table, written_whole
 from stratify.treatment.policy import Policy
 from stratify.validation.diagnostics import check_training
@@ -50,7 +50,17 @@ from stratify.validation.validation import (
 if TYPE_CHECKING:
     pass
 
-__all__ = ["Results", "classifier_of", "evaluate", "label", "recalibrate", "score", "train"]
+__all__ = [
+    "Results",
+    "classifier_of",
+    "evaluate",
+    "label",
+    "recalibrate",
+    "report_cohort",
+    "report_patient",
+    "score",
+    "train",
+]
 
 Progress = Callable[[str], None]
 TUNE = "tune"  # key of `model` in a study file: how many settings are tried
@@ -314,6 +324,53 @@ def score(
         write_table(long, out.with_name(f"{out.stem}_attributions.parquet"))
     write_table(scores, out)
     return scores
+
+
+def report_cohort(
+    bundle: str | Path,
+    study_path: str | Path,
+    out: str | Path,
+    *,
+    progress: Progress = lambda _: None,
+) -> Results:
+    """Write the report of a bundle on a study alone, without performance where there are no labels.
+
+    Parameters
+    ----------
+    bundle, study_path : path
+    out : path
+        HTML file.
+    progress : callable
+        Told of each step.
+
+    Returns
+    -------
+    Results
+
+    Raises
+    ------
+    BundleError, DataError, CohortError, FileError
+    """
+    out = Path(out)
+    stated = Study.load(study_path)
+    mapped = {panel for c in stated.cohorts for table in c.tables for panel in table.panels}
+    if mapped & {"outcomes", *LONG_PANELS}:
+        return evaluate(bundle, study_path, out, progress=progress)
+    make_folder(out.parent)
+    model = load(bundle)
+    progress("reading the cohorts")
+    read = read_cohort(stated, outcomes=False, eligible_only=False)
+    read.findings.raise_errors(f"The study {stated.name}")
+    unlabelled = {"label": np.nan, "state": None, "reason": None, "endpoint_rule": None}
+    cohort = replace(read, table=read.table.assign(**unlabelled))
+    progress("scoring and explaining")
+    scores = model.score_cohort(cohort)
+    hashes = {"data": data_sha256(read.table)}
+    hashes |= {f"file {name}": digest for name, digest in sorted(read.files.items())}
+    results = results_of(model, stated, "evaluation report", cohort, scores, [], hashes)
+    progress("writing the results")
+    results.write_report(out)
+    return results
 
 
 def report_patient(

@@ -27,6 +27,7 @@ from stratify.report.report import write_report
 from stratify.scoring import ResistanceModel
 from stratify.statistics.selective import selective_curve
 from stratify.study import Study
+from stratify.tables.schema import load_schema
 from stratify.tables.tabular import write_table, written_whole
 from stratify.validation.validation import Assessment
 
@@ -179,7 +180,9 @@ def results_of(
         list(model.classifier.features_),
         group.iloc[by_risk].reset_index(drop=True),
     )
-    performance = pd.concat([a.performance for a in assessments], ignore_index=True)
+    found = [a.performance for a in assessments]
+    empty = pd.DataFrame(columns=list(load_schema("performance").fields))
+    performance = pd.concat(found, ignore_index=True) if found else empty
     return Results(
         model=model,
         study=study,

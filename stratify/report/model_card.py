@@ -92,8 +92,7 @@ def card_tables(
         }
     if characteristics is not None:
         tables["characteristics"] = characteristics
-    shown = _shown(assessments)
-    if "pfs" in shown.survival:
+    if assessments and "pfs" in (shown := _shown(assessments)).survival:
         tables["km"] = _km_summary(shown, "pfs")
     return tables
 

@@ -1,0 +1,75 @@
+"""`stratify report`: one patient, a cohort with outcomes, a cohort without."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stratify.cli import main
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    return int(ended.value.code or 0), out, err
+
+
+@pytest.fixture
+def patient(trained) -> str:
+    scores = trained.results.scores
+    return str(scores.loc[scores["cohort"] == "simulated_external", "patient_id"].iloc[0])
+
+
+def test_one_patient_is_reported_in_a_file_that_names_them(trained, patient, tmp_path, capsys):
+    out = tmp_path / "new folder" / "patient.html"
+    code, told, err = run(
+        capsys, "report", trained.bundle, trained.study, "--patient", patient, "--cohort",
+        "simulated_external", "--out", out,
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    assert told == f"Patient report in {out}, research use only. It names the patient.\n"
+    assert patient in out.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["--patient", "nobody-7"],
+         "Error: No patient of simulated_external, simulated_train has the identifier given "
+         "(--patient); 300 patients were read. Give it as it stands in the study's files.\n"),
+        (["--cohort", "simulated_external"], "Error: --cohort goes with --patient.\n"),
+        (["--patient", "nobody-7", "--cohort", "elsewhere"],
+         "Error: There is no cohort 'elsewhere'; there are simulated_external, "
+         "simulated_train.\n"),
+    ],
+)  # fmt: skip
+def test_a_patient_that_cannot_be_found_ends_in_wrong_usage_and_writes_nothing(
+    trained, arguments, error, tmp_path, capsys
+):
+    out = tmp_path / "patient.html"
+    code, told, err = run(capsys, "report", trained.bundle, trained.study, *arguments, "--out", out)
+    assert (code, told, err) == (2, "", error)
+    assert not out.exists()
+
+
+def test_a_cohort_without_outcomes_is_reported_without_performance(
+    trained, rewritten, tmp_path, capsys
+):
+    def without_outcomes(document: dict, tables: dict) -> None:
+        for cohort in document["cohorts"]:
+            cohort["tables"] = [t for t in cohort["tables"] if "outcomes" not in t["panels"]]
+
+    out = tmp_path / "cohort.html"
+    code, told, _ = run(capsys, "report", trained.bundle, rewritten(without_outcomes), "--out", out)
+    assert code == 0
+    assert told == f"Report in {out}.\n"
+    page = out.read_text(encoding="utf-8")
+    for words in ("Characteristics by group of predicted risk", "Patients by recommendation",
+                  "Mean profile of each cluster", "Step that raises the risk most"):  # fmt: skip
+        assert words in page
+    assert "AUROC" not in page
+    assert {path.name for path in tmp_path.iterdir()} >= {"cohort.html"}
+    assert not list(Path(tmp_path).glob("*.csv"))
