@@ -27,6 +27,7 @@ from stratify.report.report import page_picture, rendered, write_page
 from stratify.study import Study
 from stratify.treatment.effect import EffectAnalysis
 from stratify.treatment.estimand import OUTCOMES
+from stratify.treatment.triage import EVIDENCE_CLASS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,7 +36,8 @@ __all__ = ["TEXT", "effect_figures", "write_effect_report"]
 
 TEXT: dict[str, Any] = {
     "kind": "Treatment effect",
-    "evidence_more": "A rule that chooses a treatment is class C2: it needs a prospective trial.",
+    "evidence_more": "Nothing here is class C2 (predictive): a rule that chooses a treatment "
+    "needs a prospective trial.",
     "refused": "No effect was estimated.",
     "sections": {
         "answer": "Answer",
@@ -92,6 +94,12 @@ TEXT: dict[str, Any] = {
         "events": "With event",
         "weight": "Weight", "flip_text": "Flips at", "step": "Step", "reason": "Reason",
     },
+    "learners": {
+        "dr_learner": "DR-learner (tested)",
+        "t_learner": "T-learner",
+        "x_learner": "X-learner",
+        "causal_forest": "causal forest",
+    },
     "estimators": {
         "doubly_robust": "doubly robust, difference",
         "unadjusted": "as observed, difference",
@@ -141,7 +149,11 @@ def effect_figures(analysis: EffectAnalysis, title: str) -> dict[str, tuple[Figu
             text["by_score"],
         )
     figures["targeting"] = (
-        targeting_curves(tables["targeting"], title=f"Targeting, {words}", unit=unit),
+        targeting_curves(
+            tables["targeting"].replace({"ranked_by": TEXT["learners"]}),
+            title=f"Targeting, {words}",
+            unit=unit,
+        ),
         text["targeting"],
     )
     figures["benefit"] = (
@@ -205,7 +217,7 @@ def write_effect_report(
         text={**report.TEXT, **TEXT},
         title=study.title or study.name,
         created=dt.datetime.now(tz=dt.UTC).date().isoformat(),
-        evidence=report.TEXT["evidence"].format("C2" if analysis.design.allowed else "none"),
+        evidence=report.TEXT["evidence"].format(EVIDENCE_CLASS),
         allowed=analysis.design.allowed,
         statements=analysis.statements,
         question=question,
@@ -308,11 +320,14 @@ def _cell(analysis: EffectAnalysis, column: str, row: Mapping[Any, Any]) -> str:
         return f"{value:.0f}"
     if column == "weight":
         return f"{value:g}"
+    if column == "learner":
+        return str(TEXT["learners"][value])
     return str(value).replace("_", " ") or "–"
 
 
 def _number(value: float, low: float, high: float, unit: str) -> str:
-    if unit == "share":
-        return estimate(100 * value, 100 * low, 100 * high, 1) + " points"
-    text = estimate(value, low, high)
-    return text + (" months" if unit == "months" else "")
+    scale, digits = (100, 1) if unit == "share" else (1, 2)
+    text = estimate(scale * value, scale * low, scale * high, digits)
+    words = {"share": "\u00a0points", "months": "\u00a0months"}.get(unit, "")
+    first, gap, limits = text.partition(" (")
+    return f"{first}{words}{gap}{limits}"

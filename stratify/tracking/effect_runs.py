@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from stratify.tracking.record import RunRecord
 from stratify.tracking.upload import log
+from stratify.treatment.triage import EVIDENCE_CLASS
 
 if TYPE_CHECKING:
     from stratify.experiment.effect import EffectResults
@@ -60,7 +61,7 @@ def log_effect(results: EffectResults, out: str | Path, *, uri: str | None = Non
             "mlflow.source.name": "stratify effect",
             "mlflow.source.type": "LOCAL",
             "kind": "treatment effect",
-            "evidence_class": "C2" if analysis.design.allowed else "none",
+            "evidence_class": EVIDENCE_CLASS,
             "design_allowed": str(analysis.design.allowed).lower(),
         },
         params={"study": study.name, "seed": str(study.seed)}
