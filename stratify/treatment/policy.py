@@ -343,7 +343,8 @@ class Policy(Strict):
             return cls.model_validate(document)
         except ValidationError as error:
             faults = "; ".join(
-                f"{'.'.join(map(str, item['loc'])) or 'policy'}: "
+                ".".join(map(str, item["loc"]))
+                + (": " if item["loc"] else "")
                 + item["msg"].removeprefix("Value error, ")
                 for item in error.errors(include_url=False, include_input=False)
             )

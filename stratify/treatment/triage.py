@@ -262,10 +262,9 @@ def _named(against: str) -> str:
 def _cautions(flags: pd.Series | None, policy: Policy, n: int) -> Texts:
     if flags is None:
         return _all(n, "")
-    return np.array(
-        [", ".join(f for f in told.split(";") if f in policy.refer_flags) for told in flags],
-        dtype=object,
-    )
+    codes, distinct = pd.factorize(flags.to_numpy(dtype=object))  # few distinct ones
+    named = [", ".join(f for f in told.split(";") if f in policy.refer_flags) for told in distinct]
+    return np.array(named, dtype=object)[codes]
 
 
 def _missing(markers: pd.DataFrame, names: list[str]) -> Texts:

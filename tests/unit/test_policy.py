@@ -168,3 +168,89 @@ def test_a_file_that_is_not_there_or_cannot_be_read_is_told(tmp_path):
             Policy.load(name, tmp_path)
         assert str(refusal.value) == message.format(tmp_path / name)
         assert refusal.value.exit_code == 13
+
+
+# ------------------------------------------------------------------- other ways to decide
+
+BENEFIT = {"value": 0.7, "low": 0.6, "high": 0.8, "source": "trial X"}
+HARM = {"kind": "treatment_related", "monotherapy": 0.18, "combination": 0.58}
+HARMS = [HARM | {"source": "trial X"}]
+RULE = {"marker": "cd8_percent", "monotherapy_from": 15, "combination_below": 15}
+BARE = {"name": "board", "version": "3", "source": "tumour board"}
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        (
+            GOOD | {"marker_rule": RULE},
+            "policy: monotherapy_below and combination_from and marker_rule decide in two "
+            "ways; one is expected: both thresholds, marker_rule or utilities.",
+        ),
+        (
+            BARE,
+            "policy: monotherapy_below: required, but not stated; combination_from: required, but "
+            "not stated.",
+        ),
+        (
+            BARE | {"marker_rule": RULE | {"combination_below": 20}},
+            "policy: marker_rule.combination_below: combination_below (20) must not exceed "
+            "monotherapy_from (15).",
+        ),
+        (
+            BARE | {"marker_rule": RULE | {"marker": "cd9"}},
+            "policy: marker_rule.marker: No panel has a column named 'cd9'.",
+        ),
+        (
+            GOOD | {"contraindications": [{"marker": "ecog", "at_least": 2, "below": 4,
+                                           "against": "all", "source": "board"}]},
+            "policy: contraindications.0.against: Input should be 'monotherapy', 'combination' or "
+            "'any'; contraindications.0: one of equals, at_least and below is expected, found "
+            "at_least and below.",
+        ),
+        (
+            BARE | {"utilities": {"relative_risk": BENEFIT | {"low": 0.9}, "harms": HARMS * 2,
+                                  "weights": [0.1]}},
+            "policy: utilities.relative_risk: low, value and high are expected in this order; "
+            "utilities.weights: List should have at least 2 items after validation, not 1; "
+            "utilities.harms: treatment_related is stated twice.",
+        ),
+        (
+            GOOD | {"landmark": {"weeks": 9, "continue_below": 0.6, "intensify_from": 0.5,
+                                 "change_from": 0.4, "source": "board"}},
+            "policy: landmark.intensify_from: continue_below (0.6) must not exceed intensify_from "
+            "(0.5); landmark.change_from: intensify_from (0.5) must not exceed change_from (0.4).",
+        ),
+        (
+            GOOD | {"label": {"jurisdiction": "mars", "on": "tomorrow"}},
+            "policy: label.jurisdiction: Input should be 'us' or 'eu'; label.on: Input should be a "
+            "valid date or datetime, input is too short.",
+        ),
+    ],
+)  # fmt: skip
+def test_faults_of_the_other_ways_are_told_by_their_place(document, message):
+    assert fault(document) == message
+
+
+def test_a_marker_that_nobody_has_is_an_error_before_anybody_is_referred():
+    policy = Policy.load(GOOD)
+    with pytest.raises(DataError) as refusal:
+        policy.require_known(["pdl1_tps", "age"], "the study our_trial")
+    assert str(refusal.value) == (
+        "policy board 3 names tmb, which the study our_trial does not have: every patient would be "
+        "referred. Map it in the study file or remove it from the policy."
+    )
+
+
+def test_utilities_give_the_thresholds_at_which_benefit_and_harm_balance():
+    """r* = (w difference + delay) / (1 - relative risk): by hand (0.1 x 0.4 + 0.02) / (1 - 0.6)."""
+    utilities = {"relative_risk": BENEFIT, "harms": HARMS, "weights": [0.1, 0.3],
+                 "delay_loss": 0.02}  # fmt: skip
+    low, high = Policy.load(BARE | {"utilities": utilities}).thresholds
+    assert low == pytest.approx((0.1 * 0.4 + 0.02) / 0.4)
+    assert high == pytest.approx((0.3 * 0.4 + 0.02) / 0.2)
+
+
+def test_where_the_benefit_is_not_shown_it_is_never_combination():
+    utilities = {"relative_risk": BENEFIT | {"high": 1.05}, "harms": HARMS, "weights": [0.1, 0.3]}
+    assert Policy.load(BARE | {"utilities": utilities}).thresholds[1] == float("inf")
