@@ -322,8 +322,8 @@ def add_ctdna(
     found: dict[str, pd.DataFrame] = {}
     if "plasma_variants" in tables:
         file, variants = tables["plasma_variants"]
-        texts = [name for name in TEXTS if name in variants]
-        variants = variants.astype(dict.fromkeys(texts, "category"))  # each text is hashed once
+        texts = {name: _levels(variants[name]) for name in TEXTS if name in variants}
+        variants = variants.assign(**texts)  # each text is hashed once
         wrong = plasma_variant_findings(variants, rule, name=file)
         told.extend(tell_all(wrong, "plasma_variants", cohort))
         if not told.has_errors:
@@ -360,7 +360,8 @@ def add_ctdna(
             if name in first and first[name].notna().any():
                 derived[name] = first[name].reindex(derived.index)
     derived = derived.join(course_features(together, rule).set_index("patient_id"))
-    unseen = ~patients["patient_id"].isin(together["patient_id"])
+    drawn = pd.Index(together["patient_id"].unique(), dtype=object)
+    unseen = ~patients["patient_id"].astype(object).isin(drawn)
     tell_not_measured(unseen, files, "ctdna_detected", cohort, findings)
     _tell_course(together, chosen, rule, files, cohort, findings)
     return put_beside(patients, derived, files, cohort, findings)
@@ -402,6 +403,13 @@ def _tell_course(
                 column=f"ctdna_ratio_{visit}",
                 n=n,
             )
+
+
+def _levels(column: pd.Series) -> pd.Series:
+    """Texts as levels in the order of their first rows; quicker than `astype`, which sorts."""
+    codes, levels = pd.factorize(column.to_numpy(dtype=object))
+    kinds = pd.Categorical.from_codes(codes, categories=pd.Index(levels, dtype=object))
+    return pd.Series(kinds, index=column.index)
 
 
 def _chip(variants: pd.DataFrame, rule: PlasmaRule) -> tuple[Flags, Flags]:

@@ -57,7 +57,7 @@ def visit_of_draws(draws: pd.DataFrame, rule: PlasmaRule) -> pd.Series:
         if recorded is not None:
             fits = (recorded == name).to_numpy() & (fits | np.isnan(day))
         visit[fits] = name
-    return pd.Series(visit, index=draws.index)
+    return pd.Series(visit, index=draws.index, dtype=object)
 
 
 def chosen_draws(draws: pd.DataFrame, rule: PlasmaRule) -> dict[str, pd.DataFrame]:
