@@ -69,7 +69,7 @@ def from_adam(
     CNSR 0 is an event, any positive number is censored. Times stay as in AVAL; the study file
     states their unit. Of several parameters of best response or PFS the investigator's is taken
     first. ``adverse_events.csv`` has the worst CTCAE grade (0 where a treated patient has no
-    event) and whether an immune-related event reached grade 3; no panel reads it.
+    event) and whether an immune-related event reached grade 3, for the comparison of arms.
 
     Examples
     --------
@@ -303,6 +303,19 @@ def _parameter(
     return rows.assign(**filled)
 
 
+def _grade_3(events: pd.DataFrame) -> dict[str, Any]:
+    """Map the columns of adverse events that are there."""
+    severe = {str(grade): grade >= 3 for grade in range(6)}
+    mapped: dict[str, Any] = {
+        "grade3_all_cause": {"column": "worst_ctcae_grade", "coding": severe},
+        "grade3_immune_related": {
+            "column": "immune_related_grade_3",
+            "coding": {"true": True, "false": False},
+        },
+    }
+    return {name: entry for name, entry in mapped.items() if entry["column"] in events}
+
+
 def _study_of(export: Export, source: str, out: Path, regimens: Mapping[str, str]) -> Path:
     """Write panels and study file, or nothing."""
     sources, notes = _mapped(export, regimens), list(export.notes)
@@ -316,7 +329,7 @@ def _study_of(export: Export, source: str, out: Path, regimens: Mapping[str, str
         files["outcomes"], panels["outcomes"] = outcomes, {"outcomes": stated}
     if export.adverse_events is not None:
         files["adverse_events"] = export.adverse_events
-        notes.append("adverse_events.csv is not mapped: no panel has toxicity.")
+        panels["adverse_events"] = {"outcomes": _grade_3(export.adverse_events)}
     endpoint = "proxy_pfs6"
     if "pfs" not in stated:
         known = {"best_response", "objective_response"} & set(stated)

@@ -137,7 +137,6 @@ def test_what_was_chosen_stands_in_the_study_file(tmp_path):
         "Times run from the start that ADTTE took, often randomisation; check that it is close "
         "to the first dose.",
         "adae.xpt: treatment-emergent events only (TRTEMFL Y).",
-        "adverse_events.csv is not mapped: no panel has toxicity.",
     ]
     assert panel_entry(study, "outcomes")["pfs"] == {"column": "PFSINV", "unit": "days"}
     coding = panel_entry(study, "outcomes")["pfs_event"]["coding"]
@@ -265,6 +264,12 @@ def test_adverse_events_are_summed_up_by_patient(tmp_path):
     told = table.fillna("").set_index("USUBJID").loc[ids.iloc[[0, 1, 2, 3, 19]]].to_numpy().tolist()
     # the event of the third patient began before treatment; the last patient was never treated
     assert told == [["3", "true"], ["4", "false"], ["0", "false"], ["0", "false"], ["", ""]]
+    read = read_cohort(Study.load(study), labels=False, eligible_only=False).table
+    read = read.set_index("patient_id").loc[ids.iloc[[0, 1, 2, 19]]]
+    assert read["grade3_all_cause"].astype(str).tolist() == ["True", "True", "False", "<NA>"]
+    assert read["grade3_immune_related"].astype(str).tolist() == [
+        *("True", "False", "False", "<NA>")
+    ]
 
 
 def test_an_immune_related_event_without_grade_is_not_called_mild(tmp_path):
