@@ -93,7 +93,12 @@ class FeatureColumns:
         missing = np.empty((self._n, len(self.columns)), dtype=bool)
         for j, name in enumerate(self.columns):
             values = self._values[name]
-            missing[:, j] = np.isnan(values) if values.dtype == np.float64 else pd.isna(values)
+            if values.dtype == np.float64:
+                missing[:, j] = np.isnan(values)
+            elif self._n == 1:
+                missing[0, j] = _is_missing(values[0])
+            else:
+                missing[:, j] = pd.isna(values)
         return missing
 
     @cached_property
@@ -125,9 +130,13 @@ class FeatureColumns:
         return np.asarray((np.isnan(self.encoded) & ~self.missing).any(axis=1))
 
 
+def _is_missing(value: Any) -> bool:
+    return value is None or value is pd.NA or value != value  # NaN and NaT differ from all
+
+
 def _one(value: Any, name: str, categorical: bool) -> npt.NDArray[Any]:
     """One patient's value."""
-    missing = value is None or value is pd.NA or value != value  # NaN and NaT differ from all
+    missing = _is_missing(value)
     if categorical:
         return np.array([None if missing else value], dtype=object)
     if not missing and not isinstance(value, (int, float, np.number, np.bool_)):
@@ -163,12 +172,8 @@ def level_codes(values: Any, known: Sequence[str]) -> Floats:
     codes = {level: float(code) for code, level in enumerate(known)}
     cells = np.asarray(values, dtype=object)
     if len(cells) <= _FEW:
-        missing = pd.isna(cells)
         return np.array(
-            [
-                np.nan if no else codes.get(str(cell), np.nan)
-                for cell, no in zip(cells, missing, strict=True)
-            ]
+            [np.nan if _is_missing(cell) else codes.get(str(cell), np.nan) for cell in cells]
         )
     kinds, distinct = pd.factorize(cells)
     found = [codes.get(str(level), np.nan) for level in distinct]
