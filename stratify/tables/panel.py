@@ -13,7 +13,6 @@ from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from stratify.tables.cells import (
@@ -27,7 +26,8 @@ from stratify.tables.cells import (
     texts_of,
     yes_no_in,
 )
-from stratify.tables.findings import Findings, lines_text
+from stratify.tables.findings import Findings
+from stratify.tables.identifiers import as_written, chosen_rows, identifiable, tell_unfit
 from stratify.tables.plausibility import (
     SCALES,
     Place,
@@ -46,9 +46,9 @@ from stratify.tables.schema import (
     load_schema,
     pdl1_cutoffs,
 )
-from stratify.tables.sources import DAY_FORMS, ColumnSource, Identifier, TableSource
+from stratify.tables.sources import DAY_FORMS, ColumnSource, TableSource
 
-__all__ = ["read_panels", "tell_unfit", "written_as"]
+__all__ = ["read_panels"]
 
 # Names of columns listed in one message.
 MOST_NAMES = 20
@@ -111,7 +111,7 @@ def read_panels(
             n=1,
         )
         return {}
-    chosen = _chosen(raw, table, cohort, findings)
+    chosen = chosen_rows(raw, table, cohort, findings)
     if not chosen.any():
         return {}
     raw = raw[chosen]
@@ -127,9 +127,9 @@ def read_panels(
         )
     identifiers = texts_of(raw[table.patient_id], MISSING)
     if table.identifier is not None:
-        raw, identifiers = _as_written(raw, identifiers, table, cohort, findings)
+        raw, identifiers = as_written(raw, identifiers, table, cohort, findings)
     long = not set(LONG_PANELS).isdisjoint(table.panels)
-    keep = _identifiable(identifiers, table, cohort, findings, long)
+    keep = identifiable(identifiers, table, cohort, findings, long)
     starts = None if first_doses is None else identifiers.map(first_doses)
     dosed = table.panels.get("clinical", {}).get("first_dose_date")
     if dosed is not None and "clinical" not in left_out:
@@ -185,106 +185,9 @@ def _spread(columns: Mapping[str, ColumnSource], others: Sequence[str]) -> dict[
     return spread
 
 
-def written_as(identifiers: pd.Series, identifier: Identifier | None) -> pd.Series:
-    r"""Write identifiers as the first table does; missing where they do not fit the pattern.
-
-    Examples
-    --------
-    >>> written_as(pd.Series(["S.001.ST", "S.001.C3"]),
-    ...            Identifier(pattern=r"(S).(\d+).ST", written=r"\1-\2")).tolist()
-    ['S-001', nan]
-    """
-    if identifier is None:
-        return identifiers
-    form = re.compile(identifier.pattern)
-    fitting = identifiers.map(lambda text: form.fullmatch(str(text)), na_action="ignore")
-    known = fitting.notna()
-    written = identifiers.astype(object).where(known, np.nan)
-    written[known] = [match.expand(identifier.written) for match in fitting[known]]
-    return written
-
-
-def tell_unfit(
-    where: str, what: str, n: int, cohort: str, findings: Findings, field: Field | None = None
-) -> None:
-    """Tell of texts or identifiers that do not fit the pattern stated for them."""
-    findings.add(
-        "pattern_not_matched",
-        f"{where}: {what} that do not fit the stated pattern.",
-        cohort=cohort,
-        panel="" if field is None else field.panel,
-        column="patient_id" if field is None else field.name,
-        n=n,
-    )
-
-
 def _near(name: str, names: Sequence[str]) -> str:
     near = get_close_matches(name, names, n=3, cutoff=0.5)
     return f"; near names are {', '.join(near)}" if near else ""
-
-
-def _as_written(
-    raw: pd.DataFrame, identifiers: pd.Series, table: TableSource, cohort: str, findings: Findings
-) -> tuple[pd.DataFrame, pd.Series]:
-    """Rows whose identifier fits the table's pattern, and how the first table writes it."""
-    written = written_as(identifiers, table.identifier)
-    others = identifiers.notna() & written.isna()
-    if others.any():
-        where = lines_text(others.index[others], str(others.index.name or "row"))
-        tell_unfit(f"{table.file}, {where}", "identifiers", int(others.sum()), cohort, findings)
-    return raw[~others], written[~others]
-
-
-def _chosen(
-    raw: pd.DataFrame, table: TableSource, cohort: str, findings: Findings
-) -> npt.NDArray[np.bool_]:
-    """Rows that `rows` of the table takes; none where it cannot be followed."""
-    chosen = np.ones(len(raw), dtype=bool)
-    for column, cells in table.rows.items():
-        if column not in raw:
-            findings.add(
-                "missing_column",
-                f"{table.file}: no column {column!r}, which `rows` names.",
-                cohort=cohort,
-                column=column,
-                n=1,
-            )
-            return np.zeros(len(raw), dtype=bool)
-        chosen &= texts_of(raw[column], []).isin(cells).to_numpy()
-    if not chosen.any():
-        asked = " and ".join(
-            f"{' or '.join(map(repr, cells))} in {column!r}" for column, cells in table.rows.items()
-        )
-        findings.add(
-            "no_row_chosen",
-            f"{table.file}: none of {len(raw)} rows has {asked}.",
-            cohort=cohort,
-            column=", ".join(table.rows),
-            n=len(raw),
-        )
-    return chosen
-
-
-def _identifiable(
-    identifiers: pd.Series, table: TableSource, cohort: str, findings: Findings, long: bool
-) -> _Flags:
-    absent = identifiers.isna()
-    repeated = identifiers.duplicated(keep=False) & ~absent & (not long)
-    expected = "each row needs its patient" if long else "one row a patient is expected"
-    for code, wrong, text in (
-        ("missing_identifier", absent, "no identifier"),
-        ("duplicate_patient", repeated, "identifiers that stand more than once"),
-    ):
-        if wrong.any():
-            where = lines_text(wrong.index[wrong], str(wrong.index.name or "row"))
-            findings.add(
-                code,
-                f"{table.file}, {where}: {text} in column {table.patient_id!r}; {expected}.",
-                cohort=cohort,
-                column="patient_id",
-                n=int(wrong.sum()),
-            )
-    return (~absent & (long | ~identifiers.duplicated(keep="first"))).to_numpy()
 
 
 def _column(

@@ -549,3 +549,26 @@ def _file(folder, document):
     path = folder / "own.yaml"
     path.write_text(yaml.safe_dump(document), encoding="utf-8")
     return path
+
+
+def test_a_study_with_raw_measurements_is_written_whole_and_read_again(tmp_path):
+    """What a training writes beside its results is the study that was read."""
+    document = read_yaml(GOOD)
+    document["training_scales"] = ["expression"]
+    tables = document["cohorts"][0]["tables"]
+    tables += [
+        {"file": "rna.parquet", "expression": {"unit": "TPM", "scale": "log2", "offset": 1}},
+        {
+            "file": "maf.txt",
+            "patient_id": "Patient",
+            "identifier": {"pattern": r"(P\d+)-T", "written": r"\1"},
+            "burden": {"scored_mb": 1.1},
+            "panels": {"mutations": {"counted": {"column": "C", "coding": {"y": True}}}},
+        },
+    ]
+    document["cohorts"][0] |= {"plasma": {"weeks": [6]}, "pdl1": {"tiers": True}}
+    study = Study.load(written(tmp_path, yaml.safe_dump(document)))
+    again = Study.load(written(tmp_path, yaml.safe_dump(study.resolved(), sort_keys=False)))
+
+    assert again.resolved() == study.resolved()
+    assert again.cohorts == study.cohorts
