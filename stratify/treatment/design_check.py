@@ -159,7 +159,8 @@ def check_design(arms: Arms, *, seed: int = 0) -> DesignCheck:
         )
         propensity = np.clip(fitted, 1e-3, 1 - 1e-3)
         kept = (propensity >= TRIM[0]) & (propensity <= TRIM[1])
-        for name, side in ((estimand.reference.name, False), (estimand.alternative.name, True)):
+        sides = ((estimand.reference.name, False), (estimand.alternative.name, True))
+        for name, side in sides if not small else ():  # no propensity is fitted to so few
             arm = treated == side
             left = int((kept & arm).sum())
             tell(
