@@ -142,7 +142,7 @@ def dependence(long: pd.DataFrame, feature: str, other: str, *, title: str) -> F
         ax.set_xscale("log")
     bar = figure.colorbar(ScalarMappable(cmap=shades), ax=ax, aspect=30, pad=0.02, ticks=[0, 1])
     bar.ax.set_yticklabels(["lowest", "highest"])
-    bar.set_label(wrapped(f"Rank of {field_named(other).title}", 45), labelpad=-16)
+    bar.set_label(wrapped(f"Rank of {field_named(other).title}", 34), labelpad=-4)
     missing = int((~known).sum())
     notes = f"Grey crosses: {field_named(other).title} not measured."
     if missing:
@@ -177,10 +177,11 @@ def subgroup_differences(differences: pd.DataFrame, *, title: str) -> Figure:
     marked = marked.reindex(index=names, columns=steps).fillna(False).astype(bool)
     figure, (ax,) = new_figure(title, 2.2 + 0.28 * max(4, len(names)))
     _image(ax, table.to_numpy(dtype=float), figure, "Difference (log-odds)")
-    for i, name in enumerate(names):
-        for j, step in enumerate(steps):
-            if marked.loc[name, step]:
-                ax.text(j, i, "*", ha="center", va="center", fontsize=11, fontweight="bold")
+    values = np.abs(table.to_numpy(dtype=float))
+    dark = values > 0.6 * np.nanmax(values)
+    for i, j in np.argwhere(marked.to_numpy(dtype=bool)):
+        colour = "#FFFFFF" if dark[i, j] else "#000000"
+        ax.text(j, i, "*", ha="center", va="center", fontsize=12, color=colour)
     labels = [wrapped(n.replace("=", ": ").replace("_", " "), 40) for n in names]
     ax.set_yticks(range(len(names)), labels)
     ax.set_xticks(
