@@ -17,6 +17,7 @@ from stratify.interpretation.interactions import interaction_summary
 from stratify.interpretation.profile import profile_matrix
 from stratify.model.classifier import ResistanceClassifier
 from stratify.tables.schema import field_named
+from stratify.trees.model_text import UnsupportedTreesError
 
 __all__ = [
     "CohortProfile",
@@ -78,7 +79,11 @@ def cohort_profile(
     """
     long = explained.attributions
     at = np.linspace(0, len(table) - 1, min(len(table), _PAIRED)).round().astype(int)
-    pairs = interaction_summary(classifier, table.iloc[at])
+    try:
+        pairs = interaction_summary(classifier, table.iloc[at])
+    except UnsupportedTreesError:  # trees of a kind that only LightGBM scores have none
+        columns = ["feature", "other", "title", "other_title", "mean_abs_shap"]
+        pairs = pd.DataFrame(columns=columns)
     strongest = importance(long)["feature"].head(_SHOWN).tolist()
     partners = {}
     for name in strongest:

@@ -17,6 +17,7 @@ from stratify.interpretation.counterfactual import along, what_if
 from stratify.interpretation.cycle import Partner, cycle
 from stratify.interpretation.explained import explain
 from stratify.interpretation.information import value_of_information
+from stratify.interpretation.interactions import interactions
 from stratify.interpretation.profile import (
     Inflammation,
     inflammation,
@@ -27,10 +28,12 @@ from stratify.interpretation.training_distribution import TrainingDistribution
 from stratify.model.recalibration import Recalibration
 from stratify.scoring import ResistanceModel
 from stratify.tables.schema import field_named
+from stratify.trees.model_text import UnsupportedTreesError
 
 __all__ = ["PatientFindings", "patient_findings", "the_patient", "training_risks"]
 
 _REASONS = 6
+_PAIRS, _TOGETHER = 3, 0.01  # pairs of features, and the log-odds from which they are told
 _ALONG = 3  # reasons whose value is set to the training median
 
 
@@ -47,6 +50,9 @@ class PatientFindings:
     reasons : DataFrame
         Strongest measured features: ``feature, title, unit, value, level, median, shap,
         risk_points, same_sign, in_top, step, outside``.
+    pairs : DataFrame
+        From :func:`~stratify.interpretation.interactions.interactions`: the strongest pairs of
+        measured features; empty where the model's trees have none.
     unmeasured_points : float
         Risk that all features without a value add or take together.
     n_members : int
@@ -70,6 +76,7 @@ class PatientFindings:
     score: Mapping[str, Any]
     base_risk: float
     reasons: pd.DataFrame
+    pairs: pd.DataFrame
     unmeasured_points: float
     n_members: int
     profile: pd.DataFrame
@@ -185,6 +192,7 @@ def patient_findings(model: ResistanceModel, patient: Cohort) -> PatientFindings
         score=score,
         base_risk=float(expit(slope * long["base_value"].iloc[0] + intercept)),
         reasons=reasons.reset_index(drop=True),
+        pairs=_pairs(model, table, set(long.loc[measured, "feature"])),
         unmeasured_points=float(points[~measured].sum()),
         n_members=len(classifier.ensemble_.members),
         profile=explained.profiles,
@@ -198,6 +206,15 @@ def patient_findings(model: ResistanceModel, patient: Cohort) -> PatientFindings
         what_if=_what_if(model, table, matrix, reasons),
         training=training_risks(model),
     )
+
+
+def _pairs(model: ResistanceModel, table: pd.DataFrame, measured: set[str]) -> pd.DataFrame:
+    try:
+        found = interactions(model.classifier, table)
+    except UnsupportedTreesError:  # trees of a kind that only LightGBM scores have none
+        found = pd.DataFrame(columns=["feature", "other", "shap"]).astype({"shap": float})
+    known = found["feature"].isin(measured) & found["other"].isin(measured)
+    return found[known & (found["shap"].abs() >= _TOGETHER)].head(_PAIRS)
 
 
 def _what_if(

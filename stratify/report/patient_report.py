@@ -61,6 +61,7 @@ def write_patient_report(path: str | Path, model: ResistanceModel, found: Patien
             base=_percent(found.base_risk), risk=_percent(score["risk"])
         ),
         unmeasured=PATIENT["unmeasured"].format(points=_signed(found.unmeasured_points)),
+        together=_together(found),
         drawing=drawn_cycle(found.profile, found.leading, found.second),
         statement=found.statement,
         profile=_profile(found.profile),
@@ -179,6 +180,19 @@ def _reasons(found: PatientFindings) -> Any:
         )
         rows.append([_short(row["title"]), value, amount, agree])
     return page_cells(PATIENT["sections"]["reasons"], PATIENT["reason_heads"].values(), rows)
+
+
+def _together(found: PatientFindings) -> str:
+    pairs = [
+        PATIENT["pair"].format(
+            one=_short(field_named(row["feature"]).title),
+            other=_short(field_named(row["other"]).title),
+            word=PATIENT["raises" if row["shap"] > 0 else "lowers"],
+            amount=estimate(abs(row["shap"])),
+        )
+        for row in found.pairs.to_dict("records")
+    ]
+    return PATIENT["together"].format("; ".join(pairs)) if pairs else ""
 
 
 def _profile(profile: pd.DataFrame) -> Any:

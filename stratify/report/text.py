@@ -236,6 +236,8 @@ PATIENT: dict[str, Any] = {
     "agree": "{share} of {n}",
     "outside": "outside the training range",
     "unmeasured": "Features that are not measured add {points} points together.",
+    "together": "Together beyond each by itself, log-odds: {}.",
+    "pair": "{one} with {other} {word} by {amount}",
     "no_reasons": "Nothing that the model reads is measured; the risk is the training average.",
     "drawing": "Cancer-immunity cycle with what each step adds to the risk, in log-odds. {}",
     "drawing_step": "{title}: {value}.",

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from stratify.cli import main
+from stratify.tracking.runs import run_record
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
@@ -73,3 +74,14 @@ def test_a_cohort_without_outcomes_is_reported_without_performance(
     assert "AUROC" not in page
     assert {path.name for path in tmp_path.iterdir()} >= {"cohort.html"}
     assert not list(Path(tmp_path).glob("*.csv"))
+
+
+def test_figures_and_tables_of_a_cohort_are_logged_and_no_patient_s_profile(trained):
+    record = run_record(trained.results, trained.out)
+    assert {"figures/profiles.png", "figures/subgroup_profiles.png", "figures/beeswarm.png"} <= set(
+        record.files
+    )
+    assert sum(name.startswith("figures/dependence_") for name in record.files) == 3
+    assert {"leading", "clusters", "interactions", "dependence"} <= set(record.tables)
+    assert not any("profiles.parquet" in name for name in record.files)
+    assert all("patient_id" not in table for table in record.tables.values())

@@ -24,6 +24,7 @@ from stratify.report.explanation_tables import (
     reporting_table,
 )
 from stratify.report.model_card import profile_figures
+from stratify.trees.model_text import UnsupportedTreesError
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +171,21 @@ def test_figures_and_tables_of_a_cohort_are_put_together(classifier, patients, e
         ("Profile by subgroup; the difference is from all other patients", True),
     ]
     assert all(len(row) == len(table.heads) for table, _ in printed for row in table.rows)
+
+
+def test_trees_without_interactions_are_explained_without_them(
+    classifier, patients, explained, monkeypatch
+):
+    def refused(*_: object) -> None:
+        raise UnsupportedTreesError("no interactions")
+
+    monkeypatch.setattr(type(classifier), "interactions", refused)
+    profile = cohort_profile(classifier, patients, explained)
+    assert profile.partners == {}
+    assert profile.interactions.empty
+    assert list(profile_figures(profile, explained.attributions, "home", 240)) == [
+        "profiles", "subgroup_profiles"
+    ]  # fmt: skip
 
 
 def test_table_one_has_a_column_a_group():

@@ -18,6 +18,7 @@ from stratify.interpretation.patient import patient_findings, the_patient
 from stratify.report.patient_report import write_patient_report
 from stratify.scoring import ResistanceModel
 from stratify.tables.findings import Findings
+from stratify.tables.schema import field_named
 
 
 def cohort_of(table: pd.DataFrame) -> Cohort:
@@ -138,6 +139,18 @@ def test_partner_classes_are_told_with_both_sides_and_a_caution(model, patients,
     ctla4 = next(p for p in cycle().partners if p.id == "ctla4")
     for sentence in (*ctla4.evidence_for, *ctla4.evidence_against, ctla4.caution):
         assert sentence in told
+
+
+def test_pairs_that_drive_the_risk_together_are_told_with_both_halves(model, patients, tmp_path):
+    found = patient_findings(model, cohort_of(patients.iloc[[0]]))
+    pairs = found.pairs.assign(shap=[0.25, -0.5, 0.02][: len(found.pairs)])
+    assert len(pairs)
+    first = pairs.iloc[0]
+    path = tmp_path / "pairs.html"
+    write_patient_report(path, model, replace(found, pairs=pairs.head(1)))
+    one, other = (field_named(first[name]).title for name in ("feature", "other"))
+    sentence = f"Together beyond each by itself, log-odds: {one} with {other} raises by 0.25."
+    assert sentence in text_of(path.read_text(encoding="utf-8"))
 
 
 # --------------------------------------------------------------------------- which patient
