@@ -163,7 +163,7 @@ def effect_figures(analysis: EffectAnalysis, title: str) -> dict[str, tuple[Figu
     figures["values"] = (
         rule_values(
             tables["values"],
-            title=f"Value of the rules (n = {n})",
+            title=f"Value of the rules (n = {tables['values']['n'].iloc[-1]}, judged in turn)",
             unit=unit,
             outcome=_outcome_words(analysis, analysis.arms.primary).capitalize(),
         ),
