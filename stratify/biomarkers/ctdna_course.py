@@ -133,9 +133,10 @@ def course_features(draws: pd.DataFrame, rule: PlasmaRule) -> pd.DataFrame:
      'ctdna_slope_week_6': -0.5, 'ctdna_molecular_response_week_6': 1.0,
      'ctdna_deep_response_week_6': 0.0, 'ctdna_clearance_week_6': 0.0}
     """
-    table = draws[["patient_id"]].assign(
+    number, names = pd.factorize(draws["patient_id"].to_numpy(dtype=object))
+    table = pd.DataFrame({"patient_id": number}, index=draws.index).assign(
         day=days_of(draws), burden=burden_of(draws, rule), floor=_floor(draws, rule)
-    )
+    )  # numbers are grouped more quickly than names
     seen = table["burden"] > 0
     table["log2"] = np.log2(table["burden"].where(seen, table["floor"]))
     chosen = {
@@ -144,8 +145,8 @@ def course_features(draws: pd.DataFrame, rule: PlasmaRule) -> pd.DataFrame:
     }
     first = chosen.pop("baseline", table.iloc[:0].set_index("patient_id"))
     first = first[first["burden"] > 0]
-    ids = pd.Index(draws["patient_id"].drop_duplicates(), name="patient_id")
-    features = pd.DataFrame(index=ids)
+    ids = pd.RangeIndex(len(names))
+    features = pd.DataFrame({"patient_id": names}, index=ids)
     for name, later in chosen.items():
         before = first.reindex(later.index)
         ratio = later["burden"] / before["burden"]
@@ -160,7 +161,7 @@ def course_features(draws: pd.DataFrame, rule: PlasmaRule) -> pd.DataFrame:
         }
         for what, values in columns.items():
             features[f"ctdna_{what}_{name}"] = values.astype(float).reindex(ids)
-    return features.reset_index()
+    return features
 
 
 def burden_of(draws: pd.DataFrame, rule: PlasmaRule) -> pd.Series:
