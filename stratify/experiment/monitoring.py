@@ -12,6 +12,7 @@ import pandas as pd
 from stratify.cohort.cohort import Cohort, read_cohort, require_usable
 from stratify.cohort.features import model_matrix
 from stratify.cohort.subgroups import large_enough
+from stratify.cohort.training_scales import TrainingScales
 from stratify.doubt.drift import Profile
 from stratify.errors import BundleError
 from stratify.experiment.experiment import external_cohorts
@@ -130,7 +131,8 @@ def _patients(
         return external_cohorts(model, path, progress)[1]
     progress("reading the cohorts")
     study = Study.load(path)
-    cohort = read_cohort(study, outcomes=False, eligible_only=False)
+    scales = TrainingScales.from_json(model.card.get("training_scales"))
+    cohort = read_cohort(study, outcomes=False, eligible_only=False, scales=scales)
     require_usable(cohort, f"The study {study.name}")
     return cohort
 

@@ -114,22 +114,27 @@ def bundle_folder(bundle: str | Path, store: str | Path) -> Path:
         import mlflow
         from mlflow.exceptions import MlflowException
 
-        if place.startswith("models:/"):
-            name, version = _named_version(client, place)
-            place = f"models:/{name}/{version}"
-        elif place.count("/") == 1:
-            place += "/model"
-        mlflow.set_registry_uri(uri)
         try:
-            folder = Path(mlflow.artifacts.download_artifacts(f"{place}/artifacts/bundle"))
+            model = client.get_logged_model(_model_id(client, place))
+            folder = mlflow.artifacts.download_artifacts(
+                f"{model.artifact_location}/artifacts/bundle", tracking_uri=uri
+            )
         except (MlflowException, OSError) as error:
             raise BundleError(
                 f"{bundle} holds no bundle of stratify, or its artefacts are gone "
                 f"({type(error).__name__}). Name another version."
             ) from error
-        finally:
-            mlflow.set_registry_uri(None)
-    return folder
+    return Path(folder)
+
+
+def _model_id(client: Any, place: str) -> str:
+    """MLflow's id of a model that is named by its place in the registry, or by its run."""
+    if place.startswith("models:/"):
+        version = client.get_model_version(*_named_version(client, place))
+        return str(version.source).removeprefix("models:/")
+    run = client.get_run(place.removeprefix("runs:/").partition("/")[0])
+    models = run.outputs.model_outputs if run.outputs else []
+    return str(models[-1].model_id) if models else ""
 
 
 def _named_version(client: Any, place: str) -> tuple[str, str]:
