@@ -15,11 +15,16 @@ def main() -> None:
     default = Path(__file__).with_name("benchmark.yaml")
     arguments.add_argument("file", type=Path, nargs="?", default=default)
     arguments.add_argument("--out", type=Path, required=True)
+    arguments.add_argument("--store", help="MLflow tracking URI or folder; by default no runs")
     given = arguments.parse_args()
 
     result = run_benchmark(given.file, given.out, progress=print)
     print(result.headline().to_string(index=False))
     print(f"Results in {given.out}, research use only")
+    if given.store:
+        from stratify.tracking.benchmark_runs import log_benchmark
+
+        print("MLflow runs", *log_benchmark(result, given.out, uri=given.store))
 
 
 if __name__ == "__main__":

@@ -191,16 +191,15 @@ def score_request(model: ResistanceModel, request: pd.DataFrame) -> pd.DataFrame
 
 
 def _check_request(request: pd.DataFrame, features: list[str]) -> None:
-    if not len(request):
-        raise ValueError("The request has no patient; send at least one row.")
     if len(request) > MOST_PATIENTS:
         raise ValueError(
             f"The request has {len(request)} patients; send at most {MOST_PATIENTS} at once."
         )
-    if not any(name in request for name in features):
+    # MLflow gives a table without rows where it knows no column
+    if not len(request) or not any(name in request for name in features):
         raise ValueError(
-            "The request has none of the model's features. Expected, any of them absent: "
-            f"{', '.join(features)}."
+            "The request has no patient, or none of the model's features. Expected, any of them "
+            f"absent: {', '.join(features)}."
         )
     if not isinstance(request.index, pd.RangeIndex) and request.index.dtype == object:
         raise ValueError("Rows have more fields than the header; send one value a column.")

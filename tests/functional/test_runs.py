@@ -14,7 +14,11 @@ import pytest
 from functional.conftest import Trained
 from stratify.errors import ArgumentError, BundleError, TrackingError
 from stratify.experiment import promotion
+from stratify.experiment.benchmark import Benchmark
 from stratify.experiment.monitoring import monitor
+from stratify.statistics.meta_analysis import pool_performance
+from stratify.statistics.performance import Prediction, performance_table
+from stratify.tracking.benchmark_runs import log_benchmark
 from stratify.tracking.comparison import compare_runs
 from stratify.tracking.monitoring import log_monitoring
 from stratify.tracking.promotion import promote
@@ -209,9 +213,12 @@ def test_promotion_moves_the_alias_and_refusal_does_not(trained, tmp_path, monke
     log_results(small, trained.out, uri=store)
     monkeypatch.setattr(promotion, "_refusals", lambda table, compared: [])
 
+    def aliases() -> dict[str, str]:
+        return {a: str(v) for a, v in client.get_registered_model("demo").aliases.items()}
+
     found, _, _ = promote("demo", [trained.study], store=store)
     assert found.performance["model"].unique().tolist() == ["candidate"]
-    assert client.get_registered_model("demo").aliases == {"champion": "1"}
+    assert aliases() == {"champion": "1"}
 
     log_results(small, trained.out, uri=store)
     monkeypatch.setattr(promotion, "_refusals", lambda table, compared: ["It is worse."])
@@ -220,17 +227,47 @@ def test_promotion_moves_the_alias_and_refusal_does_not(trained, tmp_path, monke
     deltas = found.performance[found.performance["metric"] == "delta_auroc"]
     assert deltas["value"].tolist() == [0.0, 0.0]
     assert deltas["cohort"].tolist() == ["simulated_external", "all"]
-    assert client.get_registered_model("demo").aliases == {"candidate": "2", "champion": "1"}
+    assert aliases() == {"candidate": "2", "champion": "1"}
     run = client.get_run(run_id)
     assert run.data.tags["decision"] == "refused"
     assert run.data.tags["mlflow.note.content"].endswith("- It is worse.")
 
     monkeypatch.setattr(promotion, "_refusals", lambda table, compared: [])
     promote("demo", [trained.study], store=store)
-    assert client.get_registered_model("demo").aliases == {"champion": "2", "archived": "1"}
+    assert aliases() == {"champion": "2", "archived": "1"}
     assert client.get_model_version("demo", "1").tags["approval"] == "archived"
     with pytest.raises(ArgumentError, match="Version 2 of demo is the champion already"):
         promote("demo", [trained.study], store=store, version="2")
+
+
+def test_a_benchmark_has_a_nested_run_for_each_cohort_left_out(store, tmp_path):
+    rng = np.random.default_rng(0)
+    parts = []
+    for cohort in ("north", "south", "west"):
+        label = np.tile([0.0, 1.0], 40)
+        risks = {
+            "stratify": Prediction(rng.uniform(0.2, 0.6, 80) + 0.3 * label, probability=True),
+            "tmb": Prediction(rng.normal(size=80) + label, probability=False),
+        }
+        parts.append(performance_table(label, risks, cohort=cohort, split="left_out"))
+    found = Benchmark(
+        pd.concat(parts, ignore_index=True).assign(task="three"),
+        pool_performance(parts).assign(task="three"),
+        pd.DataFrame(),
+    )
+
+    (run_id,) = log_benchmark(found, tmp_path / "out", uri=store)
+
+    client = mlflow.MlflowClient(store)
+    run = client.get_run(run_id)
+    nested = client.search_runs([run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run_id}'")
+    names = {f"three: {cohort} left out" for cohort in ("north", "south", "west")}
+    assert {child.info.run_name for child in nested} == names
+    row = found.pooled[(found.pooled["metric"] == "auroc") & (found.pooled["model"] == "stratify")]
+    assert run.data.metrics["pooled/auroc"] == row["value"].item()
+    for child in nested:
+        name = f"{child.data.tags['cohort']}_left_out/auroc"
+        assert child.data.metrics[name] == run.data.metrics[name]
 
 
 # ------------------------------------------------------------------ drift

@@ -89,7 +89,7 @@ def test_review_promote_and_score_by_the_alias(team, trained, studies, client):
         folder=team.folder,
         env=team.environment,
     )
-    decided = client.get_registered_model("demo3").aliases
+    decided = {a: str(v) for a, v in client.get_registered_model("demo3").aliases.items()}
     (told,) = [
         r.data.tags["decision"]
         for r in client.search_runs(
