@@ -250,11 +250,9 @@ def test_a_benchmark_has_a_nested_run_for_each_cohort_left_out(store, tmp_path):
             "tmb": Prediction(rng.normal(size=80) + label, probability=False),
         }
         parts.append(performance_table(label, risks, cohort=cohort, split="left_out"))
-    found = Benchmark(
-        pd.concat(parts, ignore_index=True).assign(task="three"),
-        pool_performance(parts).assign(task="three"),
-        pd.DataFrame(),
-    )
+    rows = pd.concat(parts, ignore_index=True)
+    pooled = pool_performance(rows).assign(task="three")
+    found = Benchmark(rows.assign(task="three"), pooled, pd.DataFrame())
 
     (run_id,) = log_benchmark(found, tmp_path / "out", uri=store)
 
