@@ -151,6 +151,7 @@ def _recommendation(score: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "title": PATIENT["recommendations"][given],
         "reason": score["reason"],
+        "would_change": str(score.get("would_change") or ""),
         "evidence": PATIENT["evidence"].format(score["evidence_class"]),
         "flags": [meanings.get(flag, flag) for flag in flags if flag],
     }
