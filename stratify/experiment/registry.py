@@ -159,7 +159,7 @@ def _pool(workers: int, dask: str | None) -> Iterator[Executor | None]:
     try:
         yield pool
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _client(address: str, workers: int) -> AbstractContextManager[Any]:

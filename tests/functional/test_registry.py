@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from stratify.cli import main
 from stratify.errors import ArgumentError, DataError, FileError, StratifyError
 from stratify.experiment import parts
 from stratify.experiment.experiment import score
@@ -498,3 +499,17 @@ def test_indices_follow_from_counts_in_parts_as_in_memory(place, lymphocytes):
     same(found, expected.loc[found.index, found.columns])
     read = BatchScorer(place.bundle, study).read(place.table, Findings(whole=False))
     assert read["nlr"].to_numpy() == pytest.approx(nlr.to_numpy(), nan_ok=True)
+
+
+def test_the_command_line_scores_into_a_folder(place, capsys):
+    place.write()
+    arguments = ["score", place.bundle, place.study(), "--out", place.out, "--workers", "1"]
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in [*arguments, "--explain", "top", "--top", "2"]])
+    assert ended.value.code == 0
+    counts = place.scores["recommendation"].value_counts()
+    shares = ", ".join(f"{name} {n}" for name, n in counts.items())
+    said = capsys.readouterr()
+    assert said.out == f"{N} patients scored ({shares}), research use only: {place.out}.\n"
+    assert "looking at what is already scored" in said.err
+    assert place.scores.columns[-1] == "reason_2_shap"
