@@ -106,7 +106,7 @@ def opened(uri: str, *, ending: str = "The results are on disk.") -> Iterator[An
     except ImportError as error:
         raise TrackingError(f"MLflow cannot be imported: {error}. {ending}") from error
     for logger in ("mlflow", "alembic", "urllib3"):
-        logging.getLogger(logger).setLevel(logging.ERROR)
+        logging.getLogger(logger).setLevel(logging.CRITICAL)  # errors are told by ours alone
     try:
         # mlflow 3.17 warns of its own type hints and SQLAlchemy loaders (seen 2026-11-23)
         with warnings.catch_warnings():
