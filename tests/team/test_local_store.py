@@ -13,7 +13,9 @@ import mlflow
 import pytest
 from team.conftest import begun, ended
 
-pytestmark = pytest.mark.team
+# mlflow 3.17 uses a loader that SQLAlchemy 2.1 deprecates (seen 2026-11-23)
+SQLALCHEMY = "ignore::sqlalchemy.exc.SADeprecationWarning"
+pytestmark = [pytest.mark.team, pytest.mark.filterwarnings(SQLALCHEMY)]
 ALONE = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
 
 
