@@ -11,6 +11,7 @@ from pathlib import Path
 
 import mlflow
 import pytest
+
 from team.conftest import begun, ended
 
 # mlflow 3.17 uses a loader that SQLAlchemy 2.1 deprecates (seen 2026-11-23)
