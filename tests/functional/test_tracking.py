@@ -18,7 +18,7 @@ import pytest
 from functional.conftest import DISTINCT, IDENTIFIER, Trained
 from stratify import Study, evaluate, read_cohort
 from stratify.errors import TrackingError
-from stratify.tables.schema import convert, load_schema
+from stratify.tables.schema import convert, load_schema, panel_versions
 from stratify.tracking.runs import log_results
 from stratify.tracking.store import default_store
 from stratify.tracking.upload import sync
@@ -89,7 +89,7 @@ def test_parameters_are_the_settings_the_data_and_the_versions(trained, logged):
     assert params["sha256.data"] == card["hashes"]["data"]
     assert params["sha256.file train/tmb.csv"] == card["hashes"]["file train/tmb.csv"]
     assert params["version.lightgbm"] == card["package_versions"]["lightgbm"]
-    assert params["schema.clinical"] == "1.0.0"
+    assert params["schema.clinical"] == panel_versions()["clinical"]
 
 
 def test_tags_say_what_the_model_is_and_may_claim(trained, logged):
