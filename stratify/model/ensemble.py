@@ -185,7 +185,7 @@ class AnchoredEnsemble:
     anchor_columns : list of int
     base_value : float
         Expected margin, the origin of the contributions: LightGBM's expected value of the trees
-        over their training rows, plus the anchor's training mean.
+        over their training rows, plus the anchor's margin of a patient of whom nothing is known.
     """
 
     members: list[lightgbm.Booster]

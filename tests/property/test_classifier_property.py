@@ -220,7 +220,7 @@ def test_base_and_contributions_add_up_to_the_margin_behind_the_risk(X, anchor):
 
 
 @pytest.mark.parametrize("anchor", ["all", None])
-def test_the_base_is_the_mean_margin_of_the_rows_each_part_learned_from(anchor):
+def test_the_base_is_the_mean_of_the_trees_and_the_anchor_without_any_value(anchor):
     def leaves(node: dict) -> list[tuple[float, int]]:
         if "leaf_value" in node:
             return [(node["leaf_value"], node["leaf_count"])]
@@ -236,8 +236,11 @@ def test_the_base_is_the_mean_margin_of_the_rows_each_part_learned_from(anchor):
         means.append(sum(value * count for tree in trees for value, count in tree) / (2 * len(X)))
     expected = np.mean(means)
     if anchor is not None:
+        fitted = model.ensemble_.anchor
         columns = model.encoded(X)[:, model.ensemble_.anchor_columns]
-        expected += model.ensemble_.anchor.margin(columns).mean()
+        nothing = fitted.margin(np.full((1, columns.shape[1]), np.nan))[0]
+        assert nothing == pytest.approx(fitted.margin(columns).mean(), abs=0.02)
+        expected += nothing
     assert model.contributions(X)[1] == pytest.approx(expected, abs=1e-9)
 
 
