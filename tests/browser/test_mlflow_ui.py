@@ -17,13 +17,13 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from team.conftest import free_port, stopped, wait_for
 
 from stratify import Study, train
 from stratify.simulation import write_study
 from stratify.tracking.promotion import promote
 from stratify.tracking.runs import log_results
 from stratify.tracking.user_interface import page as address
+from team.conftest import free_port, stopped, wait_for
 
 pytestmark = pytest.mark.browser
 STUDIES = Path(__file__).parents[2] / "pipelines" / "studies"

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from team.conftest import free_port, stopped, wait_for
 
 from stratify import Study, load, read_cohort, train
 from stratify.tracking.runs import log_results
 from stratify.tracking.serving import score_request
+from team.conftest import free_port, stopped, wait_for
 
 pytestmark = pytest.mark.team
 CLIENTS, REQUESTS = 50, 2000

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from team.conftest import Team, begun, ended
 
 pytestmark = pytest.mark.team
