@@ -51,24 +51,6 @@ def test_studies_are_trained_on_scored_and_validated(tmp_path):
     assert re.fullmatch(r"Model demo-\w{8} in results/bundle, research use only", steps[-1])
     assert {path.name for path in tmp_path.iterdir()} == {"study", "results"}
 
-    worth = run("panels", study, "--out", "panels", cwd=tmp_path)
-
-    assert (worth.returncode, worth.stderr) == (0, "")
-    assert worth.stdout.splitlines()[0] == "fold 1 of 5"
-    assert worth.stdout.splitlines()[-1] == "Results in panels, research use only"
-    added = pd.read_csv(tmp_path / "panels" / "added_value.csv")
-    assert set(added["panels"]) == {"pdl1", "tmb", "pdl1+tmb"}
-    masked = pd.read_csv(tmp_path / "panels" / "masking_cost.csv")
-    assert masked["masked"].tolist() == ["pdl1", "tmb", "pdl1+tmb"]
-
-    grown = run("learning_curve", study, "--out", "curve", "--repeats", 2, cwd=tmp_path)
-
-    assert (grown.returncode, grown.stderr) == (0, "")
-    assert grown.stdout.splitlines()[0] == "learning curve, 20 % of the training patients"
-    curve = pd.read_csv(tmp_path / "curve" / "learning_curve.csv")
-    assert curve.groupby("model")["n_train"].nunique().to_dict() == {"logistic": 5, "stratify": 5}
-    assert (tmp_path / "curve" / "learning_curve.png").read_bytes()[1:4] == b"PNG"
-
     scored = run("score", bundle, study, "--out", "scores.parquet", cwd=tmp_path)
 
     assert (scored.returncode, scored.stderr) == (0, "")
@@ -90,6 +72,34 @@ def test_studies_are_trained_on_scored_and_validated(tmp_path):
         f"Results on {name} in away/{name}, research use only" for name in ("study", "again")
     ]
     assert not (tmp_path / "mlflow.db").exists()
+
+
+@pytest.mark.slow
+def test_panels_are_weighed_and_the_learning_curve_is_drawn(tmp_path):
+    study = write_study(tmp_path / "study", n=100, seed=20)
+    few = (
+        "features: [tmb, albumin, nlr, age, cancer_type, pdl1_tps]\n"
+        "model: {n_members: 3, n_estimators: 20, calibration_folds: 2}\n"
+    )
+    study.write_text(study.read_text(encoding="utf-8") + few, encoding="utf-8")
+
+    worth = run("panels", study, "--out", "panels", cwd=tmp_path)
+
+    assert (worth.returncode, worth.stderr) == (0, "")
+    assert worth.stdout.splitlines()[0] == "fold 1 of 5"
+    assert worth.stdout.splitlines()[-1] == "Results in panels, research use only"
+    added = pd.read_csv(tmp_path / "panels" / "added_value.csv")
+    assert set(added["panels"]) == {"pdl1", "tmb", "pdl1+tmb"}
+    masked = pd.read_csv(tmp_path / "panels" / "masking_cost.csv")
+    assert masked["masked"].tolist() == ["pdl1", "tmb", "pdl1+tmb"]
+
+    grown = run("learning_curve", study, "--out", "curve", "--repeats", 2, cwd=tmp_path)
+
+    assert (grown.returncode, grown.stderr) == (0, "")
+    assert grown.stdout.splitlines()[0] == "learning curve, 20 % of the training patients"
+    curve = pd.read_csv(tmp_path / "curve" / "learning_curve.csv")
+    assert curve.groupby("model")["n_train"].nunique().to_dict() == {"logistic": 5, "stratify": 5}
+    assert (tmp_path / "curve" / "learning_curve.png").read_bytes()[1:4] == b"PNG"
 
 
 def test_an_error_ends_with_its_code_and_its_message_alone(tmp_path):

@@ -78,6 +78,7 @@ def test_a_bundle_is_recalibrated_and_then_scores(run, trained: Trained, tmp_pat
     assert set(pd.read_csv(tmp_path / "scores.csv")["model_version"]) == {model.version}
 
 
+@pytest.mark.slow
 def test_a_report_of_the_new_bundle_states_the_recalibration(
     run, trained: Trained, rewritten, tmp_path: Path
 ):
