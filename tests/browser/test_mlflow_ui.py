@@ -48,9 +48,9 @@ class Reviewed:
         self.page.goto(address(self.port, path), wait_until="domcontentloaded", timeout=PATIENCE)
         for text in texts:
             self.page.get_by_text(text).first.wait_for(timeout=PATIENCE)
-        assistant = self.page.get_by_label("Close", exact=True)
-        if assistant.count():  # MLflow's own offer to chat
-            assistant.first.click()
+        offer = self.page.get_by_label("Close", exact=True)
+        if offer.count():  # MLflow's own offer to chat
+            offer.first.click()
         self.page.wait_for_timeout(1500)  # pictures and tables are drawn after their texts
         self.page.screenshot(path=self.pictures / f"mlflow_{self.study}_{name}.png")
 
