@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stratify.tables.schema import endpoint_reasons, endpoint_rule
+from stratify.tables.endpoint_rules import endpoint_reasons, endpoint_rule
 
 __all__ = ["label_outcomes", "rule_name"]
 
@@ -44,7 +44,7 @@ def label_outcomes(outcomes: pd.DataFrame, endpoint: str | Mapping[str, Any]) ->
     endpoint : str or mapping
         Rule id: ``proxy_pfs6``, ``sitc_mono_2020``, ``sitc_chemo_2023`` (both also with
         ``_strict``), ``sitc_by_regimen`` or ``objective_response``; or a rule of your own, see
-        :func:`stratify.tables.schema.endpoint_rule`.
+        :func:`stratify.tables.endpoint_rules.endpoint_rule`.
 
     Returns
     -------

@@ -22,8 +22,9 @@ from pydantic import (
 )
 
 from stratify.errors import DataError
+from stratify.tables.endpoint_rules import endpoint_rule, endpoint_rules
 from stratify.tables.measurements import RegionRule
-from stratify.tables.schema import endpoint_rule, endpoint_rules, field_named
+from stratify.tables.schema import field_named
 from stratify.tables.sources import CohortSource
 from stratify.tables.strict import Place, Strict, Texts, as_text, list_of, mapping_of, one_of
 from stratify.tables.tabular import read_mapping

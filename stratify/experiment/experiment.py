@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,19 +22,16 @@ from stratify.doubt.uncertainty import Uncertainty
 from stratify.errors import ArgumentError, CohortError, DataError
 from stratify.experiment.results import Results, results_of
 from stratify.interpretation.attribution import attributions
-from stratify.interpretation.patient import PatientFindings, patient_findings, the_patient
 from stratify.model import recalibration
 from stratify.model.classifier import ResistanceClassifier
 from stratify.report.figures import calibration as calibration_figure
 from stratify.report.figures import png
-from stratify.report.label_report import write_label_report
 from stratify.report.model_card import bundle_card
-from stratify.report.patient_report import write_patient_report
 from stratify.scoring import ResistanceModel, load
 from stratify.scoring.reasons import check_explain
 from stratify.statistics.survival import censoring_weights
 from stratify.study import ResponseCriteria, Study
-from stratify.tables.schema import LONG_PANELS, field_named, load_schema
+from stratify.tables.schema import field_named
 from stratify.tables.tabular import make_folder, write_table, written_whole
 from stratify.treatment.policy import Policy
 from stratify.validation.diagnostics import check_training
@@ -47,17 +44,11 @@ from stratify.validation.validation import (
     judged_risks,
 )
 
-if TYPE_CHECKING:
-    pass
-
 __all__ = [
     "Results",
     "classifier_of",
     "evaluate",
-    "label",
     "recalibrate",
-    "report_cohort",
-    "report_patient",
     "score",
     "train",
 ]
@@ -324,131 +315,6 @@ def score(
         write_table(long, out.with_name(f"{out.stem}_attributions.parquet"))
     write_table(scores, out)
     return scores
-
-
-def report_cohort(
-    bundle: str | Path,
-    study_path: str | Path,
-    out: str | Path,
-    *,
-    progress: Progress = lambda _: None,
-) -> Results:
-    """Write the report of a bundle on a study alone, without performance where there are no labels.
-
-    Parameters
-    ----------
-    bundle, study_path : path
-    out : path
-        HTML file.
-    progress : callable
-        Told of each step.
-
-    Returns
-    -------
-    Results
-
-    Raises
-    ------
-    BundleError, DataError, CohortError, FileError
-    """
-    out = Path(out)
-    stated = Study.load(study_path)
-    mapped = {panel for c in stated.cohorts for table in c.tables for panel in table.panels}
-    if mapped & {"outcomes", *LONG_PANELS}:
-        return evaluate(bundle, study_path, out, progress=progress)
-    make_folder(out.parent)
-    model = load(bundle)
-    progress("reading the cohorts")
-    read = read_cohort(stated, outcomes=False, eligible_only=False)
-    read.findings.raise_errors(f"The study {stated.name}")
-    unlabelled = {"label": np.nan, "state": None, "reason": None, "endpoint_rule": None}
-    cohort = replace(read, table=read.table.assign(**unlabelled))
-    progress("scoring and explaining")
-    scores = model.score_cohort(cohort)
-    hashes = {"data": data_sha256(read.table)}
-    hashes |= {f"file {name}": digest for name, digest in sorted(read.files.items())}
-    results = results_of(model, stated, "evaluation report", cohort, scores, [], hashes)
-    progress("writing the results")
-    results.write_report(out)
-    return results
-
-
-def report_patient(
-    bundle: str | Path,
-    study_path: str | Path,
-    patient_id: str,
-    out: str | Path,
-    *,
-    cohort: str | None = None,
-) -> PatientFindings:
-    """Write the report of one patient of a study; outcomes are not read.
-
-    Parameters
-    ----------
-    bundle, study_path : path
-    patient_id : str
-        As in the study's files.
-    out : path
-        HTML file. It names the patient.
-    cohort : str, optional
-        Cohort of the patient, needed where several have the identifier.
-
-    Returns
-    -------
-    PatientFindings
-
-    Raises
-    ------
-    ArgumentError, BundleError, DataError, FileError
-    """
-    out = Path(out)
-    make_folder(out.parent)
-    model = load(bundle)
-    study = Study.load(study_path)
-    read = read_cohort(study, outcomes=False, eligible_only=False)
-    read.findings.raise_errors(f"The study {study.name}")
-    found = patient_findings(model, the_patient(read, patient_id, cohort))
-    write_patient_report(out, model, found)
-    return found
-
-
-def label(study: Study, out: str | Path, *, eligible_only: bool = True) -> Cohort:
-    """Label the patients of a study, without a model, and say why.
-
-    Parameters
-    ----------
-    study : Study
-    out : path
-        Folder for ``labels.csv``, ``outcomes.csv`` (outcomes behind the labels, derived ones
-        included), ``responses.csv`` (response at each visit, where there are visits or lesions),
-        ``findings.csv``, ``attrition.csv`` and ``labels.html``. All but the last two tables hold
-        patients.
-    eligible_only : bool
-        Label only patients of an eligible regimen.
-
-    Returns
-    -------
-    Cohort
-
-    Raises
-    ------
-    DataError, CohortError, FileError
-        If the data have errors or files cannot be read or written; nothing is written then.
-    """
-    cohort = read_cohort(study, eligible_only=eligible_only)
-    codes = {"single_class_outcome"}  # labels of one class are labels
-    if {row["code"] for row in cohort.findings.rows if row["severity"] == "error"} - codes:
-        require_usable(cohort, f"The study {study.name}")
-    out = make_folder(Path(out))
-    columns = [name for name in load_schema("outcomes").fields if name in cohort.table]
-    write_table(cohort.labels, out / "labels.csv")
-    write_table(cohort.table[["patient_id", "cohort", *columns[1:]]], out / "outcomes.csv")
-    if cohort.responses is not None:
-        write_table(cohort.responses, out / "responses.csv")
-    write_table(cohort.findings.table(), out / "findings.csv")
-    write_table(cohort.attrition, out / "attrition.csv")
-    write_label_report(out / "labels.html", cohort, study)
-    return cohort
 
 
 # ---------------------------------------------------------------------------------- steps

@@ -24,7 +24,8 @@ from stratify.report.share_figures import error_by_share
 from stratify.scoring import ResistanceModel
 from stratify.study import Study
 from stratify.tables.documents import read_yaml
-from stratify.tables.schema import endpoint_rule, field_named, panel_versions, schemas_folder
+from stratify.tables.endpoint_rules import endpoint_rule
+from stratify.tables.schema import field_named, panel_versions, schemas_folder
 from stratify.treatment.triage import EVIDENCE_CLASS
 from stratify.validation.validation import Assessment
 

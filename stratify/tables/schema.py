@@ -28,9 +28,7 @@ __all__ = [
     "Field",
     "Schema",
     "convert",
-    "endpoint_reasons",
-    "endpoint_rule",
-    "endpoint_rules",
+    "document",
     "family_of",
     "field_named",
     "known_field",
@@ -70,7 +68,8 @@ def schemas_folder() -> Path:
 
 
 @cache
-def _document(name: str) -> dict[str, Any]:
+def document(name: str) -> dict[str, Any]:
+    """Return one file of ``data_schemas/`` as it is written, read once; ``name`` without suffix."""
     return cast(
         dict[str, Any], read_yaml((schemas_folder() / f"{name}.yaml").read_text(encoding="utf-8"))
     )
@@ -80,7 +79,7 @@ def _document(name: str) -> dict[str, Any]:
 def _units() -> dict[str, tuple[str, Fraction]]:
     return {
         unit: (entry["dimension"], Fraction(entry["factor"]))
-        for unit, entry in _document("units")["units"].items()
+        for unit, entry in document("units")["units"].items()
     }
 
 
@@ -285,7 +284,7 @@ def _synonyms(entry: Mapping[str, Any]) -> Mapping[str, list[str]]:
     stated = entry.get("synonyms", {})
     if isinstance(stated, str):  # the same as of another column
         panel, _, column = stated.partition(".")
-        entries = {field["name"]: field for field in _document(f"panels/{panel}")["fields"]}
+        entries = {field["name"]: field for field in document(f"panels/{panel}")["fields"]}
         stated = entries[column]["synonyms"]
     return {level: texts for level, texts in stated.items() if level in _enum(entry)}
 
@@ -348,14 +347,14 @@ def load_schema(name: str) -> Schema:
     """
     for folder in ("panels", "results"):
         if (schemas_folder() / folder / f"{name}.yaml").is_file():
-            document = _document(f"{folder}/{name}")
+            content = document(f"{folder}/{name}")
             return Schema(
-                name=document["name"],
-                version=document["version"],
-                title=document["title"],
-                fields=Fields({entry["name"]: _field(entry, name) for entry in document["fields"]}),
-                rules=tuple(document.get("rules", ())),
-                codes=document.get("codes", {}),
+                name=content["name"],
+                version=content["version"],
+                title=content["title"],
+                fields=Fields({entry["name"]: _field(entry, name) for entry in content["fields"]}),
+                rules=tuple(content.get("rules", ())),
+                codes=content.get("codes", {}),
             )
     known = sorted(path.stem for path in schemas_folder().glob("*s/*.yaml"))
     raise ArgumentError(f"No data dictionary is named {name!r}; there are {', '.join(known)}.")
@@ -437,60 +436,6 @@ def panel_versions() -> dict[str, str]:
     return {panel: load_schema(panel).version for panel in PANELS}
 
 
-def endpoint_rules() -> dict[str, dict[str, Any]]:
-    """Endpoint rules by id, as in ``data_schemas/endpoints.yaml``.
-
-    Examples
-    --------
-    >>> endpoint_rules()["proxy_pfs6"]["months"]
-    6
-    """
-    return {name: rule for name, rule in _document("endpoints").items() if name != "reasons"}
-
-
-def endpoint_rule(endpoint: str | Mapping[str, Any]) -> dict[str, Any]:
-    """Rule by its id, or as a study file defines it from another one.
-
-    Parameters
-    ----------
-    endpoint : str or mapping
-        Rule id; or ``name``, ``based_on`` (rule id), ``version``, ``title``, ``source`` and the
-        settings in which it differs (see the head of ``data_schemas/endpoints.yaml``); or a rule
-        that this function returned.
-
-    Returns
-    -------
-    dict
-        All settings of the rule, and its ``name``.
-
-    Raises
-    ------
-    ArgumentError
-        If there is no such rule.
-
-    Examples
-    --------
-    >>> rule = endpoint_rule({"name": "ici_ici", "based_on": "sitc_mono_2020", "version": "0.1",
-    ...                       "title": "ICI+ICI", "source": "protocol", "confirmation": False})
-    >>> rule["name"], rule["months"], rule["confirmation"], rule["needs"]
-    ('ici_ici', 6, False, ['pfs', 'pfs_event', 'best_response'])
-    """
-    if not isinstance(endpoint, str) and "basis" in endpoint:
-        return dict(endpoint)
-    rules = endpoint_rules()
-    base = endpoint if isinstance(endpoint, str) else endpoint["based_on"]
-    if base not in rules:
-        raise ArgumentError(f"endpoint {base!r} is not known; there are {', '.join(rules)}.")
-    if isinstance(endpoint, str):
-        return {**rules[base], "name": endpoint}
-    rule = {**rules[base], "target": f"risk of primary resistance ({endpoint['title']})"}
-    rule |= {key: value for key, value in endpoint.items() if key != "based_on"}
-    asked = {"pd_confirmed": "confirmation", "best_response": "best_response_pd"}
-    asked |= {"exposure": "strict"}
-    needed = [column for column, setting in asked.items() if rule[setting]]
-    return {**rule, "needs": ["pfs", "pfs_event", *needed]}
-
-
 def signature_sets() -> dict[str, Any]:
     """Genes of signatures and cells of deconvolution, as in ``data_schemas/signatures.yaml``.
 
@@ -499,7 +444,7 @@ def signature_sets() -> dict[str, Any]:
     >>> signature_sets()["signatures"]["cyt"]["genes"]
     ['GZMA', 'PRF1']
     """
-    return _document("signatures")
+    return document("signatures")
 
 
 def pdl1_cutoffs() -> dict[str, Any]:
@@ -510,19 +455,7 @@ def pdl1_cutoffs() -> dict[str, Any]:
     >>> pdl1_cutoffs()["levels"]["pdl1_ic"]["IC1"]
     [1, 5]
     """
-    return _document("pdl1_cutoffs")
-
-
-def endpoint_reasons() -> dict[str, dict[str, str]]:
-    """State and meaning of every reason code.
-
-    Examples
-    --------
-    >>> endpoint_reasons()["non_cancer_death"]["state"]
-    'not_evaluable'
-    """
-    reasons: dict[str, dict[str, str]] = _document("endpoints")["reasons"]
-    return reasons
+    return document("pdl1_cutoffs")
 
 
 def convert(values: Values, unit: str, name: str | Field, *, back: bool = False) -> Values:

@@ -20,7 +20,8 @@ from functional.conftest import Trained
 from stratify import ResistanceClassifier, Study, read_cohort
 from stratify.cli import app, main
 from stratify.errors import FileError
-from stratify.tables.schema import endpoint_rules, load_schema
+from stratify.tables.endpoint_rules import endpoint_rules
+from stratify.tables.schema import load_schema
 
 PROMISED = {"demo", "validate", "train", "evaluate", "score", "report", "ui"}
 COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]

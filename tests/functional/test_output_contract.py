@@ -16,7 +16,8 @@ from stratify import Study, evaluate, read_cohort, score
 from stratify.cohort.cohort import data_sha256
 from stratify.cohort.subgroups import SMALLEST_CLASS, SMALLEST_SUBGROUP
 from stratify.model.reference import REFERENCES
-from stratify.tables.schema import endpoint_reasons, endpoint_rules, load_schema
+from stratify.tables.endpoint_rules import endpoint_reasons, endpoint_rules
+from stratify.tables.schema import load_schema
 
 # As users were promised, in this order: their scripts read these names.
 FILES = {

@@ -19,7 +19,8 @@ ROOT = Path(__file__).parents[2]
 # Where the dictionaries come from, and whether what the package reads from them works.
 PROBE = """\
 import json, stratify
-from stratify.tables.schema import endpoint_rules, load_schema, panel_versions, schemas_folder
+from stratify.tables.endpoint_rules import endpoint_rules
+from stratify.tables.schema import load_schema, panel_versions, schemas_folder
 from stratify.study import Study
 study = Study.model_validate({"stratify": 1, "name": "a", "cohorts": [{"name": "a", "tables": [
     {"file": "a.csv", "patient_id": "ID", "panels": {"clinical": {"albumin": "ALB"}}}]}]})

@@ -14,7 +14,7 @@ import pytest
 
 from stratify import Study
 from stratify.simulation import write_study
-from stratify.tables.schema import endpoint_rules
+from stratify.tables.endpoint_rules import endpoint_rules
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"
 RESULTS = {

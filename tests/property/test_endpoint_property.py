@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stratify.endpoint import label_outcomes
-from stratify.tables.schema import convert, endpoint_reasons, endpoint_rules, field_named
+from stratify.tables.endpoint_rules import endpoint_reasons, endpoint_rules
+from stratify.tables.schema import convert, field_named
 
 RULES = list(endpoint_rules())
 LEVELS = [None, *field_named("best_response").enum]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stratify.tables.schema import endpoint_reasons, endpoint_rules
+from stratify.tables.endpoint_rules import endpoint_reasons, endpoint_rules
 
 DOCUMENT = Path(__file__).parents[2] / "ENDPOINTS.md"
 DECISIONS = DOCUMENT.with_name("DECISIONS.md")

@@ -8,7 +8,8 @@ from endpoint_document import DOCUMENT, cases_of, reasons_table, rules_table
 
 from stratify.endpoint import label_outcomes, rule_name
 from stratify.errors import ArgumentError
-from stratify.tables.schema import convert, endpoint_reasons, endpoint_rules
+from stratify.tables.endpoint_rules import endpoint_reasons, endpoint_rules
+from stratify.tables.schema import convert
 
 PROXY_STATES = {
     "event_before_6_months": ("primary", 1.0),

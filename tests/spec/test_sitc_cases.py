@@ -7,7 +7,7 @@ import pytest
 from endpoint_document import cases_of
 
 from stratify.endpoint import label_outcomes
-from stratify.tables.schema import endpoint_reasons, endpoint_rules
+from stratify.tables.endpoint_rules import endpoint_reasons, endpoint_rules
 
 RULES = ("sitc_mono_2020", "sitc_mono_2020_strict", "sitc_chemo_2023", "sitc_chemo_2023_strict")
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from stratify.errors import CohortError, DataError
-from stratify.experiment.experiment import label
+from stratify.experiment.reporting import label
 from stratify.study import Study
 
 

@@ -14,12 +14,11 @@ import yaml
 from stratify.errors import ArgumentError, BundleError
 from stratify.tables import schema as schema_module
 from stratify.tables.documents import read_yaml
+from stratify.tables.endpoint_rules import endpoint_reasons, endpoint_rules
 from stratify.tables.schema import (
     PANELS,
     Field,
     convert,
-    endpoint_reasons,
-    endpoint_rules,
     field_named,
     load_schema,
     panel_versions,

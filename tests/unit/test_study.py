@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from stratify.errors import DataError, FileError
 from stratify.study import Study
 from stratify.tables.documents import read_yaml
-from stratify.tables.schema import endpoint_rules
+from stratify.tables.endpoint_rules import endpoint_rules
 
 GOOD = """
 stratify: 1

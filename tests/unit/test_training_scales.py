@@ -13,6 +13,7 @@ from stratify.cohort.cohort import read_cohort
 from stratify.cohort.training_scales import TrainingScales
 from stratify.errors import DataError
 from stratify.experiment.experiment import score, train
+from stratify.experiment.reporting import report_patient
 from stratify.model.classifier import ResistanceClassifier
 from stratify.scoring import load
 
@@ -89,6 +90,11 @@ def test_a_bundle_carries_the_scales(home, tmp_path):
     scores = score(tmp_path / "results" / "bundle", path, tmp_path / "scores.csv")
     known = model.score_cohort(cohort).set_index("patient_id")["risk"]
     assert scores["risk"].to_numpy() == pytest.approx(known[scores["patient_id"]].to_numpy())
+
+    # The patient's report tells the risk that the score tells.
+    patient, risk = scores.loc[0, ["patient_id", "risk"]]
+    bundle, html = tmp_path / "results" / "bundle", tmp_path / "patient.html"
+    assert report_patient(bundle, path, patient, html).score["risk"] == pytest.approx(risk)
 
 
 def test_no_scale_without_being_asked(home):

@@ -1,0 +1,5 @@
+"""``python -m stratify.cli``."""
+
+from stratify.cli import main
+
+main()

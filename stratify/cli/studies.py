@@ -1,0 +1,179 @@
+"""Commands on studies: simulate, make, check, label; the list of features."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stratify.cli.terminal import (
+    OutFolder,
+    StudyFile,
+    Track,
+    app,
+    show_findings,
+    show_table,
+    tell_findings,
+)
+from stratify.errors import ArgumentError, DataError
+
+if TYPE_CHECKING:
+    pass
+
+
+@app.command()
+def demo(
+    out: OutFolder = Path("demo"),
+    n: Annotated[int, typer.Option(help="Simulated training patients.", min=100)] = 600,
+    seed: Annotated[int, typer.Option(help="Seed of the simulation.", min=0)] = 0,
+    track: Track = True,
+) -> None:
+    """Run the main job on a simulated cohort.
+
+    Example: `stratify demo --out demo`
+    """
+    from stratify.cli.models import train
+    from stratify.simulation import write_study
+
+    study = write_study(out / "study", n=n, seed=seed)
+    typer.echo(f"Simulated study written to {study}.")
+    train(study, out=out / "results", endpoint=None, track=track, store=None)
+
+
+class Source(StrEnum):
+    """What `init` reads."""
+
+    ADAM = "adam"
+    CBIOPORTAL = "cbioportal"
+
+
+@app.command()
+def init(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of the exported files.", show_default=False)
+    ],
+    source: Annotated[
+        Source,
+        typer.Option("--from", help="What the folder holds.", show_default=False),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the study.")] = Path("study"),
+    regimen: Annotated[
+        list[str] | None,
+        typer.Option(help="ARM=CLASS, once for each arm, for example 'Drug A=anti_pd1_pdl1'."),
+    ] = None,
+) -> None:
+    """Make a study of CDISC ADaM or cBioPortal files: panels and a study file.
+
+    Example: `stratify init --from adam exports/adam --out trial --regimen "Drug A=anti_pd1_pdl1"`
+    """
+    from stratify.interchange import interchange
+    from stratify.study import Study
+    from stratify.tables.findings import lines_text
+
+    arms = {}
+    for pair in regimen or []:
+        arm, _, level = pair.rpartition("=")
+        if not arm:
+            raise ArgumentError(f"--regimen is {pair!r}; ARM=CLASS is expected.")
+        arms[arm.strip()] = level.strip()
+    read = {"adam": interchange.from_adam, "cbioportal": interchange.from_cbioportal}[source]
+    path = read(folder, out, regimens=arms)
+    panels = ", ".join(f"panels/{panel.name}" for panel in sorted((out / "panels").iterdir()))
+    typer.echo(f"Written to {out}: {path.name}, {panels}.")
+    for note in Study.load(path).description.splitlines():
+        typer.echo(f"- {note}")
+    for name, lines in interchange.fill_ins(path).items():
+        typer.echo(f"Fill in {name}: {path}, {lines_text(lines)}.")
+    typer.echo(f"Then run: stratify validate {path}")
+
+
+@app.command()
+def validate(
+    study: StudyFile,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the findings as CSV.")] = None,
+) -> None:
+    """Print every finding about a study's data; exit 10 if there are errors.
+
+    Example: `stratify validate pipelines/studies/shim.yaml`
+    """
+    from stratify.cohort.cohort import read_cohort
+    from stratify.study import Study
+    from stratify.tables.tabular import write_table
+
+    checked = Study.load(study)
+    cohort = read_cohort(checked)
+    table = cohort.findings.table()
+    if out is not None:
+        write_table(table, out)
+    show_findings(table)
+    show_table(cohort.attrition.drop(columns="n_remaining"), "Patients after each step")
+    errors = int((table["severity"] == "error").sum())
+    warnings = int((table["severity"] == "warning").sum())
+    counts = [
+        f"{n} {what}{'' if n == 1 else 's'}"
+        for n, what in ((errors, "error"), (warnings, "warning"))
+    ]
+    typer.echo(f"{checked.name}: {', '.join(counts)}.")
+    if errors:
+        raise typer.Exit(DataError.exit_code)
+
+
+@app.command()
+def features(
+    panel: Annotated[
+        list[str] | None, typer.Option(help="Panel wanted; all by default. May be repeated.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write the catalogue as .md, .csv or .parquet.")
+    ] = None,
+) -> None:
+    """List the features that a model may use: unit, direction, time, definition, source.
+
+    Example: `stratify features --panel ctdna`
+    """
+    from stratify.tables.catalogue import catalogue_markdown, feature_catalogue
+    from stratify.tables.tabular import write_table, written_whole
+
+    table = feature_catalogue(panel)
+    if out is None:
+        for row in table.itertuples():
+            print(f"{row.name}\t{row.panel}\t{row.unit}\t{row.available_at}\t{row.title}")
+        return
+    if out.suffix == ".md":
+        with written_whole(out) as temporary:
+            temporary.write_text(catalogue_markdown(panel), encoding="utf-8")
+    else:
+        write_table(table, out)
+    print(f"{len(table)} features in {out}")
+
+
+@app.command()
+def labels(
+    study: StudyFile,
+    out: OutFolder = Path("labels"),
+    endpoint: Annotated[
+        str | None, typer.Option(help="Endpoint rule in place of the study file's.")
+    ] = None,
+    all_regimens: Annotated[
+        bool, typer.Option("--all-regimens", help="Label patients of every regimen.")
+    ] = False,
+) -> None:
+    """Label patients by the endpoint rule and say why, without training.
+
+    Example: `stratify labels pipelines/studies/inspire.yaml --out labels/inspire`
+    """
+    from stratify.endpoint import rule_name
+    from stratify.experiment import reporting
+    from stratify.study import Study
+
+    if endpoint is not None:
+        rule_name(endpoint)
+    cohort = reporting.label(
+        Study.load(study, endpoint=endpoint), out, eligible_only=not all_regimens
+    )
+    tell_findings(cohort.findings.table())
+    counts = cohort.table.groupby(["cohort", "state", "reason"]).size().rename("n").reset_index()
+    show_table(counts, "Labels and their reasons")
+    typer.echo(f"Labels in {out / 'labels.csv'}, report in {out / 'labels.html'}.")
