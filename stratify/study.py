@@ -208,7 +208,7 @@ class Study(Strict):
             except ValueError as error:
                 yield ("features",), str(error)
                 continue
-            if field.role != "feature":
+            if not field.enters_models:
                 yield ("features",), f"{name} has the role {field.role} and is never a feature"
 
     @property

@@ -29,6 +29,7 @@ from stratify.tables.schema import field_named, load_schema
 
 __all__ = [
     "add_tmb",
+    "add_transforms",
     "capped_tmb",
     "log_tmb",
     "mutation_findings",
@@ -85,14 +86,15 @@ def log_tmb(tmb: pd.Series) -> pd.Series:
     Parameters
     ----------
     tmb : Series of shape (n_patients,)
-        Burden in mut/Mb.
+        Burden in mut/Mb; the logarithm of a negative one is missing.
 
     Examples
     --------
     >>> log_tmb(pd.Series([0.0, 7.0, None])).tolist()
     [0.0, 3.0, nan]
     """
-    return pd.Series(np.log2(tmb.to_numpy(dtype=float) + 1.0), index=tmb.index)
+    burden = tmb.astype(float)
+    return pd.Series(np.log2(burden.where(burden >= 0) + 1.0), index=tmb.index)
 
 
 def capped_tmb(tmb: pd.Series) -> pd.Series:
@@ -221,3 +223,44 @@ def add_tmb(
     if rule.tumour_only is not None:
         derived["tmb_tumour_only"] = tmb.where(tmb.isna(), float(rule.tumour_only))
     return put_beside(patients, derived, file, cohort, findings)
+
+
+TRANSFORMS = {
+    "tmb_log2": ("tmb", log_tmb),
+    "tmb_capped": ("tmb", capped_tmb),
+    "btmb_log2": ("btmb", log_tmb),
+}
+
+
+def add_transforms(patients: pd.DataFrame, cohort: str, findings: Findings) -> pd.DataFrame:
+    """Put logarithms of burdens, and the capped burden, beside the burdens.
+
+    Parameters
+    ----------
+    patients : DataFrame of shape (n_patients, ...)
+        Joined panels, one row a patient.
+    cohort : str
+        For findings.
+    findings : Findings
+        Told of reported transforms that differ from what the burden gives.
+
+    Returns
+    -------
+    DataFrame
+        With ``tmb_log2``, ``tmb_capped`` and ``btmb_log2`` as far as their burdens are there.
+
+    Examples
+    --------
+    >>> patients = pd.DataFrame({"tmb": [7.0, 310.0], "btmb": [None, 15.0]})
+    >>> add_transforms(patients, "home", Findings())[["tmb_capped", "btmb_log2"]]
+       tmb_capped  btmb_log2
+    0         7.0        NaN
+    1        50.0        4.0
+    """
+    derived = {
+        name: transform(pd.Series(numbers_of(patients, burden), patients.index))
+        for name, (burden, transform) in TRANSFORMS.items()
+        if burden in patients
+    }
+    table = pd.DataFrame(derived, index=patients.index)
+    return put_beside(patients, table, "burdens", cohort, findings)

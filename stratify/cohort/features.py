@@ -60,7 +60,7 @@ def features_matrix(
     wrong = [
         f"{field.name} ({field.role}, known at {field.available_at})"
         for field in fields
-        if field.role != "feature" or not field.known_by(landmark_weeks)
+        if not field.enters_models or not field.known_by(landmark_weeks)
     ]
     if wrong:
         what = "a baseline model" if landmark_weeks is None else "a model at this landmark"
@@ -106,7 +106,8 @@ def informative_features(
     cohort : Cohort
         Training patients.
     requested : list of str or None
-        The study's ``features``; by default every feature that is known in time.
+        The study's ``features``; by default every feature that is known in time, without
+        ``alternative`` forms of one.
     landmark_weeks : float, optional
         Landmark of the model; by default the baseline.
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from stratify.tables.findings import Findings, listed
+from stratify.tables.schema import known_field
 
 __all__ = ["Overlap", "check_shared", "overlap", "overlap_groups"]
 
@@ -289,6 +290,7 @@ def _equal_rows(left: pd.DataFrame, right: pd.DataFrame) -> tuple[int, list[str]
         c
         for c in left.columns
         if c != "label"
+        and not ((known := known_field(c)) and known.role == "alternative")
         and left[c].dtype == np.float64
         and left[c].nunique() > MANY_VALUES
         and min(left[c].notna().mean(), right[c].notna().mean()) >= MOSTLY_KNOWN

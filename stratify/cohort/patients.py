@@ -26,7 +26,7 @@ from stratify.biomarkers.infiltration import (
 from stratify.biomarkers.pdl1 import add_pdl1
 from stratify.biomarkers.reported import SAME, SAME_SHARE
 from stratify.biomarkers.signatures import signatures
-from stratify.biomarkers.tmb import add_tmb
+from stratify.biomarkers.tmb import add_tmb, add_transforms
 from stratify.biomarkers.tmb_scale import TmbCalibration, add_harmonised
 from stratify.cohort.training_scales import Matrix
 from stratify.errors import ArgumentError, DataError, FileError
@@ -273,6 +273,7 @@ def _measure(
         each = long["regions"]
         joined = add_regions(joined, each.frame, study.region_rule, each.file, cohort, findings)
         patients.add(joined, None, each.source)
+    patients.add(add_transforms(joined, cohort, findings), None)
 
 
 def _known_by(

@@ -256,5 +256,5 @@ def unassigned() -> list[str]:
         name
         for panel in PANELS
         for name, field in load_schema(panel).fields.items()
-        if field.role == "feature" and cycle().assignment(name).by_panel
+        if field.enters_models and cycle().assignment(name).by_panel
     ]

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from stratify.biomarkers.tmb import add_transforms
 from stratify.cohort.cohort import OUTCOMES
 from stratify.cohort.patients import derived_alone
 from stratify.cohort.training_scales import TrainingScales
@@ -137,6 +138,7 @@ class BatchScorer:
         read[[name for name in blank if name in read]] = np.nan
         of_columns = {name: by_cohort[source.name] for name, by_cohort in self.assays.items()}
         read = derived_alone(read, source, of_columns, findings)
+        read = add_transforms(read, source.name, findings)
         read.insert(1, "cohort", source.name)
         check_dates(read, source.name, findings)
         scales = TrainingScales.from_json(self.model.card.get("training_scales"))

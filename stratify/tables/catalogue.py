@@ -62,7 +62,7 @@ def feature_catalogue(panels: Sequence[str] | None = None) -> pd.DataFrame:
         }
         for panel in wanted
         for field in load_schema(panel).fields.values()
-        if field.role == "feature"
+        if field.enters_models
     ]
     return pd.DataFrame(rows, columns=_COLUMNS)
 
@@ -83,7 +83,8 @@ def _direction(field: Field) -> str:
 
 def _definition(field: Field) -> str:
     levels = f" Levels: {', '.join(field.enum)}." if field.enum else ""
-    return field.description + levels
+    named = " Only where `features` names it." if field.role == "alternative" else ""
+    return field.description + levels + named
 
 
 def catalogue_markdown(panels: Sequence[str] | None = None) -> str:

@@ -104,8 +104,9 @@ class Field:
         Canonical name, its panel, and what it means.
     type : {"string", "number", "integer", "boolean", "date"}
         Frictionless type.
-    role : {"feature", "identifier", "design", "outcome"}
-        Only ``feature`` columns may enter a model.
+    role : {"feature", "alternative", "identifier", "design", "outcome"}
+        Only ``feature`` columns may enter a model, and ``alternative`` ones, other forms of a
+        feature, where a study names them.
     unit : str or None
         Canonical unit.
     accepted_units : mapping of str to Fraction
@@ -139,7 +140,7 @@ class Field:
     type: str
     title: str
     description: str
-    role: Literal["feature", "identifier", "design", "outcome"] = "feature"
+    role: Literal["feature", "alternative", "identifier", "design", "outcome"] = "feature"
     unit: str | None = None
     accepted_units: Mapping[str, Fraction] = field(default_factory=dict)
     assay: str | None = None
@@ -164,6 +165,11 @@ class Field:
     def numeric(self) -> bool:
         """Whether values are numbers with a scale (yes/no columns are not)."""
         return self.type in ("number", "integer")
+
+    @property
+    def enters_models(self) -> bool:
+        """Whether a model may learn from it."""
+        return self.role in ("feature", "alternative")
 
     @property
     def categorical(self) -> bool:
@@ -246,7 +252,7 @@ class Schema:
     --------
     >>> schema = load_schema("tmb")
     >>> schema.version, schema.fields["tmb"].unit
-    ('1.1.0', 'mut/Mb')
+    ('1.2.0', 'mut/Mb')
     """
 
     name: str

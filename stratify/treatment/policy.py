@@ -50,7 +50,7 @@ def marker_fault(name: str, roles: tuple[str, ...] = ("feature", "design")) -> s
         field = field_named(name)
     except ArgumentError as error:
         return str(error).removesuffix(".")
-    return None if field.role in roles else f"{name} is no biomarker"
+    return None if field.role in roles or field.enters_models else f"{name} is no biomarker"
 
 
 class Condition(Strict):

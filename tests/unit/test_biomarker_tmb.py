@@ -12,6 +12,7 @@ from sklearn.preprocessing import PowerTransformer
 
 from stratify.biomarkers.tmb import (
     add_tmb,
+    add_transforms,
     capped_tmb,
     log_tmb,
     mutation_findings,
@@ -24,6 +25,7 @@ from stratify.biomarkers.tmb_scale import (
     add_within_panel,
 )
 from stratify.biomarkers.variants import grouped
+from stratify.cohort.features import features_matrix, informative_features
 from stratify.errors import ArgumentError
 from stratify.tables.findings import Findings
 from stratify.tables.measurements import BurdenRule
@@ -317,6 +319,51 @@ def test_log_and_cap():
     assert log_tmb(tmb)[:3].tolist() == [0.0, 1.0, 2.0]
     assert capped_tmb(tmb).tolist()[:5] == [0.0, 1.0, 3.0, 50.0, 50.0]
     assert log_tmb(tmb).isna().tolist() == capped_tmb(tmb).isna().tolist() == [False] * 5 + [True]
+
+
+def test_other_forms_of_a_burden_stand_beside_it_in_a_study(hospital):
+    """Whether the burden is reported or counted, and tissue and blood apart."""
+    hospital.plant("markers", "TMB", {2: "62.5"})
+    reported = hospital.read().table
+    assert reported["tmb_log2"].to_numpy() == pytest.approx(np.log2(reported["tmb"] + 1))
+    assert (reported["tmb_capped"] == reported["tmb"].clip(upper=50)).all()
+    assert reported["tmb"].max() > reported["tmb_capped"].max() == 50
+    assert "btmb_log2" not in reported
+
+    hospital.leave_out("pdl1", "tmb", "infiltration", "ctdna")
+    hospital.add_measurements("mutations")
+    hospital.add_measurements("plasma_variants")
+    hospital.document["cohorts"][0]["plasma"] = {
+        "btmb": {"scored_mb": 0.5, "consequences": ["missense"]}
+    }
+    counted = hospital.read().table
+    assert set(counted["tmb"]) == {2.5}  # two mutations in 0.8 Mb
+    assert set(counted["tmb_log2"]) == {np.log2(3.5)}
+    assert set(counted["btmb_log2"]) == {np.log2(5)}
+
+
+def test_other_forms_enter_a_model_only_where_the_study_names_them(hospital):
+    hospital.plant("markers", "TPS", {2: "<1", 3: "1-49"})
+    cohort = hospital.read()
+    assert not {"tmb_log2", "tmb_capped", "pdl1_tps_low"} & set(informative_features(cohort, None))
+
+    hospital.document["features"] = ["age", "tmb_log2", "tmb_capped", "pdl1_tps_high"]
+    hospital.write()
+    named = hospital.study().features
+    assert informative_features(cohort, named) == named
+    matrix = features_matrix(cohort.table, named)
+    assert matrix["pdl1_tps_high"].tolist()[:2] == [1.0, 49.0]
+    assert matrix.notna().all(axis=None)
+
+
+def test_a_reported_form_that_contradicts_the_burden_is_told():
+    told = Findings()
+    patients = pd.DataFrame({"tmb": [7.0, 15.0], "tmb_log2": [3.0, 2.7]})
+    assert add_transforms(patients, "home", told)["tmb_log2"].tolist() == [3.0, 2.7]
+    assert [row["message"] for row in told.rows] == [
+        "burdens: tmb_log2 as derived differs from what is reported in 1 of 2 patients; the "
+        "reported one is used."
+    ]
 
 
 def pairs(n: int = 60, seed: int = 4) -> tuple[pd.Series, pd.Series]:

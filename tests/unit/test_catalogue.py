@@ -26,7 +26,7 @@ def test_every_feature_stands_once_and_nothing_else():
         field.name
         for panel in PANELS
         for field in load_schema(panel).fields.values()
-        if field.role == "feature"
+        if field.enters_models
     ]
     table = feature_catalogue()
     assert table["name"].tolist() == features
@@ -63,7 +63,7 @@ def test_the_command_writes_and_prints(tmp_path, ending):
     out = tmp_path / f"features.{ending}"
     result = CliRunner().invoke(app, ["features", "--panel", "tmb", "--out", str(out)])
     assert result.exit_code == 0, result.output
-    assert f"13 features in {out}" in result.output.replace("\n", "")
+    assert f"16 features in {out}" in result.output.replace("\n", "")
     if ending == "md":
         assert out.read_text(encoding="utf-8") == catalogue_markdown(["tmb"])
     else:

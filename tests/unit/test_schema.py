@@ -62,7 +62,7 @@ def test_a_field_says_what_it_is(name):
     assert field.title
     assert field.description.endswith(".")
     assert field.type in ("string", "number", "integer", "boolean", "date")
-    assert field.role in ("feature", "design", "outcome")
+    assert field.role in ("feature", "alternative", "design", "outcome")
     assert field.available_at == "baseline" or field.available_at.startswith("week_")
 
 
@@ -93,7 +93,7 @@ def test_levels_differ_in_more_than_case(name):
 def test_a_direction_is_one_way_and_has_its_source(name):
     assert set(FIELDS[name].direction.values()) <= {-1, 1}
     assert FIELDS[name].reference
-    assert FIELDS[name].role == "feature"
+    assert FIELDS[name].enters_models
 
 
 @pytest.mark.parametrize("name", [n for n, f in FIELDS.items() if f.type == "date"])

@@ -301,7 +301,7 @@ ALTERED = {
     ),
     "another major dictionary": (
         lambda b: other_schema(b, "tmb", "2.0.0"),
-        "was trained with data dictionaries of another major version: tmb 2.0.0 (here 1.1.0). "
+        "was trained with data dictionaries of another major version: tmb 2.0.0 (here 1.2.0). "
         "Train again, or use the matching version of stratify.",
     ),
     "an unknown dictionary": (
