@@ -22,6 +22,7 @@ from stratify.biomarkers.expression_scale import (
     unlike_stated,
 )
 from stratify.biomarkers.genes import known_genes, mangled_names, read_gene_names
+from stratify.biomarkers.h5ad import read_h5ad
 from stratify.errors import FileError
 from stratify.tables.cells import MISSING
 from stratify.tables.findings import lines_text
@@ -56,9 +57,10 @@ def read_matrix(
     Parameters
     ----------
     path : Path
-        Text in UTF-8 (may be compressed with gzip), Parquet or Excel; the content decides.
+        Text in UTF-8 (may be compressed with gzip), Parquet, Excel or h5ad; the content decides.
     labels : str, optional
-        Column that stays text, so that 007 stays 007; the first one by default.
+        Column that stays text, so that 007 stays 007; the first one by default. Of h5ad the column
+        of ``var`` with the names of genes; its index by default.
     delimiter : str, optional
         Of a text file; found from its first line by default.
     decimal : {".", ","}
@@ -68,7 +70,7 @@ def read_matrix(
     -------
     DataFrame
         As :func:`stratify.tables.tabular.read_numbered`, but columns of a text file that hold
-        numbers alone are numbers.
+        numbers alone are numbers. Of h5ad as :func:`stratify.biomarkers.h5ad.read_h5ad`.
 
     Raises
     ------
@@ -82,6 +84,8 @@ def read_matrix(
             magic = stream.read(2)
     if magic in (b"", b"PK", b"PA", b"\xd0\xcf"):
         return read_numbered(path)
+    if magic == b"\x89H":
+        return read_h5ad(path, labels=labels)
     import pyarrow as pa
     import pyarrow.csv as pv
 
@@ -211,11 +215,13 @@ def read_expression(
     if label not in table:
         told.say("missing_column", 1, f": no column {label!r}, which `labels` names.")
         return None, told.found
-    numbered = table.index.name in ("line", "row")
+    numbered = table.index.name in ("line", "row", "variable")
     numbers = table.index.to_numpy() if numbered else np.arange(1, len(table) + 1)
     rows = _Side(pd.Index(table[label]), numbers, str(table.index.name) if numbered else "row")
     others = np.asarray(table.columns != label)
-    columns = _Side(table.columns[others], np.flatnonzero(others) + 1, "column")
+    word = "column" if table.columns.name is None else str(table.columns.name)
+    first = 1 if word == "column" else 0  # of h5ad the names are no column among the others
+    columns = _Side(table.columns[others], np.flatnonzero(others) + first, word)
     symbols_in = {"rows": read_gene_names(rows.labels), "columns": read_gene_names(columns.labels)}
     if not _oriented(symbols_in, settings, told):
         return None, told.found

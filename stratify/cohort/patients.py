@@ -400,7 +400,8 @@ def _renamed(
         unfit, renamed = int(rows.isna().sum()), raw[rows.notna()].assign(**{str(label): rows})
     else:
         unfit, kept = int(columns.isna().sum()), headers[columns.notna()]
-        renamed = raw[[label, *kept]].set_axis([label, *columns.dropna()], axis=1)
+        names = pd.Index([label, *columns.dropna()], dtype=object, name=raw.columns.name)
+        renamed = raw[[label, *kept]].set_axis(names, axis=1)
     if unfit:
         tell_unfit(table.file, "identifiers", unfit, cohort, findings)
     return renamed

@@ -233,7 +233,8 @@ class ExpressionMatrix(Strict):
         Where the genes stand; patients stand in the other.
     labels : str
         Column with the names of the genes (of the patients if genes stand in columns); the first
-        one by default.
+        one by default. In an h5ad file the column of ``var`` (index by default), whose side counts
+        as rows.
     signatures : list of str
         Signatures that become features, by their names in the ``infiltration`` dictionary; all by
         default.
