@@ -214,8 +214,6 @@ def score(
         scores = experiment.score(folder, study, out, policy=policy, explain=explain, top=top)
         n, counts = len(scores), Counter(scores["recommendation"].fillna("none"))
     else:
-        if policy is not None:
-            raise ArgumentError("--policy is for a file; a registry takes the bundle's policy.")
         import os
 
         from stratify.experiment.registry import score_registry
@@ -224,6 +222,7 @@ def score(
             folder,
             study,
             out,
+            policy=policy,
             explain=explain.value,
             top=top,
             workers=workers or os.cpu_count() or 1,

@@ -7,7 +7,6 @@ files are written whole or not at all, and only after everything has been comput
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from stratify.statistics.survival import censoring_weights
 from stratify.study import ResponseCriteria, Study
 from stratify.tables.schema import field_named
 from stratify.tables.tabular import make_folder, write_table, written_whole
+from stratify.treatment.grounds import require_landmark
 from stratify.treatment.policy import Policy
 from stratify.validation.diagnostics import check_training
 from stratify.validation.validation import (
@@ -306,9 +306,8 @@ def score(
     cohort = read_cohort(study, outcomes=False, eligible_only=False, scales=scales)
     cohort.findings.raise_errors(f"The study {study.name}")
     if policy is not None:
-        chosen = Policy.load(policy)
-        chosen.require_known(cohort.table.columns, f"the study {study.name}")
-        model = replace(model, policy=chosen)
+        where = f"the study {study.name}"
+        model = model.with_policy(Policy.load(policy), cohort.table.columns, where)
     scores = model.score_table(cohort.table, cohort.assays, top=top if explain == "top" else 0)
     if explain == "full":
         long = attributions(model.classifier, cohort.table)
@@ -347,7 +346,9 @@ def external_cohorts(
 def _policy(study: Study) -> Policy | None:
     if study.policy is None:
         return None
-    return Policy.load(study.policy, study.source.parent if study.source else None)
+    policy = Policy.load(study.policy, study.source.parent if study.source else None)
+    require_landmark(policy, study.landmark_weeks)
+    return policy
 
 
 def classifier_of(study: Study) -> ResistanceClassifier:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from stratify.experiment.parts import Explain, Job, JoinedPatients, Part, Source
 from stratify.scoring.batch import BatchScorer, JoinedFilesError
 from stratify.study import Study
 from stratify.tables.batches import TableFile
+from stratify.tables.findings import Findings
 from stratify.tables.plausibility import ENOUGH_VALUES
 from stratify.tables.schema import field_named
 from stratify.tables.tabular import sha256_of
@@ -38,11 +39,18 @@ class Plan:
 
     @classmethod
     def of(
-        cls, study: Study, bundle: str | Path, path: str | Path, top: int, progress: Progress
+        cls,
+        study: Study,
+        bundle: str | Path,
+        path: str | Path,
+        policy: str | Path | None,
+        top: int,
+        progress: Progress,
     ) -> Plan:
         """Look at every file before anything is scored."""
         bundle, path = Path(bundle).resolve(), Path(path).resolve()
-        by_cohort = {c.name: BatchScorer(bundle, path, c.name, top) for c in study.cohorts}
+        policy = None if policy is None else Path(policy).resolve()
+        by_cohort = {c.name: BatchScorer(bundle, path, c.name, top, policy) for c in study.cohorts}
         model = by_cohort[study.cohorts[0].name].model
         try:
             sources = _sources(study, by_cohort)
@@ -51,10 +59,17 @@ class Plan:
             scales = TrainingScales.from_json(model.card.get("training_scales"))
             cohort = read_cohort(study, outcomes=False, eligible_only=False, scales=scales)
             cohort.findings.raise_errors(f"The study {study.name}")
-            scorer = BatchScorer(bundle, top=top)
+            scorer = BatchScorer(bundle, top=top, policy=policy)
+            _require_markers(scorer, cohort.table.columns, f"the study {study.name}")
             stated = _digest(study.model_dump(mode="json"))
             return cls([], [JoinedPatients(cohort.table)], [scorer], stated, cohort)
         files = _checked(sources, by_cohort)
+        for source, file in zip(sources, files, strict=True):
+            scorer = by_cohort[source.cohort]
+            first = next(file.batches(1, columns=scorer.columns), None)
+            if policy is not None and first is not None:
+                read = scorer.read(first, Findings(whole=False))
+                _require_markers(scorer, read.columns, f"the cohort {source.cohort}")
         _tell_unmapped(model.classifier.features_, sources, progress)
         return cls(
             sources,
@@ -128,6 +143,13 @@ def _one_value(seen: list[list[float | None]], maximum: float | None) -> bool:
     """Whether all parts hold one value, as if filled in."""
     n, values = sum(int(count or 0) for count, _ in seen), {value for _, value in seen}
     return n >= ENOUGH_VALUES and len(values) == 1 and values.isdisjoint({None, 0.0, maximum})
+
+
+def _require_markers(scorer: BatchScorer, available: Iterable[str], where: str) -> None:
+    """Refuse a policy that names what no patient has."""
+    model = scorer.model
+    if scorer.policy is not None and model.policy is not None:
+        model.policy.require_known(available, where, model.landmark_weeks)
 
 
 def _digest(document: object) -> str:

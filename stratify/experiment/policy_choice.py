@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -65,8 +64,8 @@ def choose_policy(
         raise CohortError(f"The study {study.name} has no patient with a label.")
     chosen = model.policy if policy is None else Policy.load(policy)
     if chosen is not None:
-        chosen.require_known(table.columns, f"the study {study.name}")
-    scores = replace(model, policy=chosen).score_table(table)
+        model = model.with_policy(chosen, table.columns, f"the study {study.name}")
+    scores = model.score_table(table)
     label, risk = table["label"].astype(float), scores["risk"]
     found = {
         "net_benefit": net_benefit_table(
@@ -87,7 +86,7 @@ def choose_policy(
             label, risk, scores["risk_low"], scores["risk_high"], threshold=0.5
         ),
     }
-    if chosen is not None:
+    if chosen is not None and model.landmark_weeks is None:
         try:
             found["enrichment"] = enrichment_design(scores["recommendation"], label)
         except CohortError as error:  # the other tables stand without a trial

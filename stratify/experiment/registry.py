@@ -28,7 +28,7 @@ from stratify.scoring.reasons import check_explain
 from stratify.study import Study
 from stratify.tables.findings import Findings
 from stratify.tables.schema import field_named
-from stratify.tables.tabular import make_folder, write_table
+from stratify.tables.tabular import make_folder, sha256_of, write_table
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -64,6 +64,7 @@ def score_registry(
     study_path: str | Path,
     out: str | Path,
     *,
+    policy: str | Path | None = None,
     explain: Explain = "none",
     top: int = 5,
     workers: int = 1,
@@ -81,6 +82,8 @@ def score_registry(
     out : path
         Folder for ``scores/part-*.parquet``, in the order of the rows by name, ``findings.csv``
         and ``job.json``; an interrupted job is resumed by the same call.
+    policy : path, optional
+        Policy in place of the bundle's.
     explain : {"none", "top", "full"}
         Why: nothing, the `top` reasons in columns of the scores, or every contribution in
         ``attributions/part-*.parquet``.
@@ -118,7 +121,7 @@ def score_registry(
         raise ArgumentError(f"workers is {workers}; a whole number of at least 1 is expected.")
     study = Study.load(study_path)
     top = top if explain == "top" else 0
-    plan = Plan.of(study, bundle, study_path, top, progress)
+    plan = Plan.of(study, bundle, study_path, policy, top, progress)
     out = make_folder(Path(out))
     for name in ("scores", *(["attributions"] if explain == "full" else [])):
         make_folder(out / name)
@@ -126,6 +129,7 @@ def score_registry(
     job = {
         "bundle": plan.scorers[0].model.version,
         "study": plan.digest,
+        "policy": None if policy is None else sha256_of(Path(policy)),
         "explain": explain,
         "top": top,
         "part_rows": part_rows,

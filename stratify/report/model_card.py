@@ -360,9 +360,4 @@ def _recommendation_statement(model: ResistanceModel) -> str:
         return "None: the model was trained on mixed regimens."
     if model.policy is None:
         return "Refer for all: no policy was given."
-    policy = model.policy
-    return (
-        f"Policy {policy.name} {policy.version}: monotherapy below {policy.monotherapy_below:g}, "
-        f"combination from {policy.combination_from:g}, by the whole interval; source: "
-        f"{policy.source}."
-    )
+    return model.policy.statement(model.landmark_weeks)

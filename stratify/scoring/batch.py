@@ -27,6 +27,7 @@ from stratify.tables.panel import read_panels
 from stratify.tables.plausibility import check_dates
 from stratify.tables.schema import LONG_PANELS, load_schema
 from stratify.tables.sources import DAY_FORMS, CohortSource, TableSource
+from stratify.treatment.policy import Policy
 
 __all__ = ["BatchScorer", "JoinedFilesError"]
 
@@ -50,6 +51,8 @@ class BatchScorer:
         Cohort of the study; needed if it has several.
     top : int
         Reasons to tell of each patient, 0 to 20.
+    policy : str, Path or None
+        Policy file in place of the bundle's.
 
     Examples
     --------
@@ -68,6 +71,7 @@ class BatchScorer:
     study: str | Path | None = None
     cohort: str | None = None
     top: int = 0
+    policy: str | Path | None = None
 
     def __post_init__(self) -> None:
         check_explain("top", self.top)
@@ -108,7 +112,7 @@ class BatchScorer:
     @property
     def model(self) -> ResistanceModel:
         """The bundle, loaded once in each process."""
-        return _loaded(str(self.bundle))
+        return _loaded(str(self.bundle), None if self.policy is None else str(self.policy))
 
     def read(
         self, batch: pd.DataFrame, findings: Findings, blank: Collection[str] = ()
@@ -190,8 +194,12 @@ class BatchScorer:
 
 
 @lru_cache(maxsize=2)
-def _loaded(bundle: str) -> ResistanceModel:
-    return load(bundle)
+def _loaded(bundle: str, policy: str | None) -> ResistanceModel:
+    model = load(bundle)
+    if policy is None:
+        return model
+    chosen = Policy.load(policy)
+    return model.with_policy(chosen, chosen.markers(model.landmark_weeks), "the study")
 
 
 @lru_cache(maxsize=8)

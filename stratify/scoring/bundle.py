@@ -11,8 +11,8 @@ import hashlib
 import json
 import secrets
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import NormalDist
@@ -37,6 +37,7 @@ from stratify.scoring.reasons import top_reasons
 from stratify.study import MONOTHERAPY
 from stratify.tables.schema import load_schema, panel_versions
 from stratify.tables.tabular import sha256_of
+from stratify.treatment.grounds import require_landmark
 from stratify.treatment.policy import Policy
 from stratify.treatment.triage import triage
 
@@ -80,6 +81,34 @@ class ResistanceModel:
     def __post_init__(self) -> None:
         if not self.version:
             object.__setattr__(self, "version", _version(self.card, _sums(self._texts())))
+
+    @property
+    def landmark_weeks(self) -> float | None:
+        """Weeks after the first dose at which the model is asked; None for a baseline model."""
+        weeks: float | None = self.card.get("landmark_weeks")
+        return weeks
+
+    def with_policy(self, policy: Policy, available: Iterable[str], where: str) -> ResistanceModel:
+        """Return the same model with another policy.
+
+        Parameters
+        ----------
+        policy : Policy
+        available : iterable of str
+            Columns that the patients have.
+        where : str
+            What has them, for the message: "the study our_trial".
+
+        Raises
+        ------
+        ArgumentError
+            If the model is of a landmark for which the policy has no rule.
+        DataError
+            If the policy names a marker that is not available.
+        """
+        require_landmark(policy, self.landmark_weeks)
+        policy.require_known(available, where, self.landmark_weeks)
+        return replace(self, policy=policy)
 
     # ------------------------------------------------------------------ scores
 
@@ -138,6 +167,7 @@ class ResistanceModel:
             self.policy,
             mixed_regimens=mixed,
             flags=pd.Series(flags, index=table.index, dtype=object),
+            landmark_weeks=self.landmark_weeks,
         )
         pair_low, pair_high = self._venn_abers(risk)
         found: dict[str, Any] = {
@@ -289,6 +319,7 @@ class ResistanceModel:
             "research_use_only": everyone,
             "mixed_regimens": everyone & bool(self.card["mixed_regimens"]),
             "not_monotherapy": not_mono,
+            "at_landmark": everyone & (self.landmark_weeks is not None),
             "unseen_category": columns.unseen,
             "outside_training_range": outside,
             "no_panel_measured": columns.missing.all(axis=1),

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from stratify.errors import ArgumentError, DataError
 from stratify.tables.schema import field_named
@@ -51,6 +51,16 @@ def marker_fault(name: str, roles: tuple[str, ...] = ("feature", "design")) -> s
     except ArgumentError as error:
         return str(error).removesuffix(".")
     return None if field.role in roles or field.enters_models else f"{name} is no biomarker"
+
+
+def _all_biomarkers(names: list[str]) -> list[str]:
+    faults = [fault for name in names if (fault := marker_fault(name, ("feature",)))]
+    if faults:
+        raise ValueError("; ".join(faults))
+    return names
+
+
+Biomarkers = Annotated[list[str], AfterValidator(_all_biomarkers)]
 
 
 class Condition(Strict):
@@ -146,7 +156,8 @@ class LandmarkRule(Strict):
     """Thresholds of a landmark model's risk: continue, intensify, change.
 
     The landmark model is another model than that of the baseline decision: its time zero is the
-    landmark, and it knows what happened up to it.
+    landmark, and it knows what happened up to it. Without a value of the ``required_markers``, for
+    example the ctDNA ratio of the visit, the decision is referred.
     """
 
     weeks: Annotated[float, Field(gt=0)]
@@ -154,6 +165,7 @@ class LandmarkRule(Strict):
     intensify_from: Share
     change_from: Share
     source: Text
+    required_markers: Biomarkers = []
 
     @classmethod
     def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[Place, str]]:
@@ -204,7 +216,7 @@ class Policy(Strict):
         What is done where the interval crosses a threshold or the risk lies between two. A missing
         marker, a flag and a contraindication always refer.
     landmark : LandmarkRule
-        For the decision at a landmark: see :mod:`stratify.treatment.adaptive`.
+        For the decision at a landmark: by a landmark model.
 
     Examples
     --------
@@ -221,7 +233,7 @@ class Policy(Strict):
     combination_from: Share | None = None
     marker_rule: MarkerRule | None = None
     utilities: Utilities | None = None
-    required_markers: list[str] = []
+    required_markers: Biomarkers = []
     refer_flags: list[Caution] = ["unseen_category", "far_from_training", "unseen_panel_pattern"]
     contraindications: list[Contraindication] = []
     label: LabelCheck | None = None
@@ -254,14 +266,6 @@ class Policy(Strict):
                 ),
             )
 
-    @field_validator("required_markers")
-    @classmethod
-    def _biomarkers(cls, names: list[str]) -> list[str]:
-        faults = [fault for name in names if (fault := marker_fault(name, ("feature",)))]
-        if faults:
-            raise ValueError("; ".join(faults))
-        return names
-
     @property
     def thresholds(self) -> tuple[float, float]:
         """Risks below which monotherapy, and from which combination; NaN where a marker decides.
@@ -273,13 +277,15 @@ class Policy(Strict):
         low, high = self.monotherapy_below, self.combination_from
         return (np.nan if low is None else low, np.nan if high is None else high)
 
-    @property
-    def markers(self) -> list[str]:
-        """Every marker that the policy names, once."""
-        names = list(self.required_markers)
-        names += [each.marker for each in self.contraindications]
-        if self.marker_rule is not None:
-            names.append(self.marker_rule.marker)
+    def markers(self, landmark_weeks: float | None = None) -> list[str]:
+        """Every marker that the decision asks for, once; at baseline or at a landmark."""
+        names = [each.marker for each in self.contraindications]
+        if landmark_weeks is None:
+            names = [*self.required_markers, *names]
+            if self.marker_rule is not None:
+                names.append(self.marker_rule.marker)
+        elif self.landmark is not None:
+            names = [*self.landmark.required_markers, "regimen", *names]
         return list(dict.fromkeys(names))
 
     @property
@@ -287,7 +293,39 @@ class Policy(Strict):
         """How reasons name the policy."""
         return f"policy {self.name} {self.version}"
 
-    def require_known(self, available: Iterable[str], where: str) -> None:
+    def statement(self, landmark_weeks: float | None = None) -> str:
+        """Say in a sentence what the policy does, at baseline or at a landmark.
+
+        Examples
+        --------
+        >>> Policy(name="board", version="1", source="minutes", monotherapy_below=0.4,
+        ...        combination_from=0.7).statement()
+        'Policy board 1: monotherapy below 0.4, combination from 0.7, by the whole interval of the
+        risk; source: minutes.'
+        """
+        low, high = self.thresholds
+        by, source = "by the whole interval of the risk", self.source
+        if landmark_weeks is not None and (rule := self.landmark) is not None:
+            does = (
+                f"at week {rule.weeks:g} continue below {rule.continue_below:g}, intensify from "
+                f"{rule.intensify_from:g}, change from {rule.change_from:g}, {by}"
+            )
+            source = rule.source
+        elif (marker := self.marker_rule) is not None:
+            does = (
+                f"monotherapy where {marker.marker} is {marker.monotherapy_from:g} or more, "
+                f"combination where it is below {marker.combination_below:g}"
+            )
+        else:
+            mono = f"monotherapy below {low:.4g}" if low > 0 else "monotherapy never"
+            both = f"combination from {high:.4g}" if high <= 1 else "combination never"
+            weighed = "" if self.utilities is None else " (from benefit, harm and weights)"
+            does = f"{mono}, {both}, {by}{weighed}"
+        return f"Policy {self.name} {self.version}: {does}; source: {source}."
+
+    def require_known(
+        self, available: Iterable[str], where: str, landmark_weeks: float | None = None
+    ) -> None:
         """Refuse to be used where a marker is named that nobody has.
 
         Parameters
@@ -296,6 +334,8 @@ class Policy(Strict):
             Columns that the cohort or the model has.
         where : str
             What has them, for the message: "the study our_trial".
+        landmark_weeks : float, optional
+            Landmark of the model.
 
         Raises
         ------
@@ -314,7 +354,7 @@ class Policy(Strict):
         policy.
         """
         known = set(available)
-        if absent := [name for name in self.markers if name not in known]:
+        if absent := [name for name in self.markers(landmark_weeks) if name not in known]:
             them = "them" if len(absent) > 1 else "it"
             raise DataError(
                 f"{self.rule} names {', '.join(absent)}, which {where} does not have: every "

@@ -1,4 +1,4 @@
-"""Monotherapy, combination or refer: triage of a prognostic risk, or of a marker, by a policy.
+"""Monotherapy, combination or refer; at a landmark continue, intensify or change: by a policy.
 
 A high risk under anti-PD-(L)1 monotherapy does not show that a combination helps; the evidence
 class is C1 (prognostic). Without a policy every patient is referred.
@@ -6,14 +6,25 @@ class is C1 (prognostic). Without a policy every patient is referred.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from stratify.treatment.grounds import (
+    CHANGE,
+    COMBINATION,
+    MONO,
+    REFER,
+    Ground,
+    at_landmark,
+    by_marker,
+    by_risk,
+    require_landmark,
+)
 from stratify.treatment.indications import not_covered, on_file
-from stratify.treatment.policy import MarkerRule, Policy
+from stratify.treatment.policy import Policy
 
 __all__ = ["EVIDENCE_CLASS", "triage"]
 
@@ -25,19 +36,9 @@ MIXED = (
     "recommendation."
 )
 UNMIXED = "A model of patients under anti-PD-(L)1 monotherapy."
-MONO, COMBINATION, REFER = "monotherapy", "combination", "refer"
 
 Mask = npt.NDArray[np.bool_]
 Texts = npt.NDArray[np.object_]
-
-
-class _Sides(NamedTuple):
-    """On which side of the thresholds each patient lies, and the words for it."""
-
-    mono: Mask
-    combination: Mask
-    reason: Texts
-    change: Texts
 
 
 def triage(
@@ -47,8 +48,9 @@ def triage(
     *,
     mixed_regimens: bool = False,
     flags: pd.Series | None = None,
+    landmark_weeks: float | None = None,
 ) -> pd.DataFrame:
-    """Recommendation and reason for each patient.
+    """Recommendation and reason for each patient, at baseline or at a landmark.
 
     Parameters
     ----------
@@ -63,12 +65,22 @@ def triage(
         Whether the model was trained on other regimens too; then there is no recommendation.
     flags : Series of shape (n_patients,), optional
         Flags of each patient, separated by semicolons; those of the policy's `refer_flags` refer.
+    landmark_weeks : float, optional
+        Landmark of the model that gave the risks, from its card; None for a baseline model. Then
+        the policy's landmark rule decides for patients still at risk on the ICI treatment in
+        ``regimen``, and nothing else of the policy but contraindications, flags and label.
 
     Returns
     -------
     DataFrame of shape (n_patients, 4)
-        ``recommendation`` (``monotherapy | combination | refer``, missing for mixed regimens),
-        ``reason``, ``evidence_class``, ``would_change`` (what would change the answer).
+        ``recommendation`` (``monotherapy | combination | refer``, at a landmark ``continue |
+        intensify | change | refer``; missing for mixed regimens), ``reason``, ``evidence_class``,
+        ``would_change`` (what would change the answer).
+
+    Raises
+    ------
+    ArgumentError
+        If the model is of a landmark for which the policy has no rule.
 
     Notes
     -----
@@ -85,29 +97,39 @@ def triage(
     ...                 monotherapy_below=0.4, combination_from=0.7)
     >>> triage(risk, pd.DataFrame(index=risk.index), policy)["recommendation"].tolist()
     ['monotherapy', 'combination', 'refer']
+    >>> board = Policy(name="example", version="1", source="illustration only",
+    ...     monotherapy_below=0.4, combination_from=0.7, landmark={"weeks": 6,
+    ...     "continue_below": 0.3, "intensify_from": 0.5, "change_from": 0.9, "source": "none"})
+    >>> on = pd.DataFrame({"regimen": ["anti_pd1_pdl1"] * 3})
+    >>> triage(risk.assign(risk_high=[0.25, 0.85, 0.8]), on, board,
+    ...        landmark_weeks=6)["recommendation"].tolist()
+    ['continue', 'intensify', 'refer']
     """
     index = markers.index if risk is None else risk.index
     n = len(index)
-    if mixed_regimens and not (policy is not None and policy.marker_rule is not None):
+    by_marker_alone = policy is not None and policy.marker_rule is not None
+    if mixed_regimens and (landmark_weeks is not None or not by_marker_alone):
         return _decisions(index, _all(n, None), _all(n, MIXED), _all(n, UNMIXED))
     if policy is None:
         return _decisions(index, _all(n, REFER), _all(n, NO_POLICY), _all(n, GIVE_POLICY))
-    markers = markers.set_axis(index)
-    sides = _by_marker(markers, policy) if policy.marker_rule else _by_risk(risk, policy)
-    answer = np.select([sides.mono, sides.combination], [MONO, COMBINATION], policy.in_doubt)
-    answer, reason, change = answer.astype(object), sides.reason.copy(), sides.change.copy()
-    doubtful = ~sides.mono & ~sides.combination
-    if policy.in_doubt != REFER:
-        reason[doubtful] = [
-            f"{r} In doubt the policy takes {policy.in_doubt}." for r in reason[doubtful]
-        ]
+    require_landmark(policy, landmark_weeks)
+    markers, required = markers.set_axis(index), policy.required_markers
+    if policy.marker_rule is not None and landmark_weeks is None:
+        ground = by_marker(markers, policy)
+    elif risk is None:
+        raise TypeError("risk is None; a policy with thresholds of the risk needs the risks.")
+    elif policy.landmark is None or landmark_weeks is None:
+        ground = by_risk(risk, policy)
+    else:
+        ground, required = at_landmark(risk, markers, policy), policy.landmark.required_markers
+    answer, reason, change = ground.answer.copy(), ground.reason.copy(), ground.change.copy()
 
     # Applied from the weakest to the strongest, so that what comes first in the notes is said.
     if policy.label is not None:
         for treatment in (MONO, COMBINATION):
             lacking = not_covered(markers, treatment, policy.label).to_numpy(dtype=object)
             known = on_file(markers, treatment, policy.label).to_numpy()
-            chosen = answer == treatment
+            chosen = ground.starts == treatment
             rows = chosen & ~known
             reason[rows] = [
                 f"{r} No {policy.label.jurisdiction} label rule for {treatment} is on file."
@@ -121,7 +143,8 @@ def triage(
             answer[rows] = REFER
     contraindicated = _contraindicated(markers, policy)
     for against, unknown in contraindicated.unknown.items():
-        rows = (unknown != "") & _concerned(answer, against)
+        unsettled = (answer != REFER) | (against == "any")
+        rows = (unknown != "") & unsettled & _concerned(ground, against)
         reason[rows] = [
             f"Not recorded: {m}, which could rule out {_named(against)} ({policy.rule})."
             for m in unknown[rows]
@@ -135,14 +158,13 @@ def triage(
     ]
     change[rows] = "A model trained on such patients."
     answer[rows] = REFER
-    missing = _missing(markers, policy.required_markers)
+    missing = _missing(markers, required)
     rows = missing != ""
     reason[rows] = [f"Required markers are missing: {m} ({policy.rule})." for m in missing[rows]]
     change[rows] = [f"Measuring {m}." for m in missing[rows]]
     answer[rows] = REFER
-    would_be = np.select([sides.mono, sides.combination], [MONO, COMBINATION], policy.in_doubt)
     for against, known in contraindicated.known.items():
-        rows = (known != "") & _concerned(would_be, against)
+        rows = (known != "") & _concerned(ground, against)
         reason[rows] = [
             f"Contraindicated: {c} speaks against {_named(against)} ({policy.rule})."
             for c in known[rows]
@@ -150,79 +172,6 @@ def triage(
         change[rows] = "Nothing that the model knows: the contraindication stands."
         answer[rows] = REFER
     return _decisions(index, answer, reason, change)
-
-
-def _by_risk(risk: pd.DataFrame | None, policy: Policy) -> _Sides:
-    if risk is None:
-        raise TypeError("risk is None; a policy with thresholds of the risk needs the risks.")
-    below, above = policy.thresholds
-    low, high = risk["risk_low"].to_numpy(), risk["risk_high"].to_numpy()
-    point = risk["risk"].to_numpy()
-    mono, combination = high < below, low >= above
-    between = (point >= below) & (point < above)
-    reason = np.select(
-        [mono, combination, between],
-        [
-            f"The whole interval of the risk lies below {below:.4g} ({policy.rule}).",
-            f"The whole interval of the risk lies at or above {above:.4g} ({policy.rule}).",
-            f"The risk lies between {below:.4g} and {above:.4g} ({policy.rule}).",
-        ],
-        f"The interval of the risk crosses a threshold ({below:.4g} or {above:.4g}; "
-        f"{policy.rule}).",
-    ).astype(object)
-    if policy.utilities is not None:
-        weights = policy.utilities.weights
-        told = f" Weights of one grade 3 event: {min(weights):g} to {max(weights):g}."
-        points = policy.utilities.flip_points(point)
-        for kind, rows in points.groupby("kind", sort=False):
-            words = [
-                f" By {str(kind).replace('_', '-')} events the choice flips at {w:.2g}."
-                for w in rows["weight"]
-            ]
-            reason += np.array(words, dtype=object)
-        reason += told
-    change = np.select(
-        [mono, combination, between],
-        [
-            f"A risk whose interval reaches {below:.4g}.",
-            f"A risk whose interval reaches below {above:.4g}.",
-            f"A risk whose whole interval lies below {below:.4g} or at or above {above:.4g}.",
-        ],
-        "A narrower interval: more markers measured, or a model of more patients.",
-    ).astype(object)
-    return _Sides(mono, combination, reason, change)
-
-
-def _by_marker(markers: pd.DataFrame, policy: Policy) -> _Sides:
-    rule: MarkerRule = policy.marker_rule  # type: ignore[assignment]
-    name, upper, lower = rule.marker, rule.monotherapy_from, rule.combination_below
-    empty = pd.Series(np.nan, index=markers.index)
-    value = pd.to_numeric(markers.get(name, empty), errors="coerce").astype(float)
-    # a marker reported as an interval (PD-L1 "1-49 %") has its bounds beside it
-    low, high = (
-        pd.to_numeric(markers.get(f"{name}_{end}", value), errors="coerce")
-        .astype(float)
-        .fillna(value)
-        for end in ("low", "high")
-    )
-    mono, combination = (low >= upper).to_numpy(), (high < lower).to_numpy()
-    unknown = value.isna().to_numpy()
-    reason = np.select(
-        [unknown, mono, combination],
-        [
-            f"Required markers are missing: {name} ({policy.rule}).",
-            f"{name} is {upper:g} or more ({policy.rule}).",
-            f"{name} is below {lower:g} ({policy.rule}).",
-        ],
-        f"{name} or its interval lies between {lower:g} and {upper:g}, or crosses one "
-        f"({policy.rule}).",
-    ).astype(object)
-    change = np.select(
-        [unknown, mono, combination],
-        [f"Measuring {name}.", f"A value below {upper:g}.", f"A value of {lower:g} or more."],
-        "A value on one side.",
-    ).astype(object)
-    return _Sides(mono, combination, reason, change)
 
 
 class _Contraindicated(NamedTuple):
@@ -248,11 +197,11 @@ def _contraindicated(markers: pd.DataFrame, policy: Policy) -> _Contraindicated:
     return _Contraindicated(known, unknown)
 
 
-def _concerned(answer: npt.NDArray[Any], against: str) -> Mask:
-    """Patients whose answer a contraindication speaks against."""
+def _concerned(ground: Ground, against: str) -> Mask:
+    """Patients whose treatment a contraindication speaks against."""
     if against == "any":
-        return np.ones(len(answer), dtype=bool)
-    return np.asarray(answer == against)
+        return np.asarray(ground.answer != CHANGE)
+    return np.asarray(ground.gives == against)
 
 
 def _named(against: str) -> str:

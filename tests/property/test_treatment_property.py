@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from scipy.special import expit
 
 from stratify.statistics.discrimination import Estimate
-from stratify.treatment.adaptive import adapt
 from stratify.treatment.doubly_robust import Scores, value_table
 from stratify.treatment.heterogeneity import targeting, targeting_curve
 from stratify.treatment.policy import Policy
@@ -125,16 +124,17 @@ def test_a_marker_rule_gives_no_more_treatment_to_a_higher_marker(limit, values)
 
 
 @laws
-@given(risks(), st.sampled_from(["monotherapy", "combination"]))
+@given(risks(), st.sampled_from(["anti_pd1_pdl1", "ici_chemotherapy"]))
 def test_at_a_landmark_a_higher_risk_never_asks_for_less(table, on):
     limits = {"continue_below": 0.3, "intensify_from": 0.4, "change_from": 0.8}
     policy = Policy.load({"name": "a", "version": "1", "source": "drawn",
                           "monotherapy_below": 0.4, "combination_from": 0.7,
                           "landmark": {"weeks": 9, "source": "drawn", **limits}})  # fmt: skip
-    found = adapt(table, pd.Series([on] * len(table)), policy, landmark_weeks=9)["decision"]
+    markers = pd.DataFrame({"regimen": [on] * len(table)}, index=table.index)
+    found = triage(table, markers, policy, landmark_weeks=9)["recommendation"]
     firm = found[found != "refer"].map({"continue": 0, "intensify": 1, "change": 2})
     assert (np.diff(firm.to_numpy()) >= 0).all()
-    if on == "combination":
+    if on == "ici_chemotherapy":
         assert "intensify" not in set(found)
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from endpoint_document import DECISIONS, cases_of
 
-from stratify.treatment.adaptive import adapt
+from stratify.errors import ArgumentError
 from stratify.treatment.policy import Policy
 from stratify.treatment.triage import EVIDENCE_CLASS, triage
 
@@ -195,6 +195,10 @@ def test_a_model_of_mixed_regimens_recommends_nothing(risk, policy):
 # ------------------------------------------------- contraindications, labels, markers, landmark
 
 LIMITS = {"monotherapy_below": 0.4, "combination_from": 0.7}
+AGAINST = [
+    {"marker": "autoimmune_disease", "equals": True, "against": "combination", "source": "board"},
+    {"marker": "ecog", "at_least": 3, "against": "any", "source": "board"},
+]
 
 
 def board(**values: object) -> Policy:
@@ -209,14 +213,7 @@ def answer_and_reason(found: dict[str, object]) -> tuple[object, object]:
 @pytest.mark.parametrize("case", cases_of("Contraindications", DECISIONS), ids=" ".join)
 def test_contraindications(case):
     low, risk, high, autoimmune, ecog, answer, reason = case
-    policy = board(
-        **LIMITS,
-        contraindications=[
-            {"marker": "autoimmune_disease", "equals": True, "against": "combination",
-             "source": "board"},
-            {"marker": "ecog", "at_least": 3, "against": "any", "source": "board"},
-        ],
-    )  # fmt: skip
+    policy = board(**LIMITS, contraindications=AGAINST)
     found = decide(float(low), float(risk), float(high), policy,
                    autoimmune_disease=told(autoimmune), ecog=number(ecog))  # fmt: skip
     assert answer_and_reason(found) == (answer, REASONS[reason])
@@ -248,16 +245,79 @@ def test_in_doubt(case):
     assert answer_and_reason(found) == (answer, REASONS[reason])
 
 
+AT_LANDMARK = {
+    "weeks": 6,
+    "continue_below": 0.3,
+    "intensify_from": 0.5,
+    "change_from": 0.8,
+    "required_markers": ["ctdna_ratio_week_6"],
+    "source": "illustration only",
+}
+LANDMARK_REASONS = {
+    "stay": "The whole interval at week 6 lies below 0.3 (policy board 3).",
+    "open": "The interval at week 6 crosses a threshold, or lies between two that decide nothing "
+    "(policy board 3).",
+    "more": "The whole interval at week 6 lies from 0.5 to 0.8 (policy board 3).",
+    "more, given": "The whole interval at week 6 lies from 0.5 to 0.8, and a combination is given "
+    "already (policy board 3).",
+    "other": "The whole interval at week 6 lies at or above 0.8 (policy board 3).",
+    "no regimen": "No ICI regimen is recorded that could be continued at week 6 (policy board 3).",
+    "no ratio": "Required markers are missing: ctdna_ratio_week_6 (policy board 3).",
+    **{k: REASONS[k] for k in ("autoimmune", "ECOG", "autoimmune not recorded")},
+    "ECOG not recorded": REASONS["ECOG not recorded"],
+}
+
+
 @pytest.mark.parametrize("case", cases_of("At a landmark", DECISIONS), ids=" ".join)
 def test_at_a_landmark(case):
-    low, risk, high, on, decision = case
-    limits = {"continue_below": 0.3, "intensify_from": 0.5, "change_from": 0.8}
-    policy = board(**LIMITS, landmark={"weeks": 9, "source": "illustration only", **limits})
+    low, risk, high, regimen, ratio, autoimmune, ecog, answer, reason = case
+    # The markers that the baseline decision requires are not asked for again.
+    policy = board(**LIMITS, required_markers=["tmb"], contraindications=AGAINST,
+                   landmark=AT_LANDMARK)  # fmt: skip
     risks = pd.DataFrame(
         {"risk": [float(risk)], "risk_low": [float(low)], "risk_high": [float(high)]}
     )
-    found = adapt(risks, pd.Series([on]), policy, landmark_weeks=9)
-    assert found["decision"].tolist() == [decision]
+    markers = pd.DataFrame(
+        {
+            "regimen": [None if regimen == "." else regimen],
+            "ctdna_ratio_week_6": [number(ratio)],
+            "autoimmune_disease": [told(autoimmune)],
+            "ecog": [number(ecog)],
+        }
+    )
+    found = triage(risks, markers, policy, landmark_weeks=6).iloc[0].to_dict()
+    assert (found["recommendation"], found["reason"]) == (answer, LANDMARK_REASONS[reason])
+    assert found["evidence_class"] == EVIDENCE_CLASS
+
+
+def test_every_reason_at_a_landmark_has_a_case():
+    assert {case[-1] for case in cases_of("At a landmark", DECISIONS)} == set(LANDMARK_REASONS)
+
+
+def test_a_landmark_model_makes_no_decision_at_baseline():
+    risks = pd.DataFrame({"risk": [0.2], "risk_low": [0.1], "risk_high": [0.3]})
+    with pytest.raises(ArgumentError) as error:
+        triage(risks, pd.DataFrame(index=[0]), board(**LIMITS), landmark_weeks=6)
+    assert str(error.value) == (
+        "The model is of week 6, and policy board 3 has no landmark rule: what is known on "
+        "treatment has no part in the decision at baseline. Add `landmark: {weeks: 6, ...}` to "
+        "the policy, or take a baseline model."
+    )
+    policy = board(**LIMITS, landmark=AT_LANDMARK)
+    with pytest.raises(ArgumentError) as error:
+        triage(risks, pd.DataFrame(index=[0]), policy, landmark_weeks=9)
+    assert str(error.value) == (
+        "The model is of week 9; policy board 3 decides at week 6: train a model with "
+        "`landmark_weeks: 6` in the study file."
+    )
+    # Without a policy, and for a model of mixed regimens, nothing is decided either.
+    none = triage(risks, pd.DataFrame(index=[0]), None, landmark_weeks=6)
+    assert none["recommendation"].tolist() == ["refer"]
+    cd8 = {"marker": "cd8_percent", "monotherapy_from": 15, "combination_below": 15}
+    marker = board(marker_rule=cd8, landmark=AT_LANDMARK)
+    mixed = triage(risks, pd.DataFrame({"cd8_percent": [20.0]}), marker, mixed_regimens=True,
+                   landmark_weeks=6)  # fmt: skip
+    assert mixed["recommendation"].isna().all()
 
 
 def test_every_reason_has_a_case():

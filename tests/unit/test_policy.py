@@ -254,3 +254,35 @@ def test_utilities_give_the_thresholds_at_which_benefit_and_harm_balance():
 def test_where_the_benefit_is_not_shown_it_is_never_combination():
     utilities = {"relative_risk": BENEFIT | {"high": 1.05}, "harms": HARMS, "weights": [0.1, 0.3]}
     assert Policy.load(BARE | {"utilities": utilities}).thresholds[1] == float("inf")
+
+
+LANDMARK = {"weeks": 6, "continue_below": 0.3, "intensify_from": 0.5, "change_from": 0.8,
+            "source": "minutes of July"}  # fmt: skip
+CD8 = {"marker": "cd8_percent", "monotherapy_from": 15, "combination_below": 15}
+
+
+@pytest.mark.parametrize(
+    ("policy", "weeks", "said"),
+    [
+        (GOOD, None, "monotherapy below 0.4, combination from 0.7, by the whole interval of the "
+         "risk; source: tumour board, minutes of June."),
+        (BARE | {"marker_rule": CD8}, None, "monotherapy where cd8_percent is 15 or more, "
+         "combination where it is below 15; source: tumour board."),
+        (GOOD | {"landmark": LANDMARK}, 6, "at week 6 continue below 0.3, intensify from 0.5, "
+         "change from 0.8, by the whole interval of the risk; source: minutes of July."),
+    ],
+)  # fmt: skip
+def test_what_a_policy_does_is_said_in_a_sentence(policy, weeks, said):
+    assert Policy.load(policy).statement(weeks) == f"Policy board 3: {said}"
+
+
+def test_markers_of_the_landmark_are_not_asked_for_at_baseline():
+    at_landmark = LANDMARK | {"required_markers": ["ctdna_ratio_week_6"]}
+    policy = Policy.load(GOOD | {"landmark": at_landmark})
+    assert policy.markers() == ["pdl1_tps", "tmb"]
+    assert policy.markers(6) == ["ctdna_ratio_week_6", "regimen"]
+
+
+def test_a_landmark_asks_for_biomarkers_alone():
+    text = fault(GOOD | {"landmark": LANDMARK | {"required_markers": ["arm", "zzz"]}})
+    assert text.startswith("policy: landmark.required_markers: arm is no biomarker; ")
