@@ -66,6 +66,9 @@ TEXT: dict[str, Any] = {
         "interaction": "Change of the effect for one standard deviation more of the score",
         "score_by_arm": "Order of the times by the score in each arm (C-index; 0.5 is none)",
         "heterogeneity": "Effects predicted by models that never saw the patient (in turn)",
+        "control": "The same analysis with the treatment permuted, where there is nothing to find",
+        "unrecorded": "Risk ratio that a confounder nobody recorded would need with treatment and "
+        "outcome to explain the effect (E-value)",
         "benefit": "Observed effect by fifths of the predicted one (DR-learner)",
         "values": "Outcome if all patients were treated by the rule",
         "differences": "Differences between rules on the same patients (first minus second)",
@@ -89,11 +92,15 @@ TEXT: dict[str, Any] = {
         "passed": "Passed", "outcome": "Outcome", "estimator": "Estimator", "estimate": "Estimate",
         "score": "Score", "scale": "Scale", "p": "p", "n_events": "Events", "learner": "Learner",
         "slope_text": "Slope on predictions (1 right, 0 none)", "autoc": "AUTOC", "qini": "Qini",
+        "permutation": "Permutation",
+        "gain_text": "Learned rule minus the better treatment for all",
+        "better": "Better than both", "e_value": "The effect", "e_value_limit": "Its interval",
         "fifth": "Fifth", "predicted": "Predicted", "rule": "Rule", "against": "Against",
         "share": "Treated with the alternative", "patients": "Patients", "kind": "Kind",
         "events": "With event",
         "weight": "Weight", "flip_text": "Flips at", "step": "Step", "reason": "Reason",
     },
+    "since": {"randomised": "randomisation", "observed": "the first dose"},
     "learners": {
         "dr_learner": "DR-learner (tested)",
         "t_learner": "T-learner",
@@ -136,6 +143,7 @@ def effect_figures(analysis: EffectAnalysis, title: str) -> dict[str, tuple[Figu
                 summary,
                 title=f"{OUTCOMES[outcome][1].capitalize()}, {title} (n = {n})",
                 outcome=OUTCOMES[outcome][1].capitalize(),
+                since=TEXT["since"][est.assignment],
             ),
             text["survival"],
         )
@@ -278,6 +286,14 @@ def _tables(analysis: EffectAnalysis, attrition: pd.DataFrame) -> dict[str, Any]
     add("heterogeneity", given["heterogeneity"].assign(unit=unit),
         ["learner", "slope_text", "p", "autoc", "qini"])  # fmt: skip
     add("benefit", given["benefit"].assign(unit=unit), ["fifth", "predicted", "estimate", "n"])
+    if "unrecorded" in given:
+        add("unrecorded", given["unrecorded"], ["outcome", "e_value", "e_value_limit", "n"])
+    if "control" in given:
+        add(
+            "control",
+            given["control"].assign(unit=unit),
+            ["permutation", "p", "gain_text", "better"],
+        )
     values = given["values"].assign(unit=unit, share=given["values"]["share_treated"])
     add("values", values[values["against"] == ""], ["rule", "patients", "estimate", "share", "n"])
     add("differences", values[values["against"] != ""], ["rule", "against", "patients", "estimate"])
@@ -291,7 +307,8 @@ def _tables(analysis: EffectAnalysis, attrition: pd.DataFrame) -> dict[str, Any]
 
 
 _NUMERIC = {"n", "n_events", "events", "estimate", "p", "slope_text", "autoc", "qini", "predicted"}
-_NUMERIC |= {"share", "weight", "flip_text", "fifth"}
+_NUMERIC |= {"share", "weight", "flip_text", "fifth", "permutation", "gain_text", "e_value"}
+_NUMERIC |= {"e_value_limit"}
 
 
 def _cell(analysis: EffectAnalysis, column: str, row: Mapping[Any, Any]) -> str:
@@ -301,6 +318,10 @@ def _cell(analysis: EffectAnalysis, column: str, row: Mapping[Any, Any]) -> str:
         return estimate(row["slope"], row["slope_low"], row["slope_high"])
     if column == "flip_text":
         return estimate(row["flip"], row["flip_low"], row["flip_high"])
+    if column == "gain_text":
+        return _number(row["gain"], row["gain_low"], row["gain_high"], row["unit"])
+    if column in ("e_value", "e_value_limit"):
+        return f"{row[column]:.2f}"
     if column in ("autoc", "qini"):
         return _number(row[column], row[f"{column}_low"], row[f"{column}_high"], row["unit"])
     value = row[column]
@@ -314,7 +335,7 @@ def _cell(analysis: EffectAnalysis, column: str, row: Mapping[Any, Any]) -> str:
         return _outcome_words(analysis, value)
     if column in ("estimator", "scale"):
         return str(TEXT["estimators"][value])
-    if column == "passed":
+    if column in ("passed", "better"):
         return str(report.TEXT["yes" if value else "no"])
     if column in ("n", "n_events", "events", "fifth"):
         return f"{value:.0f}"

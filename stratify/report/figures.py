@@ -248,14 +248,19 @@ def decision_curve(curves: pd.DataFrame, *, title: str) -> Figure:
 
 @styled
 def kaplan_meier(
-    curves: pd.DataFrame, summary: pd.DataFrame, *, title: str, outcome: str
+    curves: pd.DataFrame,
+    summary: pd.DataFrame,
+    *,
+    title: str,
+    outcome: str,
+    since: str = "the first dose",
 ) -> Figure:
     """Survival of each group by Kaplan and Meier, with the numbers at risk beneath.
 
     Parameters
     ----------
     curves : pandas.DataFrame
-        Columns group, time (months since the first dose), survival, low, high, n_at_risk (just
+        Columns group, time (months), survival, low, high, n_at_risk (just
         before the time). Every distinct time of a group needs its row, those of censoring too,
         or the numbers at risk come out too small.
     summary : pandas.DataFrame
@@ -264,6 +269,8 @@ def kaplan_meier(
         The limits may also be called hazard_ratio_low and hazard_ratio_high.
     title, outcome : str
         `outcome` is the label of the vertical axis, such as "Overall survival".
+    since : str
+        Time zero: "the first dose", "randomisation", "week 9".
 
     Examples
     --------
@@ -298,7 +305,7 @@ def kaplan_meier(
             below.text(tick, i, str(at_risk[place]), ha="center", va="center", fontsize=9.5)
     for panel in (ax, below):
         panel.set(xlim=(-0.03 * last, 1.03 * last), xticks=ticks)
-    ax.set(ylim=(0, 1.03), ylabel=wrapped(outcome, 40), xlabel="Months since the first dose")
+    ax.set(ylim=(0, 1.03), ylabel=wrapped(outcome, 40), xlabel=f"Months since {since}")
     below.set_yticks(
         range(len(groups)), [wrapped(name if len(name) < 19 else f"{name[:17]}…") for name in names]
     )

@@ -16,6 +16,7 @@ import pandas as pd
 
 from stratify.statistics.discrimination import Estimate, c_index
 from stratify.statistics.survival import hazard_ratio, survival_by_group
+from stratify.treatment.controls import e_value, permuted_treatment
 from stratify.treatment.covariates import CovariateMatrix
 from stratify.treatment.design_check import DesignCheck, check_design
 from stratify.treatment.doubly_robust import (
@@ -27,6 +28,7 @@ from stratify.treatment.doubly_robust import (
 from stratify.treatment.estimand import OUTCOMES, Arms
 from stratify.treatment.harm import harm_tables
 from stratify.treatment.heterogeneity import (
+    ALPHA,
     best_linear_predictor,
     effect_by_score,
     interaction,
@@ -40,7 +42,6 @@ from stratify.treatment.statements import beats_both, statements
 __all__ = ["EffectAnalysis", "analyse"]
 
 Floats = npt.NDArray[np.float64]
-ALPHA = 0.05
 BY_SCORE, TREE, LEARNER = "by the score", "policy tree", "by the DR-learner"  # learned in turn
 LEAST_TRAINED = 50
 TESTED = "dr_learner"  # whose predictions make the test of heterogeneity; the others stand beside
@@ -57,7 +58,8 @@ class EffectAnalysis:
     design : DesignCheck
     tables : dict of str to DataFrame
         ``sizes, checks, balance`` always; where the design allows it ``effects, interaction,
-        score_by_arm, by_score, heterogeneity, targeting, benefit, values, harms, trade_off``.
+        score_by_arm, by_score, heterogeneity, targeting, benefit, control, unrecorded, values,
+        harms, trade_off``.
     rule : str
         The policy tree learned on all patients, in words; valued by those learned in turn.
     statements : list of str
@@ -122,6 +124,7 @@ def analyse(
     propensity = design.propensity[kept]
     score = None if score is None else score[kept]
     fold = folds_of(arms.treated, seed)
+    est = arms.estimand
 
     progress("estimating the average effects")
     whole = CovariateMatrix(arms.covariates).fit(arms.table)
@@ -182,8 +185,20 @@ def analyse(
         )
         learned[BY_SCORE] = _by_score(score, arms.treated, outcome, propensity, turn)
 
+    if est.permutations:
+        tables["control"] = permuted_treatment(
+            matrices,
+            arms.treated,
+            outcome,
+            times=est.permutations,
+            depth=est.tree_depth,
+            seed=seed,
+            progress=progress,
+        )
+    if est.assignment == "observed":
+        tables["unrecorded"] = _unrecorded(by_outcome, arms)
+
     progress("valuing the rules")
-    est = arms.estimand
     fixed: dict[str, npt.NDArray[Any]] = {
         f"{est.alternative.name} for all": np.ones(len(arms)),
         f"{est.reference.name} for all": np.zeros(len(arms)),
@@ -307,6 +322,21 @@ def _effects(arms: Arms, by_outcome: Mapping[str, tuple[Scores, Any]]) -> pd.Dat
                 rows.append((name, "hazard_ratio", "ratio", *ratio, n))
     columns = ["outcome", "estimator", "unit", "value", "low", "high", "n"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _unrecorded(
+    by_outcome: Mapping[str, tuple[Scores, npt.NDArray[np.bool_]]], arms: Arms
+) -> pd.DataFrame:
+    """Tabulate the E-values of the average effects."""
+    rows = []
+    for name, (scores, known) in by_outcome.items():
+        effect = scores.average_effect()
+        if name == "objective_response":
+            found = e_value(effect, reference=float(scores.reference.mean()))
+        else:
+            found = e_value(effect, spread=float(arms.outcomes[name][known].std(ddof=1)))
+        rows.append((name, *found, int(known.sum())))
+    return pd.DataFrame(rows, columns=["outcome", "e_value", "e_value_limit", "n"])
 
 
 def _survival(arms: Arms) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:

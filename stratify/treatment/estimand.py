@@ -91,6 +91,8 @@ class Estimand(Strict):
         Patients each arm must have.
     tree_depth : int
         Of the learned rule, 1 to 3.
+    permutations : int
+        Analyses with the treatment permuted, as a negative control; 0 for none.
     """
 
     alternative: Arm
@@ -108,6 +110,7 @@ class Estimand(Strict):
     rules: list[MarkerChoice] = []
     min_arm: Annotated[int, Field(ge=20)] = 30
     tree_depth: Annotated[int, Field(ge=1, le=3)] = 2
+    permutations: Annotated[int, Field(ge=0, le=1000)] = 20
 
     @classmethod
     def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[Place, str]]:

@@ -16,6 +16,7 @@ from stratify.errors import ArgumentError
 from stratify.statistics.discrimination import _UNDEFINED, Estimate, _z
 
 __all__ = [
+    "ALPHA",
     "best_linear_predictor",
     "effect_by_score",
     "interaction",
@@ -25,6 +26,7 @@ __all__ = [
 ]
 
 Floats = npt.NDArray[np.float64]
+ALPHA = 0.05  # of tests whether effects differ
 Mask = npt.NDArray[np.bool_]
 HALF_SAMPLES = 400
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from stratify.treatment.controls import chance_findings
 from stratify.treatment.estimand import OUTCOMES, Arms
+from stratify.treatment.heterogeneity import ALPHA
 
 __all__ = ["beats_both", "statements"]
-
-ALPHA = 0.05
 
 
 def beats_both(values: pd.DataFrame, rule: str) -> bool:
@@ -93,11 +93,30 @@ def statements(
                 "No difference is shown on average: harm, label and the patient's wishes decide, "
                 "and no score chooses."
             )
-    if est.assignment == "observed":
+    if "unrecorded" in tables:
+        bias = tables["unrecorded"].set_index("outcome").loc[primary]
         said.append(
-            "Patients were not randomised: what is not recorded may explain the difference."
+            "Patients were not randomised: what is not recorded may explain the difference. A "
+            "confounder beyond those recorded would need a risk ratio of about "
+            f"{bias['e_value']:.1f} with both treatment and outcome to explain it "
+            f"({bias['e_value_limit']:.1f} for the interval to include none; E-value)."
         )
+    if "control" in tables:
+        said.append(_of_control(tables["control"]))
     return said
+
+
+def _of_control(control: pd.DataFrame) -> str:
+    """Say what was found with the treatment permuted, where there is nothing to find."""
+    found, better, rare = chance_findings(control)
+    told = (
+        f"With the treatment permuted {len(control)} times heterogeneity was found {found} times "
+        f"and a better rule {better} times; chance alone gives about "
+        f"{ALPHA * len(control):.0f}."
+    )
+    if rare:
+        told += " These are too many: this analysis finds what is not there; rely on no rule of it."
+    return told
 
 
 def _of_score(

@@ -96,14 +96,16 @@ def test_a_study_without_arms_is_wrong_data(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_a_trial_is_analysed_and_logged_without_a_patient(tmp_path, capsys):
-    study = write_trial(tmp_path, EFFECT)
+    study = write_trial(tmp_path, EFFECT | {"permutations": 2})
     out = tmp_path / "out"
     assert run("effect", study, "--out", out) == 0
     said = capsys.readouterr().out
     assert "Average effect of combination against monotherapy on progression-free" in said
     assert "MLflow run" in said
     tables = {path.stem: pd.read_csv(path) for path in out.glob("*.csv")}
-    assert {"effects", "heterogeneity", "values", "interaction", "benefit"} <= set(tables)
+    assert {"effects", "heterogeneity", "values", "interaction", "benefit", "control"} <= set(
+        tables
+    )
     assert set(tables["values"]["rule"]) >= {
         "combination for all", "monotherapy for all", "combination if TPS below 50", "policy tree",
         "by the score", "by the DR-learner",

@@ -9,7 +9,9 @@ import pytest
 from stratify import Study
 from stratify.cohort.cohort import Cohort
 from stratify.errors import ArgumentError, CohortError, DataError
+from stratify.statistics.discrimination import Estimate
 from stratify.tables.findings import Findings
+from stratify.treatment.controls import chance_findings, e_value
 from stratify.treatment.design_check import check_design
 from stratify.treatment.doubly_robust import Scores, value_table
 from stratify.treatment.effect import analyse
@@ -219,7 +221,8 @@ def harmless() -> object:
     rng = np.random.default_rng(2)
     combined = (table["arm"] == "A + B").to_numpy()
     table["grade3_treatment_related"] = rng.random(400) < np.where(combined, 0.5, 0.2)
-    return analyse(arms(table), score=rng.normal(size=400), learners=())
+    twice = TWO | {"permutations": 2}
+    return analyse(arms(table, twice), score=rng.normal(size=400), learners=())
 
 
 def test_without_heterogeneity_the_average_effect_speaks(harmless):
@@ -236,6 +239,11 @@ def test_without_heterogeneity_the_average_effect_speaks(harmless):
         "By the average effect combination is better for patients of this kind; harm, label and "
         "the patient's wishes stand beside, and no score chooses."
     )
+    assert said[5] == (
+        "With the treatment permuted 2 times heterogeneity was found 0 times and a better rule 0 "
+        "times; chance alone gives about 0."
+    )
+    assert len(said) == 6
 
 
 def test_harm_stands_beside_benefit(harmless):
@@ -256,6 +264,53 @@ def test_the_rules_of_all_are_the_arms_means(harmless):
     effect = harmless.tables["effects"].iloc[0]["value"]
     gap = whole.loc["combination for all", "value"] - whole.loc["monotherapy for all", "value"]
     assert gap == pytest.approx(effect)
+
+
+def test_with_the_treatment_permuted_the_effect_is_gone(harmless):
+    control = harmless.tables["control"]
+    assert control["permutation"].tolist() == [1, 2]
+    assert (control["gain"].abs() < harmless.tables["effects"]["value"].iloc[0] / 2).all()
+    assert (control["gain_low"] < 0).all()
+
+
+@pytest.mark.parametrize(
+    ("found", "better", "rare"),
+    [(0, 0, False), (3, 0, False), (4, 0, False), (5, 0, True), (1, 5, True), (20, 20, True)],
+)
+def test_more_findings_than_chance_gives_are_told(found, better, rare):
+    control = pd.DataFrame(
+        {"p": [0.01] * found + [0.6] * (20 - found), "better": np.arange(20) < better}
+    )
+    assert chance_findings(control) == (found, better, rare)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "low", "value", "limit"),
+    [
+        (3.9, 1.8, 7.26, 3.0),  # smoking-like example of VanderWeele and Ding 2017
+        (0.80, 0.71, 1.81, 1.0),
+        (2.0, 0.9, 3.41, 1.0),
+    ],
+)
+def test_the_e_value_is_that_of_its_authors(ratio, low, value, limit):
+    reference = 0.2
+    ends = [reference * (r - 1) for r in (ratio, low, 2 * ratio if ratio > 1 else 1.2)]
+    found = e_value(Estimate(*ends), reference=reference)
+    assert found == pytest.approx((value, limit), abs=0.01)
+
+
+@pytest.mark.slow
+def test_an_observed_comparison_tells_what_nobody_recorded_would_have_to_be():
+    table = patients(600, seed=1, benefit=8.0).assign(prior_systemic_therapy=False)
+    table["prior_systemic_therapy"] = np.arange(600) % 3 == 0
+    found = analyse(arms(table, OBSERVED | {"permutations": 0}), learners=())
+    row = found.tables["unrecorded"].iloc[0]
+    assert row["outcome"] == "pfs"
+    assert 1 < row["e_value_limit"] < row["e_value"] < 4
+    said = found.statements[-1]
+    assert said.startswith("Patients were not randomised: what is not recorded may explain")
+    assert f"a risk ratio of about {row['e_value']:.1f} with both treatment and outcome" in said
+    assert "control" not in found.tables
 
 
 # ------------------------------------------------------------------- parts
