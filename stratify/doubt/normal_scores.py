@@ -114,7 +114,8 @@ class NormalScores:
         scores : ndarray of shape (n,)
         steps : bool
             Only values that are quantiles, as for yes/no columns; by default along straight lines
-            between them. Nothing lies beyond the outer quantiles.
+            between them, where a value that many patients share keeps their share. Nothing lies
+            beyond the outer quantiles.
 
         Examples
         --------
@@ -123,18 +124,26 @@ class NormalScores:
         >>> found.values("msi_high", np.array([-1.0, 0.5, 1.5]), steps=True).tolist()
         [0.0, 0.0, 1.0]
         """
-        at, score = self.knots[name]
+        quantiles = self._quantiles(name)
         if not steps:
-            along: Floats = np.interp(scores, score, at)
+            along: Floats = np.interp(scores, _DEVIATES, quantiles)
             return along
-        edges, start = [], 0
-        for mean in score[:-1]:  # how many quantiles had the value tells where the next begins
-            ends = range(start + 1, len(_DEVIATES))
-            end = min(ends, key=lambda k: abs(float(np.mean(_DEVIATES[start:k])) - mean))
-            edges.append((_DEVIATES[end - 1] + _DEVIATES[end]) / 2)
-            start = end
-        stepped: Floats = np.array(at)[np.searchsorted(edges, scores)]
+        edges = (np.array(_DEVIATES[:-1]) + _DEVIATES[1:]) / 2
+        stepped: Floats = quantiles[np.searchsorted(edges, scores)]
         return stepped
+
+    def _quantiles(self, name: str) -> Floats:
+        """Tell the quantiles with their ties: how many had a value follows from its mean score."""
+        at, score = self.knots[name]
+        ties, start = [], 0
+        for k, mean in enumerate(score):
+            ends = range(start + 1, len(_DEVIATES) - (len(score) - k - 1) + 1)
+            end = min(ends, key=lambda end: abs(float(np.mean(_DEVIATES[start:end])) - mean))
+            ties.append(end - start)
+            start = end
+        ties[-1] += len(_DEVIATES) - start
+        quantiles: Floats = np.repeat(np.array(at, dtype=float), ties)
+        return quantiles
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> NormalScores:

@@ -8,7 +8,7 @@ that was not measured adds what it could have told.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -139,6 +139,57 @@ class LinearPosterior:
         variance: Floats = np.maximum(_forms(design, covariance), 0)
         variance += np.maximum(_forms(missing, unmeasured), 0)
         return mean, variance
+
+    def change(
+        self, before: pd.DataFrame | FeatureColumns, after: pd.DataFrame | FeatureColumns
+    ) -> tuple[Floats, Floats]:
+        """Mean and variance of how each patient's log-odds differ between two sets of values.
+
+        What the two have in common cancels out; a value that is not measured counts as the centre.
+
+        Parameters
+        ----------
+        before, after : DataFrame of shape (n_patients, n_features)
+
+        Returns
+        -------
+        mean, variance : ndarray of shape (n_patients,)
+        """
+        there, here = (
+            np.nan_to_num(_design(matrix, self.numbers, self.shares)) for matrix in (before, after)
+        )
+        coefficients, covariance, _ = self._arrays
+        mean: Floats = ((here - there) * coefficients).sum(axis=1)
+        return mean, np.maximum(_forms(here - there, covariance), 0)
+
+    def drawn_parts(
+        self, matrix: pd.DataFrame, draws: int, rng: np.random.Generator
+    ) -> Iterator[Floats]:
+        """By how much each feature's contribution would differ with other effects, draw by draw.
+
+        Parameters
+        ----------
+        matrix : DataFrame of shape (n_patients, n_features)
+        draws : int
+        rng : Generator
+
+        Yields
+        ------
+        ndarray of shape (n_patients, n_features)
+            Log-odds, features as columns of `matrix`; 0 where a value is not measured.
+        """
+        design = np.nan_to_num(_design(matrix, self.numbers, self.shares))
+        values, vectors = np.linalg.eigh(self._arrays[1])
+        half = vectors * np.sqrt(np.maximum(values, 0))
+        names = ["", *self.numbers.knots]
+        names += [name for name, levels in self.shares.items() for _ in levels]
+        place = {name: j for j, name in enumerate(matrix.columns)}
+        sums = np.zeros((len(names), len(place)))  # of the levels of a feature
+        for k, name in enumerate(names):
+            if name in place:
+                sums[k, place[name]] = 1
+        for off in rng.standard_normal((draws, len(half))) @ half.T:
+            yield (design * off) @ sums
 
     @cached_property
     def _arrays(self) -> tuple[Floats, Floats, Floats]:

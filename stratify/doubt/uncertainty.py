@@ -1,4 +1,4 @@
-"""What a bundle knows of its own doubt: posterior, Venn-Abers pair, applicability.
+"""What a bundle knows of its own doubt: posterior, Venn-Abers pair, applicability, joint scores.
 
 Learned on the training patients beside the classifier; aggregates only.
 """
@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from stratify.doubt.applicability import Applicability
+from stratify.doubt.joint_scores import JointScores
 from stratify.doubt.posterior import LinearPosterior
 from stratify.doubt.venn_abers import VennAbers
 from stratify.model.columns import FeatureColumns
@@ -36,11 +37,14 @@ class Uncertainty:
     venn_abers : VennAbers or None
         None where the classifier has no out-of-fold risks.
     applicability : Applicability
+    joint : JointScores or None
+        None in bundles of an earlier version.
     """
 
     posterior: LinearPosterior
     venn_abers: VennAbers | None
     applicability: Applicability
+    joint: JointScores | None = None
 
     @classmethod
     def fit(
@@ -71,10 +75,12 @@ class Uncertainty:
             classifier.mask_value > 0 or classifier.mask_panel > 0
         )
         levels = classifier.levels_
+        posterior = LinearPosterior.fit(matrix, levels, label, weights)
         return cls(
-            LinearPosterior.fit(matrix, levels, label, weights),
+            posterior,
             VennAbers.fit(risk, label, weights) if folds > 1 else None,
             Applicability.fit(matrix, levels, masked=masked),
+            JointScores.fit(matrix, posterior.numbers, posterior.shares),
         )
 
     def variance(self, matrix: pd.DataFrame | FeatureColumns, margin: Floats) -> Floats:
@@ -97,6 +103,29 @@ class Uncertainty:
         mean, variance = self.posterior.margin(matrix)
         return variance + (mean - margin) ** 2
 
+    def variance_of_change(
+        self,
+        before: pd.DataFrame | FeatureColumns,
+        after: pd.DataFrame | FeatureColumns,
+        change: Floats,
+    ) -> Floats:
+        """Variance of a change of the log-odds that the spread of the members misses.
+
+        As :meth:`variance`, but only of what differs between two sets of values of a patient.
+
+        Parameters
+        ----------
+        before, after : DataFrame or FeatureColumns of shape (n_patients, n_features)
+        change : ndarray of shape (n_patients,)
+            Of the calibrated log-odds by the classifier, as at training.
+
+        Returns
+        -------
+        ndarray of shape (n_patients,)
+        """
+        mean, variance = self.posterior.change(before, after)
+        return variance + (mean - change) ** 2
+
     def to_json(self) -> dict[str, Any]:
         """Plain data for the bundle."""
         return asdict(self)
@@ -109,4 +138,5 @@ class Uncertainty:
             LinearPosterior.from_json(document["posterior"]),
             None if cells is None else VennAbers(**cells),
             Applicability.from_json(document["applicability"]),
+            None if document.get("joint") is None else JointScores.from_json(document["joint"]),
         )

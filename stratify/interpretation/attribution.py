@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from stratify.cohort.features import model_matrix
+from stratify.doubt.posterior import LinearPosterior
 from stratify.errors import StratifyError
 from stratify.interpretation.cycle import cycle
 from stratify.model.classifier import ResistanceClassifier
@@ -205,9 +206,15 @@ def risk_points(long: pd.DataFrame, calibration: tuple[float, float]) -> pd.Seri
 
 
 def stability(
-    classifier: ResistanceClassifier, table: pd.DataFrame, *, top: int = 5
+    classifier: ResistanceClassifier,
+    table: pd.DataFrame,
+    *,
+    top: int = 5,
+    posterior: LinearPosterior | None = None,
+    draws: int = 100,
+    seed: int = 0,
 ) -> pd.DataFrame:
-    """How many members of the ensemble agree with each patient's strongest reasons.
+    """How many models agree with each patient's strongest reasons.
 
     Parameters
     ----------
@@ -215,16 +222,25 @@ def stability(
     table : DataFrame of shape (n_patients, ...)
     top : int
         Reasons looked at.
+    posterior : LinearPosterior, optional
+        Of the bundle. All members share one anchor; with the posterior each of the `draws` models
+        is a member beside an anchor whose effects are drawn from what the training patients leave
+        open about them. Without it the models are the members with the anchor as it is, which
+        agree too often.
+    draws : int
+    seed : int
+        The same seed gives the same answer, whatever the other patients.
 
     Returns
     -------
     DataFrame of shape (n_patients * top, 6)
         ``patient_id, cohort, feature, shap`` in log-odds, strongest first; ``same_sign``: share of
-        members in which the feature moves the risk the same way; ``in_top``: share in which it is
-        among their `top` strongest. The anchor, the same in all members, counts in each.
+        models in which the feature moves the risk the same way; ``in_top``: share in which it is
+        among their `top` strongest.
     """
     features = classifier.features_
-    encoded = classifier.encoded(model_matrix(table, features))
+    matrix = model_matrix(table, features)
+    encoded = classifier.encoded(matrix)
     ensemble = classifier.ensemble_
     each = ensemble.trees.contributions(encoded, each=True)
     if ensemble.anchor is not None:
@@ -233,18 +249,25 @@ def stability(
     mean = each.mean(axis=0)
     top = min(top, len(features))
     strongest = np.argsort(-np.abs(mean), axis=1, kind="stable")[:, :top]
-    order = np.argsort(-np.abs(each), axis=2, kind="stable")[:, :, :top]
     rows = np.arange(len(table))[:, None]
     own = mean[rows, strongest]
-    same = (np.sign(each[:, rows, strongest]) == np.sign(own)).mean(axis=0)
-    within = (order[:, :, None, :] == strongest[None, :, :, None]).any(axis=3).mean(axis=0)
+    same, within = np.zeros((2, *strongest.shape))
+    models = [*each]
+    if posterior is not None:  # whose log-odds are calibrated, the contributions are not
+        parts = posterior.drawn_parts(matrix, draws, np.random.default_rng(seed))
+        slope = classifier.calibration_[0]
+        models = [each[k % len(each)] + part / slope for k, part in enumerate(parts)]
+    for model in models:
+        same += np.sign(model[rows, strongest]) == np.sign(own)
+        order = np.argsort(-np.abs(model), axis=1, kind="stable")[:, :top]
+        within += (order[:, None, :] == strongest[:, :, None]).any(axis=2)
     return pd.DataFrame(
         {
             "patient_id": np.repeat(table["patient_id"].to_numpy(dtype=object), top),
             "cohort": np.repeat(table["cohort"].to_numpy(dtype=object), top),
             "feature": np.array(features, dtype=object)[strongest].ravel(),
             "shap": own.ravel(),
-            "same_sign": same.ravel(),
-            "in_top": within.ravel(),
+            "same_sign": same.ravel() / len(models),
+            "in_top": within.ravel() / len(models),
         }
     )

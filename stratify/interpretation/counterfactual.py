@@ -13,12 +13,13 @@ import pandas as pd
 
 from stratify.errors import ArgumentError
 from stratify.interpretation.cycle import cycle
-from stratify.interpretation.training_distribution import TrainingDistribution
 from stratify.scoring import ResistanceModel
+from stratify.scoring.change import risk_change
 from stratify.tables.schema import field_named
 
 __all__ = ["along", "what_if"]
 
+_TOLD = ["risk", "risk_low", "risk_high", "change", "change_low", "change_high", "outside"]
 _QUANTILES = (-2.0537, -1.2816, -0.5244, 0.0, 0.5244, 1.2816, 2.0537)  # 2 % to 98 %, as deviates
 
 
@@ -44,8 +45,9 @@ def along(
     Returns
     -------
     DataFrame
-        ``value, risk, risk_low, risk_high, outside``: the risk with its interval, and whether the
-        value lies beyond the range of the training patients.
+        ``value, risk, risk_low, risk_high, change, change_low, change_high, outside``: the risk
+        with its interval, its difference from the patient's with the interval of the difference,
+        and whether the value lies beyond the range of the training patients.
 
     Raises
     ------
@@ -56,9 +58,8 @@ def along(
         known = ", ".join(model.classifier.features_)
         raise ArgumentError(f"The model does not read {feature!r}; it reads {known}.")
     at = _grid(model, feature) if values is None else list(values)
-    return _scored(model, patient, [{feature: value} for value in at]).assign(value=at)[
-        ["value", "risk", "risk_low", "risk_high", "outside"]
-    ]
+    scored = _scored(model, patient, [{feature: value} for value in at])
+    return scored.assign(value=at)[["value", *_TOLD]]
 
 
 def what_if(model: ResistanceModel, patient: pd.DataFrame) -> pd.DataFrame:
@@ -72,8 +73,9 @@ def what_if(model: ResistanceModel, patient: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``state, risk, risk_low, risk_high, outside``; states whose features the model does not
-        read, or that the patient is in, are left out.
+        ``state`` and, as from :func:`along`, ``risk, risk_low, risk_high, change, change_low,
+        change_high, outside``; states whose features the model does not read, or that the patient
+        is in, are left out.
     """
     features = set(model.classifier.features_)
     states: dict[str, Mapping[str, Any]] = {}
@@ -83,9 +85,9 @@ def what_if(model: ResistanceModel, patient: pd.DataFrame) -> pd.DataFrame:
         if any(now[name] != value and now[name] == now[name] for name, value in changed.items()):
             states[state.title] = changed
     if not states:
-        return pd.DataFrame(columns=["state", "risk", "risk_low", "risk_high", "outside"])
+        return pd.DataFrame(columns=["state", *_TOLD])
     scored = _scored(model, patient, list(states.values())).assign(state=list(states))
-    return scored[["state", "risk", "risk_low", "risk_high", "outside"]]
+    return scored[["state", *_TOLD]]
 
 
 def _grid(model: ResistanceModel, feature: str) -> list[Any]:
@@ -98,7 +100,7 @@ def _grid(model: ResistanceModel, feature: str) -> list[Any]:
         raise ArgumentError(
             f"The bundle keeps no quantiles of {feature!r}; give the `values` to look at."
         )
-    numbers = TrainingDistribution.of(model.uncertainty).numbers
+    numbers = model.uncertainty.posterior.numbers
     if not numbers.knots.get(feature, ([], []))[0]:
         raise ArgumentError(f"No two values of {feature!r} are known; give the `values`.")
     found = numbers.values(feature, np.array(_QUANTILES))
@@ -120,8 +122,10 @@ def _scored(
                 [value], index=row.index, dtype=object if isinstance(value, str) else float
             )
         rows.append(row)
-    scores = model.score_cohort(pd.concat(rows, ignore_index=True))
-    found = scores[["risk", "risk_low", "risk_high"]].copy()
+    changed = pd.concat(rows, ignore_index=True)
+    as_it_is = patient.iloc[np.zeros(len(rows), dtype=int)].reset_index(drop=True)
+    risks = model.score_cohort(changed)[["risk", "risk_low", "risk_high"]]
+    found = pd.concat([risks, risk_change(model, as_it_is, changed)], axis=1)
     ranges = model.classifier.ranges_
     found["outside"] = [
         any(

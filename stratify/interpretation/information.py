@@ -85,15 +85,15 @@ def value_of_information(
 
     Notes
     -----
-    Preposterior analysis (Raiffa & Schlaifer 1961) with a Gaussian copula; see
+    Preposterior analysis (Raiffa & Schlaifer 1961); the values of a group are drawn together, see
     :class:`~stratify.interpretation.training_distribution.TrainingDistribution`.
     """
-    if model.uncertainty is None:
+    known = TrainingDistribution.of(model.uncertainty)
+    if known is None:
         raise ArgumentError(
             "The bundle keeps no summary of its training patients; train it again to see what a "
             "missing panel could change."
         )
-    known = TrainingDistribution.of(model.uncertainty)
     features = list(model.classifier.features_)
     now = model.score_cohort(table)
     rows: list[dict[str, object]] = []
@@ -123,7 +123,8 @@ def value_of_information(
     at = np.array([row["i"] for row in rows], dtype=int)
     risk = scores["risk"].to_numpy().reshape(-1, draws)
     before = now.iloc[at]
-    low, high = np.quantile(risk, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2], axis=1)
+    limits = [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2]
+    low, high = np.quantile(risk, limits, axis=1, method="weibull")
     found = {
         "patient_id": before["patient_id"].to_numpy(),
         "cohort": before["cohort"].to_numpy(),

@@ -55,7 +55,6 @@ class PatientFindings:
         measured features; empty where the model's trees have none.
     unmeasured_points : float
         Risk that all features without a value add or take together.
-    n_members : int
     profile : DataFrame
         Rows of the ``profiles`` table, by step.
     leading, second, statement : str
@@ -67,8 +66,8 @@ class PatientFindings:
         From :func:`~stratify.interpretation.information.value_of_information`; None for a bundle
         that keeps no summary of its training patients.
     what_if : DataFrame
-        ``feature, state, value, risk, risk_low, risk_high, outside``; `state` is empty where the
-        feature is set to the training median.
+        ``feature, state, value, risk, risk_low, risk_high, change, change_low, change_high,
+        outside``; `state` is empty where the feature is set to the training median.
     training : DataFrame or None
         From :func:`training_risks`.
     """
@@ -78,7 +77,6 @@ class PatientFindings:
     reasons: pd.DataFrame
     pairs: pd.DataFrame
     unmeasured_points: float
-    n_members: int
     profile: pd.DataFrame
     leading: str
     second: str
@@ -172,11 +170,14 @@ def patient_findings(model: ResistanceModel, patient: Cohort) -> PatientFindings
     score: dict[str, Any] = {
         str(name): value for name, value in model.score_cohort(patient).iloc[0].items()
     }
-    known = None if model.uncertainty is None else TrainingDistribution.of(model.uncertainty)
+    known = TrainingDistribution.of(model.uncertainty)
     points = risk_points(long, classifier.calibration_)
     measured = (long["value"].notna() | long["level"].notna()).to_numpy()
     slope, intercept = classifier.calibration_
-    agreement = stability(classifier, table, top=len(classifier.features_)).set_index("feature")
+    posterior = None if model.uncertainty is None else model.uncertainty.posterior
+    agreement = stability(
+        classifier, table, top=len(classifier.features_), posterior=posterior
+    ).set_index("feature")
     reasons = long[measured].assign(risk_points=points[measured])
     reasons = reasons.sort_values("shap", key=np.abs, ascending=False, kind="stable").head(_REASONS)
     reasons = reasons.assign(
@@ -194,7 +195,6 @@ def patient_findings(model: ResistanceModel, patient: Cohort) -> PatientFindings
         reasons=reasons.reset_index(drop=True),
         pairs=_pairs(model, table, set(long.loc[measured, "feature"])),
         unmeasured_points=float(points[~measured].sum()),
-        n_members=len(classifier.ensemble_.members),
         profile=explained.profiles,
         leading=led["leading"],
         second=led["second"],
@@ -226,7 +226,8 @@ def _what_if(
     for row in raising[raising["value"] != raising["median"]].head(_ALONG).to_dict("records"):
         found = along(model, table, row["feature"], [row["median"]])
         parts.append(found.assign(feature=row["feature"], state=""))
-    columns = ["feature", "state", "value", "risk", "risk_low", "risk_high", "outside"]
+    columns = ["feature", "state", "value", "risk", "risk_low", "risk_high"]
+    columns += ["change", "change_low", "change_high", "outside"]
     kept = [part[columns] for part in parts if len(part)]
     return pd.concat(kept, ignore_index=True) if kept else pd.DataFrame(columns=columns)
 

@@ -1,7 +1,7 @@
 """What the training patients looked like, as far as a bundle knows: draws of unmeasured features.
 
-A Gaussian copula on the normal scores that :mod:`stratify.doubt` keeps: quantiles of each feature,
-correlations of their normal scores, shares of levels. No training patient is in it.
+All that a patient lacks is drawn together: levels given the numbers that are measured, numbers
+given those and the levels. No training patient is in it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from stratify.doubt.joint_scores import JointScores
 from stratify.doubt.normal_scores import NormalScores
 from stratify.doubt.uncertainty import Uncertainty
 from stratify.tables.schema import known_field
@@ -20,6 +21,9 @@ from stratify.tables.schema import known_field
 __all__ = ["TrainingDistribution"]
 
 Floats = npt.NDArray[np.float64]
+
+_NOISE = 0.3  # variance by which a measured score is trusted less, so that copies do not add up
+_SWEEPS = 5  # over several missing levels, each given the others
 
 
 @dataclass(frozen=True)
@@ -29,27 +33,27 @@ class TrainingDistribution:
     Attributes
     ----------
     numbers : NormalScores
-    correlation : ndarray of shape (n_numbers, n_numbers)
-        Of the normal scores, in the order of `numbers`.
+    joint : JointScores
     shares : mapping of str to mapping of str to float
-        Share of each level by categorical feature; levels are drawn independently of all else.
+        Share of each level by categorical feature.
 
     References
     ----------
-    Hoff PD. Ann Appl Stat 2007;1:265-283 (Gaussian copula of normal scores for missing values).
+    Little RJA, Schluchter MD. Biometrika 1985;72:497-512 (levels and numbers drawn jointly).
+    Hoff PD. Ann Appl Stat 2007;1:265-283 (normal scores for missing values).
     """
 
     numbers: NormalScores
-    correlation: Floats
+    joint: JointScores
     shares: Mapping[str, Mapping[str, float]]
 
     @classmethod
-    def of(cls, uncertainty: Uncertainty) -> TrainingDistribution:
-        """Take what a bundle keeps of its training patients."""
-        known = uncertainty.applicability
-        n = len(known.numbers.knots)
-        correlation = np.array(known.correlation, dtype=float).reshape(n, n)
-        return cls(known.numbers, correlation, uncertainty.posterior.shares)
+    def of(cls, uncertainty: Uncertainty | None) -> TrainingDistribution | None:
+        """Take what a bundle keeps of its training patients; None if it does not."""
+        if uncertainty is None or uncertainty.joint is None:
+            return None
+        posterior = uncertainty.posterior
+        return cls(posterior.numbers, uncertainty.joint, posterior.shares)
 
     def median(self, feature: str) -> float:
         """Training median of a number, NaN where it is not known."""
@@ -85,24 +89,69 @@ class TrainingDistribution:
         wanted = np.array(told, dtype=int)
         scores = self.numbers(patient)[0]
         given = np.flatnonzero(~np.isnan(scores) & ~np.isin(np.arange(len(names)), wanted))
-        r = self.correlation
+        levels, shifted = self._levels(patient, features, scores, given, n, rng)
+        for name in features:
+            if name in levels:
+                known = np.array(list(self.shares[name]), dtype=object)
+                drawn[name] = known[levels[name]]
         if len(wanted):
-            covariance, mean = r[np.ix_(wanted, wanted)], np.zeros(len(wanted))
+            r = self.joint.within
+            covariance, mean = r[np.ix_(wanted, wanted)], shifted[:, wanted]
             if len(given):
-                weights = np.linalg.solve(r[np.ix_(given, given)], r[np.ix_(given, wanted)]).T
-                mean = weights @ scores[given]
-                covariance = covariance - weights @ r[np.ix_(given, wanted)]
-            half = _half(covariance)
-            z = mean + rng.standard_normal((n, len(wanted))) @ half.T
+                weights = np.linalg.solve(self._of(given), r[np.ix_(given, wanted)])
+                mean = mean + (scores[given] - shifted[:, given]) @ weights
+                covariance = covariance - weights.T @ r[np.ix_(given, wanted)]
+            z = mean + rng.standard_normal((n, len(wanted))) @ _half(covariance).T
             for k, j in enumerate(wanted):
                 drawn[names[j]] = _values(self.numbers, names[j], z[:, k])
-        for name in features:
-            if self.shares.get(name):
-                levels = list(self.shares[name])
-                share = np.array([self.shares[name][level] for level in levels])
-                picked = rng.choice(np.array(levels, dtype=object), n, p=share / share.sum())
-                drawn[name] = picked
         return drawn
+
+    def _of(self, given: npt.NDArray[np.intp]) -> Floats:
+        """Covariance of measured scores."""
+        noise = _NOISE * np.eye(len(given))
+        covariance: Floats = self.joint.within[np.ix_(given, given)] + noise
+        return covariance
+
+    def _levels(
+        self,
+        patient: pd.DataFrame,
+        features: list[str],
+        scores: Floats,
+        given: npt.NDArray[np.intp],
+        n: int,
+        rng: np.random.Generator,
+    ) -> tuple[dict[str, npt.NDArray[np.intp]], Floats]:
+        """Codes of the levels that are not known, by draw, and the shift of every score by all."""
+        shifted = np.zeros((n, len(scores)))
+        unknown = []
+        for name, share in self.shares.items():
+            level = patient[name].iloc[0] if name in patient and name not in features else None
+            if isinstance(level, str) and level in share:
+                shifted += self.joint.shift(name)[list(share).index(level)]
+            elif sum(share.values()) > 0:
+                unknown.append(name)
+        codes: dict[str, npt.NDArray[np.intp]] = {}
+        for name in unknown:
+            weight = np.array(list(self.shares[name].values()))
+            codes[name] = rng.choice(len(weight), n, p=weight / weight.sum())
+            shifted += self.joint.shift(name)[codes[name]]
+        if not len(given):
+            return codes, shifted
+        precision = np.linalg.inv(self._of(given))
+        for _ in range(_SWEEPS if len(unknown) > 1 else 1):
+            for name in unknown:
+                shift = self.joint.shift(name)
+                shifted -= shift[codes[name]]
+                rest, own = scores[given] - shifted[:, given], shift[:, given]
+                weight = np.array(list(self.shares[name].values()))
+                told = rest @ precision @ own.T - np.einsum("ki,ij,kj->k", own, precision, own) / 2
+                with np.errstate(divide="ignore"):
+                    odds = told + np.log(weight)
+                likely = np.exp(odds - odds.max(axis=1, keepdims=True)).cumsum(axis=1)
+                lot = rng.random((n, 1)) * likely[:, -1:]
+                codes[name] = (likely < lot).sum(axis=1)
+                shifted += shift[codes[name]]
+        return codes, shifted
 
 
 def _half(covariance: Floats) -> Floats:

@@ -407,9 +407,20 @@ max_bin
         """
         slope, intercept = self.calibration_
         centre = slope * margins.mean(axis=0) + intercept
-        quantile = _t_quantile(0.5 + self.interval_level / 2, len(margins) - 1)
-        spread = quantile * slope * margins.std(axis=0, ddof=1)
+        spread = self.spread(margins)
         return _expit(centre), _expit(centre - spread), _expit(centre + spread)
+
+    def spread(self, margins: Floats) -> Floats:
+        """Half the width of the bootstrap interval, calibrated log-odds.
+
+        Parameters
+        ----------
+        margins : ndarray of shape (n_members, n_samples)
+            Margins by member, or their differences between two sets of values.
+        """
+        quantile = _t_quantile(0.5 + self.interval_level / 2, len(margins) - 1)
+        half: Floats = quantile * self.calibration_[0] * margins.std(axis=0, ddof=1)
+        return half
 
     def contributions(self, X: Any) -> tuple[Floats, float, Floats]:
         """Exact SHAP values of the mean margin.

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from stratify.report.figures import COLOURS, GREY, estimate, need, new_figure, styled, wrapped
+from stratify.report.text import FIGURES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,21 +51,30 @@ def love_plot(balance: pd.DataFrame, *, title: str, weighted: bool = True) -> Fi
         balance["standardised_difference"].abs().sort_values(ascending=False, kind="stable").index
     )
     if len(rows) > _SHOWN:
-        title = f"{title}; the {_SHOWN} largest of {len(rows)}"
+        title = FIGURES["largest"].format(title=title, shown=_SHOWN, of=len(rows))
         rows = rows.head(_SHOWN)
     figure, (ax,) = new_figure(title, 2.2 + 0.26 * len(rows))
     at = np.arange(len(rows))
     ax.axvspan(-0.1, 0.1, color="#EFEFEF", zorder=0)
     ax.axvline(0, color=GREY, linewidth=1, zorder=0)
-    ax.plot(rows["standardised_difference"], at, "o", color=COLOURS[1], label="as observed")
+    ax.plot(
+        rows["standardised_difference"], at, "o", color=COLOURS[1], label=FIGURES["as_observed"]
+    )
     if weighted:
-        ax.plot(rows["weighted"], at, "s", color=COLOURS[0], mfc="white", label="after weighting")
+        ax.plot(
+            rows["weighted"],
+            at,
+            "s",
+            color=COLOURS[0],
+            mfc="white",
+            label=FIGURES["after_weighting"],
+        )
     names = [wrapped(str(name).replace("_", " "), 34) for name in rows["covariate"]]
     ax.set_yticks(at, names)
     ax.invert_yaxis()
     widest = float(np.nanmax(np.abs(rows[["standardised_difference", "weighted"]].to_numpy())))
     ax.set_xlim(-max(0.3, 1.1 * widest), max(0.3, 1.1 * widest))
-    ax.set_xlabel("Standardised difference of the arms (grey: below 0.1)")
+    ax.set_xlabel(FIGURES["difference_arms"])
     figure.legend(loc="outside lower center", ncols=2)
     return figure
 
@@ -96,9 +106,10 @@ def effect_along_score(
                     alpha=0.2, lw=0)  # fmt: skip
     ax.plot(curve["rank"], scale * curve["value"], color=COLOURS[0], marker="o", markersize=4)
     ax.axhline(0, color=GREY, linewidth=1)
-    ax.set(xlim=(0, 1), xlabel="Patients ranked by the score, lowest to highest")
-    words = "percentage points" if unit == "share" else unit
-    ax.set_ylabel(wrapped(f"Effect ({words}); above 0 {names[0]} is better than {names[1]}", 44))
+    ax.set(xlim=(0, 1), xlabel=FIGURES["by_score"])
+    words = FIGURES["percentage_points"] if unit == "share" else unit
+    label = FIGURES["effect"].format(unit=words, alternative=names[0], reference=names[1])
+    ax.set_ylabel(wrapped(label, 44))
     return figure
 
 
@@ -124,9 +135,9 @@ def targeting_curves(curves: pd.DataFrame, *, title: str, unit: str) -> Figure:
         ax.plot(rows["share"], scale * rows["value"], color=COLOURS[i % 7],
                 linestyle=looks[i % 5], label=wrapped(str(name).replace("_", " "), 40))  # fmt: skip
     ax.axhline(0, color=GREY, linewidth=1)
-    ax.set(xlim=(0, 1.02), xlabel="Share of patients treated first")
-    ax.set_ylabel("Effect above the average" + (" (points)" if unit == "share" else f" ({unit})"))
-    figure.legend(loc="outside lower center", ncols=2, title="Ranked by")
+    ax.set(xlim=(0, 1.02), xlabel=FIGURES["treated_first"])
+    ax.set_ylabel(FIGURES["above_average"].format(_words(unit)))
+    figure.legend(loc="outside lower center", ncols=2, title=FIGURES["ranked_by"])
     return figure
 
 
@@ -151,12 +162,15 @@ def benefit_calibration(benefit: pd.DataFrame, *, title: str, unit: str) -> Figu
     rows = benefit[["predicted", "value", "low", "high"]] * scale
     ax.plot([rows["predicted"].min(), rows["predicted"].max()],
             [rows["predicted"].min(), rows["predicted"].max()], color=GREY, linewidth=1,
-            linestyle=":", label="perfect agreement")  # fmt: skip
+            linestyle=":", label=FIGURES["perfect"])  # fmt: skip
     ax.axhline(0, color=GREY, linewidth=1)
     ax.vlines(rows["predicted"], rows["low"], rows["high"], color=COLOURS[0])
-    ax.plot(rows["predicted"], rows["value"], "o", color=COLOURS[0], label="fifth of the patients")
-    words = "points" if unit == "share" else unit
-    ax.set(xlabel=f"Predicted effect ({words})", ylabel=f"Observed effect ({words})")
+    ax.plot(rows["predicted"], rows["value"], "o", color=COLOURS[0], label=FIGURES["fifth"])
+    words = _words(unit)
+    ax.set(
+        xlabel=FIGURES["predicted_effect"].format(words),
+        ylabel=FIGURES["observed_effect"].format(words),
+    )
     figure.legend(loc="outside lower center", ncols=2)
     return figure
 
@@ -196,7 +210,7 @@ def rule_values(values: pd.DataFrame, *, title: str, unit: str, outcome: str) ->
     ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.grid(False, axis="y")
     words = "%" if unit == "share" else unit
-    ax.set_xlabel(wrapped(f"{outcome} ({words}) if all are treated by the rule", 60))
+    ax.set_xlabel(wrapped(FIGURES["by_rule"].format(outcome=outcome, unit=words), 60))
     return figure
 
 
@@ -224,7 +238,11 @@ def trade_off(balance: pd.DataFrame, *, title: str, unit: str) -> Figure:
         ax.plot(rows["weight"], scale * rows["value"], color=COLOURS[i], marker="osD"[i % 3],
                 label=str(kind).replace("_", "-"))  # fmt: skip
     ax.axhline(0, color=GREY, linewidth=1)
-    words = "points" if unit == "share" else unit
-    ax.set(xlabel="Weight of one grade 3 or worse event", ylabel=f"Benefit minus harm ({words})")
+    words = _words(unit)
+    ax.set(xlabel=FIGURES["weight"], ylabel=FIGURES["benefit_harm"].format(words))
     figure.legend(loc="outside lower center", ncols=3)
     return figure
+
+
+def _words(unit: str) -> str:
+    return str(FIGURES["points"]) if unit == "share" else unit

@@ -1,7 +1,4 @@
-"""Report of a treatment-effect analysis: one HTML file; it computes nothing.
-
-All its words stand in :data:`TEXT`.
-"""
+"""Report of a treatment-effect analysis: one HTML file; it computes nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from stratify.report import report
 from stratify.report.effect_figures import (
     benefit_calibration,
     effect_along_score,
@@ -23,7 +19,8 @@ from stratify.report.effect_figures import (
 )
 from stratify.report.figures import estimate, kaplan_meier
 from stratify.report.page_table import PageTable
-from stratify.report.report import page_picture, rendered, write_page
+from stratify.report.report import page_pairs, page_picture, page_table, rendered, write_page
+from stratify.report.text import EFFECT, TEXT
 from stratify.study import Study
 from stratify.treatment.effect import EffectAnalysis
 from stratify.treatment.estimand import OUTCOMES
@@ -32,94 +29,12 @@ from stratify.treatment.triage import EVIDENCE_CLASS
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["TEXT", "effect_figures", "write_effect_report"]
-
-TEXT: dict[str, Any] = {
-    "kind": "Treatment effect",
-    "evidence_more": "Nothing here is class C2 (predictive): a rule that chooses a treatment "
-    "needs a prospective trial.",
-    "refused": "No effect was estimated.",
-    "sections": {
-        "answer": "Answer",
-        "question": "What is compared",
-        "design": "Can the arms be compared?",
-        "effect": "Average effect",
-        "score": "Does the score tell who gains?",
-        "heterogeneity": "Does the effect differ between patients?",
-        "rules": "Rules and their value",
-        "harm": "Harm beside benefit",
-        "data": "Patients and findings",
-        "provenance": "Settings and hashes",
-    },
-    "no_harm": "No grade 3 or worse events are recorded (grade3_treatment_related, "
-    "grade3_immune_related, grade3_all_cause): benefit stands here without harm.",
-    "no_score": "No score was tested.",
-    "rule_heading": "The rule learned on all patients",
-    "rule_more": "Learned on the patients it would be judged on, so not judged itself: the value "
-    "below is that of rules learned the same way without the patients they are applied to.",
-    "intervals": "95 % intervals. Times are restricted means: months without the event within the "
-    "horizon.",
-    "captions": {
-        "sizes": "Patients by arm",
-        "checks": "Checks of the design",
-        "effects": "Effect of {alternative} against {reference}",
-        "interaction": "Change of the effect for one standard deviation more of the score",
-        "score_by_arm": "Order of the times by the score in each arm (C-index; 0.5 is none)",
-        "heterogeneity": "Effects predicted by models that never saw the patient (in turn)",
-        "control": "The same analysis with the treatment permuted, where there is nothing to find",
-        "unrecorded": "Risk ratio that a confounder nobody recorded would need with treatment and "
-        "outcome to explain the effect (E-value)",
-        "benefit": "Observed effect by fifths of the predicted one (DR-learner)",
-        "values": "Outcome if all patients were treated by the rule",
-        "differences": "Differences between rules on the same patients (first minus second)",
-        "harms": "Patients with a grade 3 or worse event",
-        "trade_off": "Benefit minus weighted harm",
-        "attrition": "Patients",
-    },
-    "figures": {
-        "balance": "Dots outside the grey band differ between the arms by a tenth of a standard "
-        "deviation or more.",
-        "survival": "Kaplan and Meier, 95 % bands. By arm as allocated.",
-        "by_score": "Windows of 30 % of the patients that overlap; each interval is of its window.",
-        "targeting": "Above 0 where those ranked first gain more than the average patient.",
-        "benefit": "On the dotted line where predictions are right.",
-        "values": "Share of patients who get {alternative} on the right.",
-        "trade_off": "Below 0 the harm outweighs the benefit at that weight. No weight is a "
-        "standard.",
-    },
-    "columns": {
-        "arm": "Arm", "n": "n", "check": "Check", "found": "Found", "expected": "Expected",
-        "passed": "Passed", "outcome": "Outcome", "estimator": "Estimator", "estimate": "Estimate",
-        "score": "Score", "scale": "Scale", "p": "p", "n_events": "Events", "learner": "Learner",
-        "slope_text": "Slope on predictions (1 right, 0 none)", "autoc": "AUTOC", "qini": "Qini",
-        "permutation": "Permutation",
-        "gain_text": "Learned rule minus the better treatment for all",
-        "better": "Better than both", "e_value": "The effect", "e_value_limit": "Its interval",
-        "fifth": "Fifth", "predicted": "Predicted", "rule": "Rule", "against": "Against",
-        "share": "Treated with the alternative", "patients": "Patients", "kind": "Kind",
-        "events": "With event",
-        "weight": "Weight", "flip_text": "Flips at", "step": "Step", "reason": "Reason",
-    },
-    "since": {"randomised": "randomisation", "observed": "the first dose"},
-    "learners": {
-        "dr_learner": "DR-learner (tested)",
-        "t_learner": "T-learner",
-        "x_learner": "X-learner",
-        "causal_forest": "causal forest",
-    },
-    "estimators": {
-        "doubly_robust": "doubly robust, difference",
-        "unadjusted": "as observed, difference",
-        "hazard_ratio": "hazard ratio (below 1 is better)",
-        "difference": "difference",
-        "ratio_of_hazard_ratios": "ratio of hazard ratios",
-    },
-}  # fmt: skip
+__all__ = ["effect_figures", "write_effect_report"]
 
 
 def effect_figures(analysis: EffectAnalysis, title: str) -> dict[str, tuple[Figure, str]]:
     """Every figure of an analysis with its caption."""
-    est, tables, text = analysis.arms.estimand, analysis.tables, TEXT["figures"]
+    est, tables, text = analysis.arms.estimand, analysis.tables, EFFECT["figures"]
     unit, words = OUTCOMES[analysis.arms.primary]
     names = (est.alternative.name, est.reference.name)
     n = len(analysis.arms)
@@ -128,7 +43,7 @@ def effect_figures(analysis: EffectAnalysis, title: str) -> dict[str, tuple[Figu
         figures["balance"] = (
             love_plot(
                 tables["balance"],
-                title=f"Balance of the arms, {title}",
+                title=text["titles"]["balance"].format(title),
                 weighted=est.assignment == "observed"
                 and bool(tables["balance"]["weighted"].notna().all()),
             ),
@@ -141,9 +56,11 @@ def effect_figures(analysis: EffectAnalysis, title: str) -> dict[str, tuple[Figu
             kaplan_meier(
                 curves,
                 summary,
-                title=f"{OUTCOMES[outcome][1].capitalize()}, {title} (n = {n})",
+                title=text["titles"]["survival"].format(
+                    outcome=OUTCOMES[outcome][1].capitalize(), title=title, n=n
+                ),
                 outcome=OUTCOMES[outcome][1].capitalize(),
-                since=TEXT["since"][est.assignment],
+                since=EFFECT["since"][est.assignment],
             ),
             text["survival"],
         )
@@ -152,26 +69,26 @@ def effect_figures(analysis: EffectAnalysis, title: str) -> dict[str, tuple[Figu
         curve = curve[curve["outcome"] == analysis.arms.primary]
         figures["by_score"] = (
             effect_along_score(
-                curve, title=f"Effect on {words} along the score", unit=unit, names=names
+                curve, title=text["titles"]["by_score"].format(words), unit=unit, names=names
             ),
             text["by_score"],
         )
     figures["targeting"] = (
         targeting_curves(
-            tables["targeting"].replace({"ranked_by": TEXT["learners"]}),
-            title=f"Targeting, {words}",
+            tables["targeting"].replace({"ranked_by": EFFECT["learners"]}),
+            title=text["titles"]["targeting"].format(words),
             unit=unit,
         ),
         text["targeting"],
     )
     figures["benefit"] = (
-        benefit_calibration(tables["benefit"], title="Predicted and observed effect", unit=unit),
+        benefit_calibration(tables["benefit"], title=text["titles"]["benefit"], unit=unit),
         text["benefit"],
     )
     figures["values"] = (
         rule_values(
             tables["values"],
-            title=f"Value of the rules (n = {tables['values']['n'].iloc[-1]}, judged in turn)",
+            title=text["titles"]["values"].format(tables["values"]["n"].iloc[-1]),
             unit=unit,
             outcome=_outcome_words(analysis, analysis.arms.primary).capitalize(),
         ),
@@ -179,7 +96,7 @@ def effect_figures(analysis: EffectAnalysis, title: str) -> dict[str, tuple[Figu
     )
     if "trade_off" in tables:
         figures["trade_off"] = (
-            trade_off(tables["trade_off"], title="Benefit against harm", unit=unit),
+            trade_off(tables["trade_off"], title=text["titles"]["trade_off"], unit=unit),
             text["trade_off"],
         )
     return figures
@@ -208,24 +125,24 @@ def write_effect_report(
     pictures = {name: page_picture(name, *each, drawn.get(name)) for name, each in figures.items()}
     outcomes = ", ".join(_outcome_words(analysis, name) for name in est.outcomes)
     question = {
-        "Alternative": f"{est.alternative.name} ({', '.join(est.alternative.arms) or 'empty'})",
-        "Reference": f"{est.reference.name} "
-        f"({', '.join(arm or 'empty cell' for arm in est.reference.arms)})",
-        "Assignment": est.assignment,
-        "Outcomes, the first primary": outcomes,
-        "What happens in between": "as allocated, whatever came after (treatment policy); death is "
-        "an event",
-        "Covariates": ", ".join(analysis.arms.covariates) or "none",
-        "Score": score_note or TEXT["no_score"],
+        "alternative": f"{est.alternative.name} "
+        f"({', '.join(est.alternative.arms) or EFFECT['empty']})",
+        "reference": f"{est.reference.name} "
+        f"({', '.join(arm or EFFECT['empty_cell'] for arm in est.reference.arms)})",
+        "assignment": est.assignment,
+        "outcomes": outcomes,
+        "between": EFFECT["policy"],
+        "covariates": ", ".join(analysis.arms.covariates) or EFFECT["none"],
+        "score": score_note or EFFECT["no_score"],
     }
     shown = ["code", "severity", "cohort", "column", "count", "message", "advice"]
     settings = {**est.model_dump(mode="json"), "seed": study.seed}
     page = rendered(
         "effect.html.j2",
-        text={**report.TEXT, **TEXT},
+        text={**TEXT, **EFFECT},
         title=study.title or study.name,
         created=dt.datetime.now(tz=dt.UTC).date().isoformat(),
-        evidence=report.TEXT["evidence"].format(EVIDENCE_CLASS),
+        evidence=TEXT["evidence"].format(EVIDENCE_CLASS),
         allowed=analysis.design.allowed,
         statements=analysis.statements,
         question=question,
@@ -233,14 +150,14 @@ def write_effect_report(
         rule=analysis.rule.splitlines(),
         pictures=pictures,
         survival=[p for name, p in pictures.items() if name.startswith("survival")],
-        findings=report.page_table(
-            report.TEXT["findings"],
+        findings=page_table(
+            TEXT["findings"],
             [{**row, "count": row["n"]} for row in findings.to_dict("records")],
             shown,
         ),
         provenance=[
-            report._pairs(report.TEXT["settings"], settings),
-            report._pairs(report.TEXT["hashes"], hashes),
+            page_pairs(TEXT["settings"], settings),
+            page_pairs(TEXT["hashes"], hashes),
         ],
     )
     write_page(path, page)
@@ -250,7 +167,7 @@ def _outcome_words(analysis: EffectAnalysis, outcome: str) -> str:
     unit, words = OUTCOMES[outcome]
     if unit == "share":
         return words
-    return f"{words} within {analysis.arms.estimand.horizon_months:g} months"
+    return str(EFFECT["within"].format(outcome=words, months=analysis.arms.estimand.horizon_months))
 
 
 def _tables(analysis: EffectAnalysis, attrition: pd.DataFrame) -> dict[str, Any]:
@@ -259,10 +176,10 @@ def _tables(analysis: EffectAnalysis, attrition: pd.DataFrame) -> dict[str, Any]
     printed: dict[str, Any] = {}
 
     def add(name: str, table: pd.DataFrame, columns: Sequence[str]) -> None:
-        caption = TEXT["captions"][name].format(
+        caption = EFFECT["captions"][name].format(
             alternative=est.alternative.name, reference=est.reference.name
         )
-        heads = [TEXT["columns"][column] for column in columns]
+        heads = [EFFECT["columns"][column] for column in columns]
         cells = [[_cell(analysis, c, row) for c in columns] for row in table.to_dict("records")]
         numeric = [column in _NUMERIC for column in columns]
         printed[name] = PageTable(caption, heads, numeric, cells)
@@ -334,21 +251,21 @@ def _cell(analysis: EffectAnalysis, column: str, row: Mapping[Any, Any]) -> str:
     if column == "outcome":
         return _outcome_words(analysis, value)
     if column in ("estimator", "scale"):
-        return str(TEXT["estimators"][value])
+        return str(EFFECT["estimators"][value])
     if column in ("passed", "better"):
-        return str(report.TEXT["yes" if value else "no"])
+        return str(TEXT["yes" if value else "no"])
     if column in ("n", "n_events", "events", "fifth"):
         return f"{value:.0f}"
     if column == "weight":
         return f"{value:g}"
     if column == "learner":
-        return str(TEXT["learners"][value])
+        return str(EFFECT["learners"][value])
     return str(value).replace("_", " ") or "–"
 
 
 def _number(value: float, low: float, high: float, unit: str) -> str:
     scale, digits = (100, 1) if unit == "share" else (1, 2)
     text = estimate(scale * value, scale * low, scale * high, digits)
-    words = {"share": "\u00a0points", "months": "\u00a0months"}.get(unit, "")
+    words = EFFECT["units"].get(unit, "")
     first, gap, limits = text.partition(" (")
     return f"{first}{words}{gap}{limits}"

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from stratify.errors import ArgumentError
+from stratify.report.text import FIGURES, METRICS, TEXT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,32 +31,18 @@ if TYPE_CHECKING:
 __all__ = ["METRICS", "beeswarm", "calibration", "decision_curve", "estimate", "forest",
            "kaplan_meier", "png", "risk_histogram", "roc"]  # fmt: skip
 
-METRICS: dict[str, tuple[str, int, float | None]] = {  # title, decimals, value of no effect
-    "auroc": ("AUROC", 2, 0.5), "average_precision": ("Average precision", 2, None),
-    "c_index": ("C-index", 2, 0.5), "brier": ("Brier score", 3, None),
-    "brier_skill": ("Brier skill", 2, 0.0), "calibration_slope": ("Calibration slope", 2, 1.0),
-    "calibration_intercept": ("Calibration intercept", 2, 0.0),
-    "mean_predicted": ("Mean predicted", 2, None), "mean_observed": ("Mean observed", 2, None),
-    "observed_expected": ("O:E ratio", 2, 1.0),
-    "sensitivity": ("Sensitivity", 2, None), "specificity": ("Specificity", 2, None),
-    "ppv": ("PPV", 2, None), "npv": ("NPV", 2, None), "share_flagged": ("Share flagged", 2, None),
-    "net_benefit": ("Net benefit", 3, 0.0), "delta_auroc": ("Difference in AUROC", 3, 0.0),
-    "delta_brier": ("Difference in Brier score", 3, 0.0),
-}  # fmt: skip
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 GREY, _PALE = "#6B6B6B", "#9A9A9A"
-_FLAGS = {"flag_all": "flag everyone", "flag_none": "flag no one"}
+_FLAGS = TEXT["models"]
 _STYLE = {"font.size": 10, "xtick.labelsize": 9.5, "ytick.labelsize": 9.5, "legend.fontsize": 9.5,
           "legend.title_fontsize": 9.5, "legend.frameon": False, "legend.handlelength": 3,
           "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": GREY,
           "axes.axisbelow": True, "axes.grid": True, "grid.color": "#E6E6E6"}  # fmt: skip
 _DRAWN = 2000  # patients in a beeswarm
-_RISK = "Predicted risk of resistance"
 
 
 def styled(draw: F) -> F:
@@ -137,7 +124,7 @@ def _models(table: pd.DataFrame) -> dict[str, tuple[pd.DataFrame, dict[str, Any]
     return {name: (table[table["model"] == name], looks[name]) for name in names}
 
 
-def _histogram(ax: Axes, risks: ArrayLike, colour: str, label: str = "Patients") -> None:
+def _histogram(ax: Axes, risks: ArrayLike, colour: str, label: str = FIGURES["patients"]) -> None:
     from matplotlib.ticker import MaxNLocator
 
     values = np.asarray(risks, dtype=float)
@@ -178,9 +165,7 @@ def roc(curves: pd.DataFrame, *, title: str, aurocs: pd.DataFrame | None = None)
         label = f"{_name(name)} {labels.get(name, '')}".strip()
         ax.plot(rows["false_positive_rate"], rows["true_positive_rate"], label=label, **look)
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
-    ax.set(
-        xlabel="False positive rate (1 − specificity)", ylabel="True positive rate (sensitivity)"
-    )
+    ax.set(xlabel=FIGURES["false_positives"], ylabel=FIGURES["true_positives"])
     figure.legend(loc="outside lower center", title="AUROC" if labels else None)
     return figure
 
@@ -207,15 +192,15 @@ def calibration(curves: pd.DataFrame, risks: ArrayLike | None = None, *, title: 
     figure, axes = new_figure(
         title, 5.6 if risks is None else 6.6, (1,) if risks is None else (5, 1)
     )
-    axes[0].plot([0, 1], [0, 1], color=_PALE, linewidth=1, label="perfect agreement")
+    axes[0].plot([0, 1], [0, 1], color=_PALE, linewidth=1, label=FIGURES["perfect"])
     for marker, (name, (rows, look)) in zip(_MARKERS * 9, models.items(), strict=False):
         rows, look = rows.sort_values("mean_predicted"), look | {"marker": marker, "linewidth": 1.2}
         axes[0].vlines(rows["mean_predicted"], rows["low"], rows["high"], color=look["color"])
         axes[0].plot(rows["mean_predicted"], rows["mean_observed"], label=_name(name), **look)
-    axes[0].set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), ylabel="Observed share with resistance")
+    axes[0].set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), ylabel=FIGURES["observed"])
     if risks is not None:
         _histogram(axes[1], risks, GREY)
-    axes[-1].set_xlabel(_RISK)
+    axes[-1].set_xlabel(FIGURES["risk"])
     figure.legend(loc="outside lower center", ncols=min(3, len(models) + 1))
     return figure
 
@@ -241,7 +226,7 @@ def decision_curve(curves: pd.DataFrame, *, title: str) -> Figure:
         rows = rows.sort_values("threshold")
         ax.plot(rows["threshold"], rows["net_benefit"], label=_name(name), **look)
     ax.set_ylim(-0.05, max(0.05, 1.08 * float(curves["net_benefit"].max())))
-    ax.set(xlabel="Threshold: risk from which a patient is flagged", ylabel="Net benefit")
+    ax.set(xlabel=FIGURES["threshold"], ylabel=METRICS["net_benefit"][0])
     figure.legend(loc="outside lower center", ncols=2)
     return figure
 
@@ -253,7 +238,7 @@ def kaplan_meier(
     *,
     title: str,
     outcome: str,
-    since: str = "the first dose",
+    since: str | None = None,
 ) -> Figure:
     """Survival of each group by Kaplan and Meier, with the numbers at risk beneath.
 
@@ -269,8 +254,8 @@ def kaplan_meier(
         The limits may also be called hazard_ratio_low and hazard_ratio_high.
     title, outcome : str
         `outcome` is the label of the vertical axis, such as "Overall survival".
-    since : str
-        Time zero: "the first dose", "randomisation", "week 9".
+    since : str, optional
+        Time zero, such as "randomisation" or "week 9"; by default the first dose.
 
     Examples
     --------
@@ -294,10 +279,13 @@ def kaplan_meier(
         rows = curves[curves["group"] == row["group"]].sort_values("time")
         start = pd.DataFrame({"time": [0.0], "survival": 1.0, "low": 1.0, "high": 1.0})
         time, survival, low, high = pd.concat([start, rows[list(start)].astype(float)]).to_numpy().T
-        median = "not reached" if pd.isna(row["median"]) else f"{row['median']:.1f} months"
-        label = f"{row['group']}: {row['n_events']}/{row['n']} events, median {median}"
+        reached = not pd.isna(row["median"])
+        median = FIGURES["months"].format(row["median"]) if reached else TEXT["not_reached"]
+        counts = {name: row[name] for name in ("group", "n", "n_events")}
+        label = FIGURES["survival"].format(**counts, median=median)
         if not pd.isna(row["hazard_ratio"]):
-            label += f", HR {estimate(row['hazard_ratio'], row['low'], row['high'])}"
+            ratio = estimate(row["hazard_ratio"], row["low"], row["high"])
+            label += FIGURES["hazard_ratio"].format(ratio)
         ax.step(time, survival, where="post", label=wrapped(label, 72), **_look(i))
         ax.fill_between(time, low, high, step="post", color=COLOURS[i % 7], alpha=0.13, linewidth=0)
         at_risk = [*rows["n_at_risk"].astype(int), 0]
@@ -305,7 +293,8 @@ def kaplan_meier(
             below.text(tick, i, str(at_risk[place]), ha="center", va="center", fontsize=9.5)
     for panel in (ax, below):
         panel.set(xlim=(-0.03 * last, 1.03 * last), xticks=ticks)
-    ax.set(ylim=(0, 1.03), ylabel=wrapped(outcome, 40), xlabel=f"Months since {since}")
+    ax.set(ylim=(0, 1.03), ylabel=wrapped(outcome, 40))
+    ax.set_xlabel(FIGURES["months_since"].format(since or FIGURES["first_dose"]))
     below.set_yticks(
         range(len(groups)), [wrapped(name if len(name) < 19 else f"{name[:17]}…") for name in names]
     )
@@ -313,9 +302,9 @@ def kaplan_meier(
     below.tick_params(length=0, labelbottom=False)
     below.grid(False)
     below.spines[:].set_visible(False)
-    below.set_title("Number at risk", loc="left", fontsize=9.5)
+    below.set_title(FIGURES["at_risk"], loc="left", fontsize=9.5)
     p = groups[0]["log_rank_p"]
-    test = None if pd.isna(p) else "Log-rank p < 0.001" if p < 0.001 else f"Log-rank p = {p:.3f}"
+    test = None if pd.isna(p) else f"{TEXT['log_rank']} {'< 0.001' if p < 0.001 else f'= {p:.3f}'}"
     figure.legend(loc="outside lower center", title=test, alignment="left")
     return figure
 
@@ -356,10 +345,10 @@ def beeswarm(attributions: pd.DataFrame, *, title: str, max_features: int = 15) 
     order = sorted(strength.index, key=lambda name: (-strength[name], name))[:max_features]
     notes = []
     if len(strength) > len(order):
-        notes.append(f"The {len(order)} strongest of {len(strength)} features.")
+        notes.append(FIGURES["strongest"].format(shown=len(order), of=len(strength)))
     patients = table[key].drop_duplicates().sort_values(key)
     if len(patients) > _DRAWN:
-        notes.append(f"{_DRAWN:,} of {len(patients):,} patients are drawn, evenly selected.")
+        notes.append(FIGURES["drawn"].format(shown=_DRAWN, of=len(patients)))
         patients = patients.iloc[np.linspace(0, len(patients) - 1, _DRAWN).round().astype(int)]
     table = patients.merge(table[table["feature"].isin(order)], on=key)
     span = float(table["shap"].max() - table["shap"].min()) or 1.0
@@ -380,16 +369,16 @@ def beeswarm(attributions: pd.DataFrame, *, title: str, max_features: int = 15) 
         unit = "".join(f" ({unit})" for unit in rows["unit"].dropna().head(1) if unit)
         labels.append(wrapped(str(feature).replace("_", " ") + unit, 28))
     if any_grey:
-        notes.append("Grey crosses: value missing, or a category.")
+        notes.append(FIGURES["grey"])
     ax.axvline(0, color=GREY, linewidth=1, zorder=0)
     ax.set_yticks(range(len(order)), labels)
     spare = max(0.0, 2.5 - len(order) / 2)
     ax.set_ylim(len(order) - 0.5 + spare, -0.5 - spare)
     ax.tick_params(axis="y", length=0)
-    ax.set_xlabel("Contribution to log-odds of resistance (before calibration)")
+    ax.set_xlabel(FIGURES["contribution_more"])
     bar = figure.colorbar(ScalarMappable(cmap=shades), ax=ax, aspect=30, pad=0.02, ticks=[0, 1])
-    bar.ax.set_yticklabels(["lowest", "highest"])
-    bar.set_label("Rank within the feature", labelpad=-16)
+    bar.ax.set_yticklabels(FIGURES["ends"])
+    bar.set_label(FIGURES["rank"], labelpad=-16)
     figure.supxlabel(wrapped(" ".join(notes), 88), x=0.02, ha="left", fontsize=9)
     return figure
 
@@ -428,7 +417,8 @@ def forest(performance: pd.DataFrame, *, metric: str = "auroc", title: str) -> F
     heads, texts, bottom = [], {}, 0.0
     for names, part in rows.groupby(place, sort=False):
         where = wrapped(", ".join(str(name) for name in names if name not in ("", "all")), 30)
-        head = f"{where}\n{part['n_events'].iloc[0]}/{part['n'].iloc[0]} events"
+        counts = part[["n_events", "n"]].iloc[0]
+        head = f"{where}\n" + FIGURES["events"].format(n_events=counts["n_events"], n=counts["n"])
         heads.append(len(labels))
         labels[bottom + 0.25 * (head.count("\n") + 1)] = head
         bottom += 0.5 * (head.count("\n") + 1) + 0.1
@@ -438,7 +428,7 @@ def forest(performance: pd.DataFrame, *, metric: str = "auroc", title: str) -> F
             ax.plot(row["value"], y, color=COLOURS[i], marker=_MARKERS[i], markersize=7)
             texts[y] = estimate(row["value"], row["low"], row["high"], digits)
             other = f" − {_name(row['reference'])}" if row["reference"] else ""
-            at = "" if pd.isna(row["threshold"]) else f" at {row['threshold']:g}"
+            at = "" if pd.isna(row["threshold"]) else FIGURES["at"].format(row["threshold"])
             labels[y] = f"{_name(row['model'])}{other}{at}"
             bottom += 1
     if no_effect is not None:
@@ -470,14 +460,14 @@ def risk_histogram(scores: pd.DataFrame, *, title: str) -> Figure:
     >>> scores = pd.DataFrame({"risk": [0.2, 0.6], "label": [0, 1]})
     >>> figure = risk_histogram(scores, title="Lung A, n = 2")
     """
-    parts = {"Patients": need(scores, "scores", ["risk"])}
+    parts = {FIGURES["patients"]: need(scores, "scores", ["risk"])}
     if "label" in scores:
-        parts = {"With resistance": scores[scores["label"] == 1]}
-        parts["Without"] = scores[scores["label"] == 0]
+        parts = {FIGURES["with"]: scores[scores["label"] == 1]}
+        parts[FIGURES["without"]] = scores[scores["label"] == 0]
     figure, axes = new_figure(title, 2.2 + 1.3 * len(parts), [1] * len(parts))
     for i, (label, rows) in enumerate(parts.items()):
         _histogram(axes[i], rows["risk"], COLOURS[len(parts) - 1 - i], label)
-    axes[-1].set_xlabel(_RISK)
+    axes[-1].set_xlabel(FIGURES["risk"])
     return figure
 
 

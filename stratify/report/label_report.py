@@ -62,8 +62,9 @@ def write_label_report(path: str | Path, cohort: Cohort, study: Study) -> None:
         "title": rule["title"],
         "source": rule["source"],
         "criteria": LABELS["criteria"][criteria],
-        "patients": f"{len(table)}, {int(table['label'].notna().sum())} with a label, "
-        f"{int(table['label'].sum())} of them 1",
+        "patients": LABELS["patients"].format(
+            n=len(table), known=int(table["label"].notna().sum()), ones=int(table["label"].sum())
+        ),
     }
     findings = cohort.findings.table().to_dict("records")
     shown = ["code", "severity", "cohort", "column", "count", "message", "advice"]
@@ -92,5 +93,5 @@ def write_label_report(path: str | Path, cohort: Cohort, study: Study) -> None:
 
 def _flow(rule: dict[str, Any]) -> str:
     states = TEXT["states"]
-    negatives = " or ".join(states[state] for state in rule["negatives"])
+    negatives = LABELS["or"].join(states[state] for state in rule["negatives"])
     return str(LABELS["flow_more"].format(states[rule["positive"]], negatives))

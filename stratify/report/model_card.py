@@ -21,6 +21,7 @@ from stratify.report import figures
 from stratify.report import profile_figures as drawn_profiles
 from stratify.report.response_figures import label_flow
 from stratify.report.share_figures import error_by_share
+from stratify.report.text import CARD
 from stratify.scoring import ResistanceModel
 from stratify.study import Study
 from stratify.tables.documents import read_yaml
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
-    "LIMITS",
     "bundle_card",
     "card_facts",
     "card_figures",
@@ -44,14 +44,6 @@ __all__ = [
 ]
 
 INTERVAL_LEVEL = 0.95
-LIMITS = (
-    "The risk is prognostic (class C1): it does not show that another treatment is better.",
-    "The label is stated by the rule above; exposure and confirmation may not be known.",
-    "Differences to the references are given with intervals; one that includes 0 shows no "
-    "difference.",
-    "Contributions of features are associations of the model, not causes.",
-    "Biomarkers measured with other assays than in training are flagged; recalibrate before use.",
-)
 
 
 def card_tables(
@@ -103,29 +95,28 @@ def profile_figures(
 ) -> dict[str, tuple[Figure, str]]:
     """Figures with captions of a cohort's profiles, dependences and subgroups."""
     found: dict[str, tuple[Figure, str]] = {}
-    where = f"{cohorts} (n = {n})"
+    titles, captions = CARD["titles"], CARD["captions"]
+    where = CARD["patients"].format(cohorts=cohorts, n=n)
     if profile.matrix.shape[1] > 1:
         drawn = drawn_profiles.profile_heat_map(
-            profile.matrix, title=f"Resistance profiles, {cohorts} (n = {len(profile.matrix)})"
+            profile.matrix,
+            title=titles["profiles"].format(
+                CARD["patients"].format(cohorts=cohorts, n=len(profile.matrix))
+            ),
         )
-        found["profiles"] = (
-            drawn,
-            "Contribution of each step of the cancer-immunity cycle; a column is a patient, like "
-            "beside like.",
-        )
+        found["profiles"] = (drawn, captions["profiles"])
     if len(profile.subgroups):
         found["subgroup_profiles"] = (
             drawn_profiles.subgroup_differences(
-                profile.subgroups, title=f"Profiles by subgroup, {where}"
+                profile.subgroups, title=titles["subgroup_profiles"].format(where)
             ),
-            "Mean contribution of each step against that in all other patients.",
+            captions["subgroup_profiles"],
         )
     for feature, other in profile.partners.items():
         title = field_named(feature).title
         found[f"dependence_{feature}"] = (
             drawn_profiles.dependence(explained, feature, other, title=f"{title}, {where}"),
-            f"Contribution by value; colour: {field_named(other).title}, with which it interacts "
-            "most.",
+            captions["dependence"].format(field_named(other).title),
         )
     return found
 
@@ -153,15 +144,19 @@ def card_figures(
     counts = labels.groupby(["cohort", "state", "reason"], as_index=False).agg(
         n=("patient_id", "size")
     )
+    titles, captions = CARD["titles"], CARD["captions"]
     for cohort, rows in counts.groupby("cohort", sort=True):
+        who = CARD["patients"].format(cohorts=cohort, n=rows["n"].sum())
         found[f"labels_{cohort}"] = (
-            label_flow(rows, title=f"Labels, {cohort} (n = {rows['n'].sum()})"),
-            "Eligible patients by state and reason of the label.",
+            label_flow(rows, title=titles["labels"].format(who)),
+            captions["labels"],
         )
     for a in assessments:
         if a.split == "train":
             continue
-        where = f"{a.cohort}, {a.split} (n = {a.n}, {a.n_events} with label 1)"
+        where = CARD["patients_events"].format(
+            cohort=a.cohort, split=a.split, n=a.n, n_events=a.n_events
+        )
         name = f"{a.cohort}_{a.split}"
         here = performance[
             (performance["cohort"] == a.cohort)
@@ -171,33 +166,33 @@ def card_figures(
         if len(a.roc):
             aurocs = here[(here["metric"] == "auroc") & (here["reference"] == "")]
             found[f"roc_{name}"] = (
-                figures.roc(a.roc, title=f"ROC curves, {where}", aurocs=aurocs),
-                "Discrimination of the model and of the references on the same patients.",
+                figures.roc(a.roc, title=titles["roc"].format(where), aurocs=aurocs),
+                captions["roc"],
             )
         found[f"calibration_{name}"] = (
-            figures.calibration(a.calibration, title=f"Calibration, {where}"),
-            "Observed share against predicted risk in groups of equal size; the diagonal is "
-            "perfect.",
+            figures.calibration(a.calibration, title=titles["calibration"].format(where)),
+            captions["calibration"],
         )
         found[f"decision_curve_{name}"] = (
-            figures.decision_curve(a.decision, title=f"Decision curves, {where}"),
-            "Net benefit of flagging patients as likely resistant, by threshold of the risk.",
+            figures.decision_curve(a.decision, title=titles["decision_curve"].format(where)),
+            captions["decision_curve"],
         )
         for outcome, (curves, _) in a.survival.items():
             found[f"kaplan_meier_{outcome}_{name}"] = (
                 figures.kaplan_meier(
                     curves,
                     _km_summary(a, outcome),
-                    title=f"{outcome.upper()} by risk group, {where}",
+                    title=titles["kaplan_meier"].format(outcome=outcome.upper(), where=where),
                     outcome=outcome.upper(),
                 ),
-                "Kaplan–Meier estimate by tertile of the training patients' risk.",
+                captions["kaplan_meier"],
             )
     cohorts = ", ".join(sorted(set(explained["cohort"])))
     n = explained[["patient_id", "cohort"]].drop_duplicates().shape[0]
+    who = CARD["patients"].format(cohorts=cohorts, n=n)
     found["beeswarm"] = (
-        figures.beeswarm(explained, title=f"Contributions to the risk, {cohorts} (n = {n})"),
-        "Each point is a patient; exact SHAP values in log-odds before calibration.",
+        figures.beeswarm(explained, title=titles["beeswarm"].format(who)),
+        captions["beeswarm"],
     )
     return found
 
@@ -217,10 +212,12 @@ def share_figures(
     return {
         f"selective_{name}": (
             error_by_share(
-                curve, title=f"Deciding on the surest first, {name} (n = {curve['n'].max()})"
+                curve,
+                title=CARD["titles"]["selective"].format(
+                    CARD["patients"].format(cohorts=name, n=curve["n"].max())
+                ),
             ),
-            f"Wrong decisions at a risk of {threshold:g}, with 95 % intervals; the surest are "
-            "those whose risk lies farthest from it in widths of its interval.",
+            CARD["captions"]["selective"].format(threshold),
         )
         for name, curve in curves.items()
     }
@@ -278,7 +275,7 @@ def _versions() -> dict[str, str]:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            found[name] = "not installed"
+            found[name] = CARD["not_installed"]
     return found
 
 
@@ -290,8 +287,14 @@ def card_facts(
     rule = endpoint_rule(card.get("endpoint_stated", card["endpoint"]))
     matrix = model_matrix(cohort.table, list(card["features"]))
     directions = dict(zip(model.classifier.features_, model.classifier.monotone_, strict=True))
-    words = {1: "more, higher risk", -1: "more, lower risk", 0: "free"}
-    regimens = ", ".join(card["eligible_regimens"])
+    words = CARD["directions"]
+    trained = CARD["trained"].format(
+        cohorts=", ".join(card["training_cohorts"]),
+        n=card["n"],
+        n_events=card["n_events"],
+        regimens=", ".join(card["eligible_regimens"]),
+        mixed=CARD["mixed"] if card["mixed_regimens"] else "",
+    )
     facts = {
         "kind": kind,
         "study": study.name,
@@ -303,14 +306,10 @@ def card_facts(
         "endpoint_source": rule["source"],
         "target": card["target"],
         "evidence_class": card["evidence_class"],
-        "regimens_statement": (
-            f"Trained on {', '.join(card['training_cohorts'])}: {card['n']} patients, "
-            f"{card['n_events']} with label 1; regimens: {regimens}"
-            + (" (mixed regimens)." if card["mixed_regimens"] else ".")
-            + (f" {recalibration_statement(card)}" if "recalibration" in card else "")
-        ),
+        "regimens_statement": trained
+        + (f" {recalibration_statement(card)}" if "recalibration" in card else ""),
         "recommendation_statement": _recommendation_statement(model),
-        "limits": list(LIMITS),
+        "limits": list(CARD["limits"]),
         "created": dt.datetime.now(tz=dt.UTC).date().isoformat(),
         "versions": dict(card["package_versions"]),
         "hashes": dict(hashes),
@@ -335,29 +334,28 @@ def _tripod(facts: Mapping[str, Any]) -> list[dict[str, str]]:
     """Items of TRIPOD+AI with what the report answers; an empty answer is open."""
     file = schemas_folder() / "tripod_ai.yaml"
     items = read_yaml(file.read_text(encoding="utf-8"))["items"]
-    objective = {"model card": "Development and evaluation.", "evaluation report": "Evaluation."}
-    known = {**facts, "objective": objective.get(facts["kind"], "")}
+    known = {**facts, "objective": CARD["objective"].get(facts["kind"], "")}
     return [{**item, "answer": item["answer"].format_map(known)} for item in items]
 
 
 def recalibration_statement(card: Mapping[str, Any]) -> str:
     """Sentence on the local cohort and the line fitted to it."""
     record = card["recalibration"]
-    words = {
-        "none": "no change was shown to be needed",
-        "intercept": "intercept {0}",
-        "intercept_slope": "intercept {0}, slope {1}",
-    }
     lines = [figures.estimate(*record[name]) for name in ("intercept", "slope")]
-    return (
-        f"Recalibrated on {record['cohorts']}, {record['n']} patients, {record['n_events']} with "
-        f"label 1: {words[record['changed']].format(*lines)}; from {record['from_version']}."
+    return str(
+        CARD["recalibrated"].format(
+            cohorts=record["cohorts"],
+            n=record["n"],
+            n_events=record["n_events"],
+            changed=CARD["changed"][record["changed"]].format(*lines),
+            version=record["from_version"],
+        )
     )
 
 
 def _recommendation_statement(model: ResistanceModel) -> str:
     if model.card["mixed_regimens"]:
-        return "None: the model was trained on mixed regimens."
+        return str(CARD["none_mixed"])
     if model.policy is None:
-        return "Refer for all: no policy was given."
+        return str(CARD["no_policy"])
     return model.policy.statement(model.landmark_weeks)

@@ -84,6 +84,10 @@ def _percent(share: float) -> str:
     return f"{100 * share:.0f}\u00a0%"
 
 
+def _range(low: float, high: float) -> str:
+    return str(PATIENT["range"].format(low=_percent(low), high=_percent(high)))
+
+
 def _signed(share: float) -> str:
     points = estimate(100 * share, digits=0)
     return points if points.startswith(("−", "0")) else f"+{points}"
@@ -176,10 +180,7 @@ def _reasons(found: PatientFindings) -> Any:
         mark = PATIENT["raises_mark" if raises else "lowers_mark"]
         word = PATIENT["raises" if raises else "lowers"]
         amount = f"{mark} {word}, {_signed(row['risk_points'])} {PATIENT['points']}"
-        agree = PATIENT["agree"].format(
-            share=f"{row['same_sign'] * found.n_members:.0f}", n=found.n_members
-        )
-        rows.append([_short(row["title"]), value, amount, agree])
+        rows.append([_short(row["title"]), value, amount, _percent(row["same_sign"])])
     return page_cells(PATIENT["sections"]["reasons"], PATIENT["reason_heads"].values(), rows)
 
 
@@ -243,8 +244,8 @@ def _missing(found: PatientFindings) -> Any:
         rows.append(
             [
                 f"{PATIENT['panels'][row['group']]}: {shown}",
-                f"{_percent(row['drawn_low'])} to {_percent(row['drawn_high'])}",
-                f"{100 * row['mean_change']:.0f} points",
+                _range(row["drawn_low"], row["drawn_high"]),
+                f"{100 * row['mean_change']:.0f}\u00a0{PATIENT['points']}",
                 _percent(row["share_group"]),
                 _percent(row["share_recommendation"]),
             ]
@@ -260,8 +261,15 @@ def _what_if(found: PatientFindings) -> Any:
         )
         if row["outside"]:
             state += f" ({PATIENT['outside']})"
-        low, high = _percent(row["risk_low"]), _percent(row["risk_high"])
-        rows.append([state, _percent(row["risk"]), f"{low} to {high}"])
+        limits = (_signed(row[name]) for name in ("change_low", "change_high"))
+        rows.append(
+            [
+                state,
+                _percent(row["risk"]),
+                _range(row["risk_low"], row["risk_high"]),
+                PATIENT["change"].format(_signed(row["change"]), *limits),
+            ]
+        )
     return page_cells(PATIENT["what_if_caption"], PATIENT["what_if_heads"].values(), rows)
 
 

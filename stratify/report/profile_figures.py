@@ -9,6 +9,7 @@ import pandas as pd
 
 from stratify.interpretation.cycle import cycle
 from stratify.report.figures import GREY, need, new_figure, styled, wrapped
+from stratify.report.text import FIGURES, TEXT
 from stratify.tables.schema import field_named
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def profile_heat_map(matrix: pd.DataFrame, *, title: str) -> Figure:
     need(matrix, "matrix", ["cluster"])
     steps = [name for name in matrix.columns if name != "cluster"]
     figure, (ax,) = new_figure(title, 1.9 + 0.34 * max(4, len(steps)))
-    _image(ax, matrix[steps].to_numpy(dtype=float).T, figure, "Contribution (log-odds)")
+    _image(ax, matrix[steps].to_numpy(dtype=float).T, figure, FIGURES["contribution"])
     ax.set_yticks(range(len(steps)), [_title(step) for step in steps])
     cluster = matrix["cluster"].to_numpy()
     edges = np.flatnonzero(np.diff(cluster)) + 0.5
@@ -75,11 +76,11 @@ def profile_heat_map(matrix: pd.DataFrame, *, title: str) -> Figure:
         ax.axvline(edge, color="#000000", linewidth=1.4)
     starts = np.concatenate([[-0.5], edges, [len(matrix) - 0.5]])
     middles = (starts[:-1] + starts[1:]) / 2
-    names = [f"{k}\n(n = {np.sum(cluster == k)})" for k in dict.fromkeys(cluster)]
+    names = [FIGURES["cluster"].format(k=k, n=np.sum(cluster == k)) for k in dict.fromkeys(cluster)]
     wide = np.diff(starts) >= 0.06 * len(matrix)  # room for its words
     ax.set_xticks(middles[wide], [n for n, w in zip(names, wide, strict=True) if w])
     ax.tick_params(length=0)
-    ax.set_xlabel("Patients by cluster; grey: not assessed")
+    ax.set_xlabel(FIGURES["by_cluster"])
     return figure
 
 
@@ -132,21 +133,21 @@ def dependence(long: pd.DataFrame, feature: str, other: str, *, title: str) -> F
     ax.axhline(0, color=GREY, linewidth=1, zorder=0)
     unit = f" ({field.unit})" if field.unit else ""
     ax.set_xlabel(wrapped(field.title + unit, 70))
-    ax.set_ylabel("Contribution (log-odds)")
+    ax.set_ylabel(FIGURES["contribution"])
     if levels:
         names = [wrapped(str(level).replace("_", " "), 12) for level in levels]
         ax.set_xticks(range(len(levels)), names, rotation=45 if len(levels) > 5 else 0)
     elif field.type == "boolean":
-        ax.set_xticks([0, 1], ["no", "yes"])
+        ax.set_xticks([0, 1], [TEXT["no"], TEXT["yes"]])
     elif known.any() and np.nanmin(x) > 0 and np.nanmax(x) > 30 * np.nanmedian(x):
         ax.set_xscale("log")
     bar = figure.colorbar(ScalarMappable(cmap=shades), ax=ax, aspect=30, pad=0.02, ticks=[0, 1])
-    bar.ax.set_yticklabels(["lowest", "highest"])
-    bar.set_label(wrapped(f"Rank of {field_named(other).title}", 34), labelpad=-4)
+    bar.ax.set_yticklabels(FIGURES["ends"])
+    bar.set_label(wrapped(FIGURES["rank_of"].format(field_named(other).title), 34), labelpad=-4)
     missing = int((~known).sum())
-    notes = f"Grey crosses: {field_named(other).title} not measured."
+    notes = FIGURES["grey_other"].format(field_named(other).title)
     if missing:
-        notes += f" {missing} patients without {field.title} are not drawn."
+        notes += FIGURES["without_value"].format(n=missing, feature=field.title)
     figure.supxlabel(wrapped(notes, 88), x=0.02, ha="left", fontsize=9)
     return figure
 
@@ -176,7 +177,7 @@ def subgroup_differences(differences: pd.DataFrame, *, title: str) -> Figure:
     marked = clear.set_index(["subgroup", "step"])["clear"].unstack()  # noqa: PD010
     marked = marked.reindex(index=names, columns=steps).fillna(False).astype(bool)
     figure, (ax,) = new_figure(title, 2.2 + 0.28 * max(4, len(names)))
-    _image(ax, table.to_numpy(dtype=float), figure, "Difference (log-odds)")
+    _image(ax, table.to_numpy(dtype=float), figure, FIGURES["difference"])
     values = np.abs(table.to_numpy(dtype=float))
     dark = values > 0.6 * np.nanmax(values)
     for i, j in np.argwhere(marked.to_numpy(dtype=bool)):
@@ -188,6 +189,5 @@ def subgroup_differences(differences: pd.DataFrame, *, title: str) -> Figure:
         range(len(steps)), [wrapped(_title(s), 12) for s in steps], rotation=45, ha="right"
     )
     ax.tick_params(length=0)
-    note = "* 95 % interval without 0. Grey: fewer than 20 patients assessed."
-    figure.supxlabel(wrapped(note, 88), x=0.02, ha="left", fontsize=9)
+    figure.supxlabel(wrapped(FIGURES["clear"], 88), x=0.02, ha="left", fontsize=9)
     return figure

@@ -1,8 +1,7 @@
 """Model card and evaluation report: result tables and plots in one HTML file.
 
 A report computes nothing: each number stands in a table or among the facts and is only formatted
-here. The file needs no network and runs no script. Its words stand in :mod:`stratify.report.text`
-and in :data:`stratify.report.figures.METRICS`.
+here. The file needs no network and runs no script. Its words stand in :mod:`stratify.report.text`.
 """
 
 from __future__ import annotations
@@ -24,9 +23,9 @@ from stratify.report.explanation_tables import (
     explanation_tables,
     reporting_table,
 )
-from stratify.report.figures import METRICS, estimate, png
+from stratify.report.figures import estimate, png
 from stratify.report.page_table import PageTable
-from stratify.report.text import TEXT
+from stratify.report.text import METRICS, TEXT
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -126,7 +125,7 @@ def page_table(caption: str, rows: Iterable[Row], columns: Sequence[str]) -> Pag
     return PageTable(caption, heads, [column in _NUMBERS for column in columns], cells)
 
 
-def _pairs(caption: str, names: Mapping[str, Any]) -> PageTable:
+def page_pairs(caption: str, names: Mapping[str, Any]) -> PageTable:
     rows = [[str(name), _plain(value)] for name, value in names.items()]
     return PageTable(caption, [TEXT["name"], TEXT["value"]], [False, False], rows)
 
@@ -329,7 +328,9 @@ def write_report(
             [{**row, "count": row["n"]} for row in rows["findings"]],
             ["count" if name == "n" else name for name in _TABLES["findings"]],
         ),
-        provenance=[_pairs(TEXT[name], facts[name]) for name in ("settings", "versions", "hashes")],
+        provenance=[
+            page_pairs(TEXT[name], facts[name]) for name in ("settings", "versions", "hashes")
+        ],
     )
     write_page(Path(path), html)
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from stratify.report.figures import COLOURS, GREY, need, new_figure, styled, wrapped
+from stratify.report.text import FIGURES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -73,7 +74,7 @@ def label_flow(labels: pd.DataFrame, *, title: str) -> Figure:
     ]
     ax.set_yticks(range(len(counts)), names)
     ax.invert_yaxis()
-    ax.set(xlabel="Patients", xlim=(0, 1.2 * counts["n"].max()))
+    ax.set(xlabel=FIGURES["patients"], xlim=(0, 1.2 * counts["n"].max()))
     return figure
 
 
@@ -106,7 +107,7 @@ def swimmer(outcomes: pd.DataFrame, *, title: str) -> Figure:
             at = np.flatnonzero(mine)
             ax.barh(at, rows["pfs"].to_numpy()[mine], color=colour, height=0.8)
             ax.plot([], [], color=colour, linewidth=6, label=state.replace("_", " "))
-    for event, marker, name in ((1, "x", "progression or death"), (0, ">", "censored")):
+    for event, marker, name in ((1, "x", FIGURES["progression"]), (0, ">", FIGURES["censored"])):
         mine = (rows["pfs_event"] == event).to_numpy()
         ax.plot(
             rows["pfs"].to_numpy()[mine],
@@ -128,10 +129,14 @@ def swimmer(outcomes: pd.DataFrame, *, title: str) -> Figure:
             markerfacecolor="white",
             markeredgecolor="black",
             markersize=4,
-            label="first response",
+            label=FIGURES["first_response"],
         )
     ax.axvline(6, color="black", linestyle=":", linewidth=1)
-    ax.set(xlabel="Months since the first dose", ylabel="Patients", yticks=[])
+    ax.set(
+        xlabel=FIGURES["months_since"].format(FIGURES["first_dose"]),
+        ylabel=FIGURES["patients"],
+        yticks=[],
+    )
     ax.set_xlim(left=0)
     figure.legend(loc="outside lower center", ncols=3)
     return figure
@@ -172,7 +177,7 @@ def waterfall(best: pd.DataFrame, *, title: str) -> Figure:
         )
     for level in (-30, 20):
         ax.axhline(level, color="black", linestyle=":", linewidth=1)
-    ax.set(ylabel="Best change from baseline (%)", xlabel="Patients", xticks=[], ylim=(-105, 105))
+    ax.set(ylabel=FIGURES["best_change"], xlabel=FIGURES["patients"], xticks=[], ylim=(-105, 105))
     ax.legend()
     return figure
 
@@ -181,4 +186,4 @@ def _fewer(rows: pd.DataFrame, title: str) -> tuple[pd.DataFrame, str]:
     if len(rows) <= MOST_PATIENTS:
         return rows, title
     picked = np.unique(np.linspace(0, len(rows) - 1, MOST_PATIENTS).round().astype(int))
-    return rows.iloc[picked], f"{title}, {len(picked)} of {len(rows)} shown"
+    return rows.iloc[picked], FIGURES["shown"].format(title=title, shown=len(picked), of=len(rows))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from stratify.report.figures import COLOURS, GREY, need, new_figure, styled
+from stratify.report.text import FIGURES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,11 +37,11 @@ def error_by_share(curve: pd.DataFrame, *, title: str) -> Figure:
     rows = curve[curve["metric"] == "error"].sort_values("share")
     figure, (ax,) = new_figure(title, 4.0)
     ax.fill_between(rows["share"], rows["low"], rows["high"], color=COLOURS[0], alpha=0.2, lw=0)
-    ax.plot(rows["share"], rows["value"], color=COLOURS[0], marker="o", label="surest first")
+    ax.plot(rows["share"], rows["value"], color=COLOURS[0], marker="o", label=FIGURES["surest"])
     everyone = float(rows["value"].iloc[-1])
-    ax.axhline(everyone, color=GREY, linestyle=":", label="everyone, or decided by lot")
+    ax.axhline(everyone, color=GREY, linestyle=":", label=FIGURES["everyone"])
     ax.set(xlim=(0, 1.02), ylim=(0, None))
-    ax.set(xlabel="Share of patients decided on", ylabel="Share of these decided wrongly")
+    ax.set(xlabel=FIGURES["decided"], ylabel=FIGURES["wrong"])
     figure.legend(loc="outside lower center", ncols=2)
     return figure
 
@@ -75,7 +76,7 @@ def auroc_by_size(curve: pd.DataFrame, *, title: str) -> Figure:
         ax.fill_between(
             line["n_train"], line["low"], line["high"], color=COLOURS[i], alpha=0.15, lw=0
         )
-    ax.axhline(0.5, color=GREY, linestyle=":", label="no discrimination")
-    ax.set(xlim=(0, None), xlabel="Training patients", ylabel="AUROC on unseen patients")
+    ax.axhline(0.5, color=GREY, linestyle=":", label=FIGURES["no_discrimination"])
+    ax.set(xlim=(0, None), xlabel=FIGURES["n_train"], ylabel=FIGURES["auroc_unseen"])
     figure.legend(loc="outside lower center", ncols=3)
     return figure

@@ -156,7 +156,7 @@ class ResistanceModel:
         classifier = self.classifier
         columns = FeatureColumns(table, classifier.features_, classifier.levels_)
         encoded = classifier.readable(columns.encoded)
-        risk, low, high = self._risk_and_interval(columns, classifier.ensemble_.margins(encoded))
+        risk, low, high = self.risk_and_interval(columns, classifier.ensemble_.margins(encoded))
         risks = pd.DataFrame({"risk": risk, "risk_low": low, "risk_high": high}, index=table.index)
         missing = panels_without_value(columns.missing, classifier.features_)
         flags = self._flags(table, columns, missing, assays or {})
@@ -230,7 +230,7 @@ class ResistanceModel:
             )
         columns = FeatureColumns(patient, features, classifier.levels_)
         encoded = classifier.readable(columns.encoded)
-        risk, low, high = self._risk_and_interval(columns, classifier.ensemble_.margins(encoded))
+        risk, low, high = self.risk_and_interval(columns, classifier.ensemble_.margins(encoded))
         missing = panels_without_value(columns.missing, features)
         pair_low, pair_high = self._venn_abers(risk)
         contributions = classifier.ensemble_.contributions(encoded)[0]
@@ -248,14 +248,14 @@ class ResistanceModel:
             "reasons": [(features[j], float(contributions[j])) for j in strongest],
         }
 
-    def _risk_and_interval(
+    def risk_and_interval(
         self, columns: FeatureColumns, margins: Floats
     ) -> tuple[Floats, Floats, Floats]:
         """Risk, and an interval of the members' spread and whatever else is known of the doubt."""
         from scipy.special import expit, logit
 
         risk, low, high = self.classifier.interval(margins)
-        line = self._recalibration
+        line = self.recalibration
         if self.uncertainty is None and line is None:
             return risk, low, high
         margin = logit(risk)
@@ -272,7 +272,7 @@ class ResistanceModel:
 
     def _venn_abers(self, risk: Floats) -> tuple[Floats, Floats]:
         """Both risks of the pair, NaN for a bundle without it."""
-        line = self._recalibration
+        line = self.recalibration
         if self.uncertainty is None or self.uncertainty.venn_abers is None:
             return np.full(len(risk), np.nan), np.full(len(risk), np.nan)
         if line is None:
@@ -281,7 +281,8 @@ class ResistanceModel:
         return line.risk(low), line.risk(high)
 
     @property
-    def _recalibration(self) -> Recalibration | None:
+    def recalibration(self) -> Recalibration | None:
+        """The line fitted to a local cohort, if there is one."""
         record = self.card.get("recalibration")
         return None if record is None else Recalibration.from_json(record)
 

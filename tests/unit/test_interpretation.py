@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
 
 from stratify.cohort.features import features_matrix, model_matrix
+from stratify.doubt.uncertainty import Uncertainty
 from stratify.errors import ArgumentError
 from stratify.interpretation.attribution import attributions, by_group, risk_points, stability
 from stratify.interpretation.counterfactual import along, what_if
@@ -15,6 +18,9 @@ from stratify.interpretation.explained import explain, explained_in_chunks
 from stratify.interpretation.information import missing_features, value_of_information
 from stratify.interpretation.interactions import interaction_summary, interactions
 from stratify.interpretation.training_distribution import TrainingDistribution
+from stratify.model.recalibration import Recalibration
+from stratify.scoring.change import risk_change
+from stratify.statistics.discrimination import Estimate
 
 KEY = ["cohort", "patient_id"]
 
@@ -79,6 +85,18 @@ def test_members_that_agree_are_counted_as_computed_one_by_one(classifier, patie
             assert row.in_top == pytest.approx(np.mean(top))
 
 
+def test_models_of_drawn_effects_agree_less_often_than_members_that_share_an_anchor(
+    classifier, uncertainty, patients
+):
+    some = patients.head(30)
+    shared = stability(classifier, some, top=15)["same_sign"].mean()
+    found = stability(classifier, some, top=15, posterior=uncertainty.posterior)
+    assert 0.5 < found["same_sign"].mean() < shared - 0.01
+    again = stability(classifier, some.tail(1), top=15, posterior=uncertainty.posterior)
+    own = found[found["patient_id"] == some["patient_id"].iloc[-1]].reset_index(drop=True)
+    assert again["same_sign"].tolist() == own["same_sign"].tolist()
+
+
 def test_more_reasons_than_features_are_not_asked_for(classifier, patients):
     found = stability(classifier, patients.head(2), top=99)
     assert len(found) == 2 * len(classifier.features_)
@@ -141,6 +159,32 @@ def test_along_a_feature_the_risk_is_that_of_a_patient_with_the_value(model, pat
         )  # fmt: skip
     assert found["outside"].tolist() == [False, False, True]
     assert found["risk"].iloc[0] > found["risk"].iloc[1]  # the dictionaries' direction
+    own = model.score_cohort(one)["risk"].iloc[0]
+    assert found["change"].tolist() == pytest.approx((found["risk"] - own).tolist(), abs=1e-12)
+    assert (found["change_low"] < found["change"]).all()
+    assert (found["change"] < found["change_high"]).all()
+    # what is in doubt about both risks alike is not in doubt about their difference
+    apart = found["change_high"] - found["change_low"]
+    assert (apart < found["risk_high"] - found["risk_low"]).all()
+
+
+def test_a_risk_does_not_differ_from_itself(model, patients):
+    found = risk_change(model, patients.head(5), patients.head(5))
+    assert np.abs(found.to_numpy()).max() < 1e-12
+
+
+def test_a_flatter_line_of_recalibration_makes_differences_smaller(model, patients):
+    line = Recalibration(
+        "intercept_slope", Estimate(-0.2, -0.4, 0.0), Estimate(0.5, 0.4, 0.6),
+        [[0.01, 0.0], [0.0, 0.0025]], 200, 80,
+    )  # fmt: skip
+    there = replace(model, card={**model.card, "recalibration": line.to_json()})
+    before, after = patients.head(5), patients.head(5).assign(albumin=2.5)
+    flat, steep = (risk_change(m, before, after) for m in (there, model))
+    risk = there.score_cohort(after)["risk"] - there.score_cohort(before)["risk"]
+    assert flat["change"].tolist() == pytest.approx(risk.tolist(), abs=1e-12)
+    width = [m["change_high"] - m["change_low"] for m in (flat, steep)]
+    assert (width[0] < width[1]).all()
 
 
 def test_by_default_quantiles_levels_or_yes_and_no_are_looked_at(model, patients):
@@ -215,6 +259,37 @@ def test_draws_follow_what_is_correlated_with_them(model, patients):
     assert low.median() < high.median() - 20
 
 
+def test_levels_are_drawn_with_the_numbers(model, patients):
+    known = TrainingDistribution.of(model.uncertainty)
+    one = model_matrix(patients.iloc[[2]], model.classifier.features_)
+    one.loc[:] = np.nan
+    rng = np.random.default_rng
+    names = ["cd8_density", "immune_phenotype"]
+    drawn = known.draw(one, names, 4000, rng(0))
+    seen = patients.groupby("immune_phenotype")["cd8_density"].median()
+    found = drawn.groupby("immune_phenotype")["cd8_density"].median()
+    assert found["desert"] < found["excluded"] < found["inflamed"]
+    assert found.to_numpy() == pytest.approx(seen.reindex(found.index).to_numpy(), rel=0.5)
+    share = drawn["immune_phenotype"].value_counts(normalize=True)
+    own = patients["immune_phenotype"].value_counts(normalize=True)
+    assert share.to_dict() == pytest.approx(own.to_dict(), abs=0.05)
+    # a measured number tells the level, a measured level the number
+    few = known.draw(one.assign(cd8_density=5.0), names[1:], 1000, rng(0))["immune_phenotype"]
+    assert (few == "desert").mean() > own["desert"] + 0.15
+    blank = one.astype({"immune_phenotype": object})
+    inflamed = known.draw(blank.assign(immune_phenotype="inflamed"), names[:1], 1000, rng(0))
+    assert inflamed["cd8_density"].median() > 1.3 * drawn["cd8_density"].median()
+
+
+def test_a_value_that_many_share_is_drawn_as_often_as_it_was_seen(model, patients):
+    known = TrainingDistribution.of(model.uncertainty)
+    one = model_matrix(patients.iloc[[2]], model.classifier.features_)
+    one.loc[:] = np.nan
+    drawn = known.draw(one, ["pdl1_tps"], 4000, np.random.default_rng(0))["pdl1_tps"]
+    seen = (patients["pdl1_tps"].dropna() == 0).mean()
+    assert (drawn == 0).mean() == pytest.approx(seen, abs=0.1)  # quantiles are 0.1 apart
+
+
 # --------------------------------------------------------------------------- information
 
 
@@ -244,15 +319,16 @@ def test_a_patient_who_lacks_nothing_has_no_row(model, patients):
 
 
 def test_without_a_summary_of_training_the_bundle_is_to_be_trained_again(model, patients):
-    from dataclasses import replace
-
-    old = replace(model, uncertainty=None)
-    with pytest.raises(ArgumentError) as refusal:
-        value_of_information(old, patients.head(1))
-    assert str(refusal.value) == (
-        "The bundle keeps no summary of its training patients; train it again to see what a "
-        "missing panel could change."
-    )
+    earlier = model.uncertainty.to_json()
+    del earlier["joint"]
+    for doubt in (None, Uncertainty.from_json(earlier)):
+        old = replace(model, uncertainty=doubt)
+        with pytest.raises(ArgumentError) as refusal:
+            value_of_information(old, patients.head(1))
+        assert str(refusal.value) == (
+            "The bundle keeps no summary of its training patients; train it again to see what a "
+            "missing panel could change."
+        )
 
 
 # --------------------------------------------------------------------------- batches

@@ -55,6 +55,14 @@ def test_the_numbers_are_those_of_the_tables(model, patients, pages):
         assert found.statement in told
         for reason in found.reasons.to_dict("records"):
             assert reason["title"] in told
+            assert f"{100 * reason['same_sign']:.0f} %" in told
+        for row in found.what_if.to_dict("records"):
+            points = [
+                f"{100 * row[name]:+.0f}".replace("-", "−").replace("+0", "0")
+                for name in ("change", "change_low", "change_high")
+            ]
+            points = [text.replace("−0", "0") for text in points]
+            assert f"{points[0]} ({points[1]} to {points[2]})" in told
 
 
 def test_every_page_says_research_use_only_and_what_a_profile_is_not(pages):
