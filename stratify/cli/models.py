@@ -37,6 +37,10 @@ def train(
     endpoint: Annotated[
         str | None, typer.Option(help="Endpoint rule in place of the study file's.")
     ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(help="Processes of one thread each that share the folds; 1: threads.", min=1),
+    ] = 1,
     track: Track = True,
     store: Store = None,
     log_patient_level: PatientLevel = False,
@@ -51,7 +55,8 @@ def train(
 
     if endpoint is not None:
         rule_name(endpoint)  # known, or wrong usage: the study file is not to blame
-    results = experiment.train(Study.load(study, endpoint=endpoint), out, progress=progress())
+    loaded = Study.load(study, endpoint=endpoint)
+    results = experiment.train(loaded, out, workers=workers, progress=progress())
     tell_findings(results.findings)
     show_table(headline(results), f"Model {results.model.version}, research use only")
     typer.echo(f"Results in {out}, model in {out / 'bundle'}, report in {out / 'report.html'}.")

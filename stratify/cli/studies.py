@@ -39,7 +39,7 @@ def demo(
 
     study = write_study(out / "study", n=n, seed=seed)
     typer.echo(f"Simulated study written to {study}.")
-    train(study, out=out / "results", endpoint=None, track=track, store=None)
+    train(study, out=out / "results", endpoint=None, workers=1, track=track, store=None)
 
 
 class Source(StrEnum):

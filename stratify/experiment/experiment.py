@@ -35,14 +35,8 @@ from stratify.tables.tabular import make_folder, write_table, written_whole
 from stratify.treatment.grounds import require_landmark
 from stratify.treatment.policy import Policy
 from stratify.validation.diagnostics import check_training
-from stratify.validation.validation import (
-    Assessment,
-    EarlyCensoring,
-    assess,
-    cross_validate,
-    fit_with_references,
-    judged_risks,
-)
+from stratify.validation.training import EarlyCensoring, fit_with_references, judged_risks
+from stratify.validation.validation import Assessment, assess, cross_validate
 
 __all__ = [
     "Results",
@@ -54,6 +48,7 @@ __all__ = [
 ]
 
 Progress = Callable[[str], None]
+SEARCH = "search.log"  # settings tried so far, by patients and fold; nothing of a patient
 TUNE = "tune"  # key of `model` in a study file: how many settings are tried
 
 
@@ -63,6 +58,7 @@ def train(
     *,
     classifier: ResistanceClassifier | None = None,
     folds: int = 5,
+    workers: int = 1,
     progress: Progress = lambda _: None,
 ) -> Results:
     """Train on a study, judge on patients the model never saw, write results and bundle.
@@ -79,6 +75,9 @@ def train(
         Unfitted, with other settings than the default.
     folds : int
         Folds of the cross-validation.
+    workers : int
+        Processes of one thread each that share the folds; 1 for this process, with a thread for
+        each processor. The results are the same.
     progress : callable
         Told of each step.
 
@@ -91,6 +90,11 @@ def train(
     DataError, CohortError, FileError
         If the data have errors, cannot serve, or files cannot be read or written; nothing is
         written then.
+
+    Notes
+    -----
+    A search of settings (`tune` of the study's model) is kept in `out` until the results are
+    there: the same call goes on where it was interrupted.
     """
     out = make_folder(Path(out))
     progress("reading the cohorts")
@@ -109,6 +113,7 @@ def train(
     progress("fitting the model")
     censoring = _early_censoring(cohort, study)
     trials = _trials(study)
+    search = out / SEARCH if trials else None
     tried: list[dict[str, float]] = []
     fitted, references = fit_with_references(
         template,
@@ -116,7 +121,9 @@ def train(
         features,
         censoring=censoring,
         trials=trials,
+        storage=search,
         tried=tried.append,
+        progress=progress,
     )
     cuts = [float(q) for q in np.quantile(fitted.oof_risk_, [1 / 3, 2 / 3])]
     hashes = {
@@ -140,6 +147,8 @@ def train(
         seed=study.seed,
         censoring=censoring,
         trials=trials,
+        storage=search,
+        workers=workers,
         progress=progress,
     )
     progress("judging on patients the model never saw")
@@ -154,6 +163,8 @@ def train(
     )
     progress("writing the results")
     results.write(out)
+    if search is not None:
+        search.unlink(missing_ok=True)
     return results
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from stratify.cohort.cohort import Cohort, read_cohort
 from stratify.cohort.training_scales import TrainingScales
 from stratify.errors import ArgumentError, FileError
 from stratify.experiment.parts import Explain, Job, JoinedPatients, Part, SourceFile
+from stratify.progress import Progress
 from stratify.scoring.batch import BatchScorer, JoinedFilesError
 from stratify.study import Study
 from stratify.tables.batches import TableFile
@@ -22,9 +23,7 @@ from stratify.tables.plausibility import ENOUGH_VALUES
 from stratify.tables.schema import field_named
 from stratify.tables.tabular import sha256_of
 
-__all__ = ["Plan", "Progress"]
-
-Progress = Callable[[str], None]
+__all__ = ["Plan"]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ What has been written is never scored again, unless the file behind it has chang
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
@@ -23,7 +22,8 @@ import pandas as pd
 
 from stratify.errors import ArgumentError, StratifyError
 from stratify.experiment.parts import Explain, Job, Part
-from stratify.experiment.plan import Plan, Progress
+from stratify.experiment.plan import Plan
+from stratify.progress import Clock, Progress
 from stratify.scoring.reasons import check_explain
 from stratify.study import Study
 from stratify.tables.findings import Findings
@@ -38,7 +38,6 @@ __all__ = ["Scored", "score_registry"]
 
 PART_ROWS = 50_000
 _BAD_PARTS = 3  # with errors, after which no more are read: a mapping is wrong, not a row
-_EVERY = 5.0  # seconds between two lines of progress
 
 
 @dataclass(frozen=True)
@@ -193,7 +192,8 @@ def _run(
     progress: Progress,
 ) -> None:
     """Score the parts, a few at a time, so that memory stays bounded."""
-    clock = _Clock(plan.total, sum(r["n"] for r in state.records.values()), progress)
+    done = sum(r["n"] for r in state.records.values())
+    clock = Clock("patients scored", plan.total, progress, done=done, speed=True)
     running: dict[Future[dict[str, Any]], str] = {}
 
     def settle(name: str, record: dict[str, Any]) -> None:
@@ -225,35 +225,6 @@ def _run(
     finally:
         for future in running:
             future.cancel()
-
-
-class _Clock:
-    """Tells how many patients are scored, how fast, and the time left."""
-
-    def __init__(self, total: int, done: int, progress: Progress) -> None:
-        self.total, self.done, self.progress = total, done, progress
-        self.started, self.told, self.before = time.monotonic(), time.monotonic(), done
-
-    def tick(self, n: int) -> None:
-        """Count patients."""
-        self.done += n
-        now = time.monotonic()
-        if now - self.told < _EVERY:
-            return
-        self.told = now
-        speed = (self.done - self.before) / (now - self.started)
-        left = max(self.total - self.done, 0) / speed if speed else 0.0
-        self.progress(
-            f"{self.done:,} of {self.total:,} patients scored, {speed:,.0f} a second, about "
-            f"{_duration(left)} left"
-        )
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 90 else f"{minutes / 60:.1f} h"
 
 
 # ---------------------------------------------------------------------------------- the end

@@ -18,9 +18,9 @@ import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
-from threadpoolctl import threadpool_limits
 
 from stratify.errors import ArgumentError
+from stratify.model.design import Boosting, Design, Patients, TrainingPatients
 from stratify.model.encoding import (
     check_names,
     content_order,
@@ -31,27 +31,14 @@ from stratify.model.encoding import (
     rounded_out,
     unseen_levels,
 )
-from stratify.model.ensemble import AnchoredEnsemble, Boosting, Design, Patients
+from stratify.model.ensemble import AnchoredEnsemble
+from stratify.model.platt import platt_line
+from stratify.model.settings import check_settings
+from stratify.model.threads import one_thread
 
 __all__ = ["ResistanceClassifier"]
 
 Floats = npt.NDArray[np.float64]
-
-_WHOLE, _NUMBER = (int, np.integer), (int, float, np.integer, np.floating)
-_TINY, _MOST = 1e-9, 1e9
-# parameters, smallest, greatest, kind, and what is expected
-_PARAMETERS: tuple[tuple[str, float, float, Any, str], ...] = (
-    ("n_members num_leaves max_bin", 2, _MOST, _WHOLE, "a whole number of at least 2"),
-    ("n_estimators min_child_samples", 1, _MOST, _WHOLE, "a whole number of at least 1"),
-    ("calibration_folds random_state", 0, _MOST, _WHOLE, "a whole number of at least 0"),
-    ("mask_value mask_panel", 0, 1 - _TINY, _NUMBER, "a share from 0 to below 1"),
-    ("masked_weight", 0, 1, _NUMBER, "a weight from 0 to 1"),
-    ("anchor_start", 0, 1, _NUMBER, "a share from 0 to 1"),
-    ("interval_level", _TINY, 1 - _TINY, _NUMBER, "a level between 0 and 1"),
-    ("learning_rate feature_fraction", _TINY, 1, _NUMBER, "a number above 0, at most 1"),
-    ("reg_lambda", 0, _MOST, _NUMBER, "a number of at least 0"),
-    ("anchor_variance", _TINY, _MOST, _NUMBER, "a number above 0"),
-)
 
 
 class ResistanceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -222,7 +209,34 @@ max_bin
         ArgumentError
             If a parameter or the classes cannot be used.
         """
-        self._check_parameters()
+        patients, design, order, n = self.training_patients(X, y, sample_weight, auxiliary)
+        self.ensemble_ = self._fit_ensemble(patients, design, self.random_state)
+        margin, self.calibration_ = self._calibrate(patients, design)
+        risk = np.full(n, np.nan)
+        risk[order] = _expit(self.calibration_[0] * margin + self.calibration_[1])
+        self.oof_risk_ = risk
+        return self
+
+    def training_patients(
+        self, X: Any, y: Any, sample_weight: Any = None, auxiliary: Any = None
+    ) -> TrainingPatients:
+        """Check and encode training patients, and learn what their columns are.
+
+        Parameters
+        ----------
+        X, y, sample_weight, auxiliary
+            As for :meth:`fit`.
+
+        Returns
+        -------
+        TrainingPatients
+
+        Raises
+        ------
+        ArgumentError
+            If a parameter or the classes cannot be used.
+        """
+        check_settings(self.get_params())
         target = labels_of(y)
         frame = self._frame_to_fit(X, y)
         check_classification_targets(target)
@@ -268,21 +282,7 @@ max_bin
             for name, col in zip(self.features_, patients.matrix.T, strict=True)
             if name not in self.levels_ and not np.isnan(col).all()
         }
-        self.ensemble_ = self._fit_ensemble(patients, design, self.random_state)
-        margin, self.calibration_ = self._calibrate(patients, design)
-        risk = np.full(len(frame), np.nan)
-        risk[order] = _expit(self.calibration_[0] * margin + self.calibration_[1])
-        self.oof_risk_ = risk
-        return self
-
-    def _check_parameters(self) -> None:
-        for names, least, most, kind, expected in _PARAMETERS:
-            for name in names.split():
-                value = getattr(self, name)
-                if not isinstance(value, kind) or not least <= value <= most:
-                    raise ArgumentError(f"{name} is {value!r}; {expected} is expected.")
-        if self.calibration_folds == 1:
-            raise ArgumentError("calibration_folds is 1; 0 or at least 2 is expected.")
+        return TrainingPatients(patients, design, order, len(frame))
 
     def _frame_to_fit(self, X: Any, y: Any) -> pd.DataFrame:
         if isinstance(X, pd.DataFrame) and all(isinstance(c, str) for c in X.columns):
@@ -323,29 +323,28 @@ max_bin
         return encode(frame, self.features_, self.levels_)
 
     def _fit_ensemble(self, patients: Patients, design: Design, seed: int) -> AnchoredEnsemble:
-        boosting = Boosting(**{f.name: getattr(self, f.name) for f in fields(Boosting)})
-        # On matrices this small, threads of the linear algebra only wait for each other.
-        with threadpool_limits(limits=1, user_api="blas"):
-            return AnchoredEnsemble.fit(patients, design, boosting, seed=seed, n_jobs=self.n_jobs)
+        with one_thread():
+            return AnchoredEnsemble.fit(
+                patients, design, self.boosting, seed=seed, n_jobs=self.n_jobs
+            )
+
+    @property
+    def boosting(self) -> Boosting:
+        """Settings of the members and the anchor."""
+        return Boosting(**{f.name: getattr(self, f.name) for f in fields(Boosting)})
 
     def _calibrate(self, patients: Patients, design: Design) -> tuple[Floats, tuple[float, float]]:
         """Out-of-fold margins of the training patients and the calibration fitted on them."""
         folds = patients.folds(self.calibration_folds, self.random_state)
         if not folds:
             return self.ensemble_.margins(patients.matrix).mean(axis=0), (1.0, 0.0)
-        from sklearn.linear_model import LogisticRegression
-
         label, weight = patients.label, patients.weight
         margin = np.empty(len(patients))
         for k, (train, left_out) in enumerate(folds):
             ensemble = self._fit_ensemble(patients.take(train), design, self.random_state + 1 + k)
             margin[left_out] = ensemble.margins(patients.matrix[left_out]).mean(axis=0)
-        platt = LogisticRegression(C=1e6).fit(margin[:, None], label, sample_weight=weight)
-        slope, intercept = float(platt.coef_[0, 0]), float(platt.intercept_[0])
-        if slope <= 0:  # nothing learned: the prevalence for everyone, never a reversed order
-            share = float(np.average(label, weights=weight))
-            slope, intercept = 0.0, float(np.log(share / (1 - share)))
-        return margin, (slope, intercept)
+        with one_thread():
+            return margin, platt_line(margin, label, weight)
 
     # ------------------------------------------------------------------ predict
 

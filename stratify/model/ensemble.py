@@ -9,7 +9,7 @@ subset of panels can be scored and a missing value is never read as zero.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from stratify.errors import ArgumentError
+from stratify.model.design import Boosting, Design, Patients
 from stratify.model.linear import LinearScore
-from stratify.tables.schema import family_of, known_field
+from stratify.tables.schema import family_of
 from stratify.trees.members import Members
 
 if TYPE_CHECKING:
     import lightgbm
 
-__all__ = ["AnchoredEnsemble", "Boosting", "Design", "Patients"]
+__all__ = ["AnchoredEnsemble"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -33,145 +33,11 @@ Floats = npt.NDArray[np.float64]
 _MIN_DATA_PER_CATEGORY = 20
 # Folds in which the anchor's starting margins are predicted for patients it was not fitted on.
 _ANCHOR_FOLDS = 5
+# Looks at a growing ensemble without gain after which it grows no more.
+_PATIENCE = 2
 # Rows from which the compiled loops repay their check, which the many models of a nested
 # validation, each for a few patients, would not.
 _MANY = 4000
-
-
-@dataclass(frozen=True)
-class Boosting:
-    """Settings of the boosting; names and meaning as in ``ResistanceClassifier``."""
-
-    n_members: int
-    n_estimators: int
-    learning_rate: float
-    num_leaves: int
-    min_child_samples: int
-    reg_lambda: float
-    feature_fraction: float
-    max_bin: int
-    mask_value: float
-    mask_panel: float
-    masked_weight: float
-    anchor_variance: float
-    anchor_start: float
-
-
-@dataclass(frozen=True)
-class Patients:
-    """Training patients, in an order that does not depend on the file.
-
-    Attributes
-    ----------
-    matrix : ndarray of shape (n_patients, n_features)
-        Numbers and level codes, NaN for missing.
-    label : ndarray of shape (n_patients,)
-        1 or 0.
-    graded : ndarray of shape (n_patients,)
-        The label in finer grades, 0 to 1, from which the anchor learns.
-    weight : ndarray of shape (n_patients,)
-    """
-
-    matrix: Floats
-    label: Floats
-    graded: Floats
-    weight: Floats
-
-    def __len__(self) -> int:
-        return len(self.label)
-
-    def take(self, rows: npt.NDArray[Any]) -> Patients:
-        """Patients at these positions, or marked True."""
-        return Patients(self.matrix[rows], self.label[rows], self.graded[rows], self.weight[rows])
-
-    def folds(self, most: int, seed: int) -> list[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
-        """Training and left-out positions by fold, stratified; none where a class has one."""
-        from sklearn.model_selection import StratifiedKFold
-
-        folds = min(most, int(self.label.sum()), int((1 - self.label).sum()))
-        if folds < 2:
-            return []
-        split = StratifiedKFold(folds, shuffle=True, random_state=seed)
-        return list(split.split(self.matrix, self.label))
-
-
-@dataclass(frozen=True)
-class Design:
-    """What the columns of the matrix are.
-
-    Attributes
-    ----------
-    features : list of str
-    n_levels : mapping of str to int
-        Number of levels of each categorical column, coded 0, 1, ...
-    directions : list of int
-        +1, -1 or 0 by column: monotone constraint of the trees and of the anchor.
-    panels : list of ndarray of bool of shape (n_features,)
-        Columns that are masked together.
-    anchor : list of int
-        Columns of the anchor; none for no anchor.
-    """
-
-    features: list[str]
-    n_levels: Mapping[str, int]
-    directions: list[int]
-    panels: list[npt.NDArray[np.bool_]]
-    anchor: list[int]
-
-    @classmethod
-    def of(
-        cls,
-        levels: Mapping[str, Sequence[str]],
-        features: list[str],
-        *,
-        monotone: str | Mapping[str, int] | None,
-        panels: Mapping[str, str] | None,
-        anchor: str | Sequence[str] | None,
-    ) -> Design:
-        """Design by the settings of ``ResistanceClassifier``, of the same names.
-
-        Raises
-        ------
-        ArgumentError
-            If `monotone` or `anchor` is a word that means nothing.
-        """
-        groups: dict[str, npt.NDArray[np.bool_]] = {}
-        for j, name in enumerate(features):
-            field = known_field(name)
-            own = name if field is None else field.panel
-            panel = own if panels is None else panels.get(name, name)
-            groups.setdefault(panel, np.zeros(len(features), dtype=bool))[j] = True
-        if isinstance(anchor, str) and anchor != "all":
-            raise ArgumentError(
-                f"anchor is {anchor!r}; 'all', None or a list of features is expected."
-            )
-        wanted = features if anchor == "all" else anchor or ()
-        return cls(
-            features=features,
-            n_levels={name: len(known) for name, known in levels.items()},
-            directions=_directions(levels, features, monotone),
-            panels=list(groups.values()),
-            anchor=[j for j, name in enumerate(features) if name in wanted],
-        )
-
-
-def _directions(
-    levels: Mapping[str, Sequence[str]],
-    features: Sequence[str],
-    monotone: str | Mapping[str, int] | None,
-) -> list[int]:
-    if monotone is None:
-        directions = [0] * len(features)
-    elif monotone == "schema":
-        types = levels.get("cancer_type", [])
-        indication = types[0] if len(types) == 1 else None
-        known = [known_field(name) for name in features]
-        directions = [0 if field is None else field.direction_for(indication) for field in known]
-    elif isinstance(monotone, Mapping):
-        directions = [int(monotone.get(name, 0)) for name in features]
-    else:
-        raise ArgumentError(f"monotone is {monotone!r}; 'schema', None or a mapping is expected.")
-    return [0 if name in levels else d for name, d in zip(features, directions, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -219,6 +85,62 @@ class AnchoredEnsemble:
         if anchor is not None:
             base += anchor.base_value
         return cls(members, anchor, design.anchor, base)
+
+    @staticmethod
+    def stages(
+        patients: Patients,
+        judged: Patients,
+        design: Design,
+        boosting: Boosting,
+        rounds: Sequence[int],
+        *,
+        seed: int,
+        n_jobs: int = 1,
+    ) -> Floats:
+        """Margins of other patients as an ensemble grows, for as long as it gains.
+
+        Parameters
+        ----------
+        patients, judged : Patients
+            Those to learn from, and others.
+        design : Design
+        boosting : Boosting
+            Its number of trees is not used.
+        rounds : sequence of int
+            Trees of each member at which to look, ascending.
+        seed, n_jobs : int
+            As for :meth:`fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_stages, n_judged)
+            Mean margin over the members, at the first numbers of `rounds`: all of them, or until
+            the log loss has not become smaller for `_PATIENCE`.
+        """
+        from joblib import Parallel, delayed
+
+        anchor, start = _anchored(patients, design, boosting, seed)
+        margin = np.zeros(len(judged))
+        if anchor is not None:
+            margin += anchor.margin(judged.matrix[:, design.anchor])
+        streams = np.random.default_rng(seed).spawn(boosting.n_members)
+        stages: list[Floats] = []
+        losses: list[float] = []
+        with Parallel(n_jobs=n_jobs, prefer="threads") as pool:
+            growing = pool(
+                delayed(_seedling)(patients, design, boosting, start, stream) for stream in streams
+            )
+            for before, after in zip([0, *rounds], rounds, strict=False):
+                grown = pool(
+                    delayed(_grown)(member, before, after, judged.matrix) for member in growing
+                )
+                margin = margin + np.mean(grown, axis=0)
+                loss = np.logaddexp(0, margin) - judged.label * margin
+                stages.append(margin)
+                losses.append(float(judged.weight @ loss))
+                if len(losses) - 1 - int(np.argmin(losses)) >= _PATIENCE:
+                    break
+        return np.array(stages)
 
     @cached_property
     def trees(self) -> Members:
@@ -353,6 +275,44 @@ def _member(
 ) -> lightgbm.Booster:
     import lightgbm
 
+    data, parameters = _sampled(patients, design, boosting, start, rng)
+    return lightgbm.train(parameters, data, num_boost_round=boosting.n_estimators)
+
+
+def _seedling(
+    patients: Patients,
+    design: Design,
+    boosting: Boosting,
+    start: _Start | None,
+    rng: np.random.Generator,
+) -> lightgbm.Booster:
+    """Make a member without trees, the same as :func:`_member` would grow."""
+    import lightgbm
+
+    data, parameters = _sampled(patients, design, boosting, start, rng)
+    return lightgbm.Booster(parameters, data)
+
+
+def _grown(member: lightgbm.Booster, before: int, after: int, matrix: Floats) -> Floats:
+    """Grow a member to more trees; what these add to the margins of patients."""
+    for _ in range(before, after):
+        member.update()
+    added: Floats = member.predict(
+        matrix, start_iteration=before, num_iteration=after - before, raw_score=True, num_threads=1
+    )
+    return added
+
+
+def _sampled(
+    patients: Patients,
+    design: Design,
+    boosting: Boosting,
+    start: _Start | None,
+    rng: np.random.Generator,
+) -> tuple[lightgbm.Dataset, dict[str, Any]]:
+    """Patients of a member, with their copies, and the parameters of its training."""
+    import lightgbm
+
     rows = rng.integers(0, len(patients), len(patients))
     if len(np.unique(patients.label[rows])) < 2:  # tiny data: keep both classes
         rows = np.arange(len(patients))
@@ -397,4 +357,4 @@ def _member(
         "seed": int(rng.integers(2**31 - 1)),
         "verbose": -1,
     }
-    return lightgbm.train(parameters, data, num_boost_round=boosting.n_estimators)
+    return data, parameters

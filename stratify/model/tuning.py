@@ -7,8 +7,10 @@ Whoever judges a tuned model has to choose its settings again in every training 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +19,13 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.base import clone
 
-from stratify.errors import ArgumentError
+from stratify.errors import ArgumentError, FileError
 from stratify.model.classifier import ResistanceClassifier
+from stratify.model.design import Boosting, Design, Patients
+from stratify.model.ensemble import AnchoredEnsemble
+from stratify.model.platt import platt_line
+from stratify.model.threads import one_thread
+from stratify.progress import Clock, Progress
 
 if TYPE_CHECKING:
     import optuna
@@ -27,15 +34,15 @@ __all__ = ["tuned"]
 
 Floats = npt.NDArray[np.float64]
 
-# Settings that matter on public cohorts, and the values among which to choose.
-_CHOICES: dict[str, tuple[float, ...]] = {
-    "num_leaves": (2, 4, 8, 16),
-    "n_estimators": (50, 100, 200),
-}
+# Settings that matter on public cohorts, and the values among which to choose. How many trees there
+# are is not searched: each ensemble is looked at while it grows.
+_CHOICES: dict[str, tuple[float, ...]] = {"num_leaves": (2, 4, 8, 16)}
 _ANCHOR_CHOICES: dict[str, tuple[float, ...]] = {"anchor_start": (0.0, 0.5, 1.0)}
 _ANCHOR_VARIANCE = (0.05, 10.0)
+_ROUNDS = tuple(range(25, 201, 25))
 # Members of a model in the search; their number moves the noise of a loss, not its rank.
 _MEMBERS, _FOLDS = 4, 3
+_FULL = 3  # settings judged on all folds before any is given up
 
 
 def tuned(
@@ -48,6 +55,7 @@ def tuned(
     trials: int = 20,
     storage: str | Path | None = None,
     tried: Callable[[dict[str, float]], None] | None = None,
+    progress: Progress | None = None,
 ) -> ResistanceClassifier:
     """Choose number and size of trees, strength and share of the anchor on training patients.
 
@@ -65,6 +73,8 @@ def tuned(
         other templates may share the file.
     tried : callable, optional
         Told at the end of each setting tried, with its ``log_loss``.
+    progress : callable, optional
+        Told now and then how many settings are tried, and of the time left.
 
     Returns
     -------
@@ -77,9 +87,15 @@ def tuned(
     ------
     ArgumentError
         If `trials` is no whole number above 0, or the patients cannot be fitted.
+    FileError
+        If the file cannot be read or written.
 
     Notes
     -----
+    Early stopping: an ensemble grows by 25 trees a member, and no more once the left-out patients
+    gain nothing. Pruning: settings whose loss on the first folds is above the median of those tried
+    are given up (Akiba 2019).
+
     Tree-structured Parzen estimator (Bergstra 2011; Akiba 2019, 10.1145/3292500.3330701), seeded
     by the template's `random_state`: the same patients give the same settings, in any order of
     rows, on any number of threads, interrupted or not.
@@ -98,33 +114,130 @@ def tuned(
 
     if not isinstance(trials, (int, np.integer)) or trials < 1:
         raise ArgumentError(f"trials is {trials!r}; a whole number of at least 1 is expected.")
-    small = clone(template).set_params(
-        n_members=min(template.n_members, _MEMBERS), calibration_folds=_FOLDS
-    )
-    data = (X, y, sample_weight, auxiliary)
-    usual = _losses(small, data)
+    search = _Search.on(template, X, y, sample_weight, auxiliary)
+    if not search.folds:
+        return _with(template, {})
+    usual, _ = search.losses(search.boosting, (template.n_estimators,))
     seed = int(template.random_state)
-    with _quiet():
+    kept: dict[int, Floats] = {}
+    with _quiet(), _readable(storage):
         study = optuna.create_study(
             storage=None if storage is None else _journal(storage),
-            study_name=_name(small, data),
+            study_name=search.name,
             load_if_exists=True,
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=_FULL),
         )
-        for number in range(_finished(study), trials):
+        finished = _finished(study)
+        clock = Clock("settings tried", trials, progress or (lambda _: None), done=finished)
+        for number in range(finished, trials):
             # a sampler of its own for each trial, so that an interruption changes nothing
             study.sampler = optuna.samplers.TPESampler(seed=seed + number)
             trial = study.ask()
-            candidate = clone(small).set_params(**_settings(trial, template))
-            study.tell(trial, round(float(_losses(candidate, data).mean()), 9))
-        best = study.best_params
+            boosting = replace(search.boosting, **_settings(trial, template))
+            try:
+                losses, rounds = search.losses(boosting, _ROUNDS, trial)
+            except optuna.TrialPruned:
+                study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+            else:
+                trial.set_user_attr("n_estimators", rounds)
+                study.tell(trial, round(float(losses.mean()), 9))
+                kept = {study.best_trial.number: kept.get(study.best_trial.number, losses)}
+            clock.tick()
+        best = study.best_trial
+        chosen = {**best.params, **best.user_attrs}
         if tried is not None:
             for done in study.trials:
-                tried({**done.params, "log_loss": float(done.value or np.nan)})
-    gain = usual - _losses(clone(small).set_params(**best), data)
+                if done.state.is_finished():
+                    loss = {"log_loss": np.nan if done.value is None else done.value}
+                    tried({**done.params, **done.user_attrs, **loss})
+    if best.number in kept:
+        losses = kept[best.number]
+    else:  # of a search before this one
+        settings = {name: value for name, value in chosen.items() if name != "n_estimators"}
+        again = replace(search.boosting, **settings)
+        losses, _ = search.losses(again, (chosen["n_estimators"],))
+    gain = usual - losses
     if gain.mean() <= gain.std(ddof=1) / np.sqrt(len(gain)):
-        best = {}
-    chosen: ResistanceClassifier = clone(template).set_params(**best)
-    return chosen
+        chosen = {}
+    return _with(template, chosen)
+
+
+@dataclass(frozen=True)
+class _Search:
+    """Training patients, encoded once, and the folds on which settings are judged."""
+
+    patients: Patients
+    design: Design
+    boosting: Boosting
+    folds: list[tuple[npt.NDArray[Any], npt.NDArray[Any]]]
+    seed: int
+    n_jobs: int
+    name: str
+
+    @classmethod
+    def on(
+        cls, template: ResistanceClassifier, X: Any, y: Any, sample_weight: Any, auxiliary: Any
+    ) -> _Search:
+        model = clone(template)
+        patients, design, _, _ = model.training_patients(X, y, sample_weight, auxiliary)
+        boosting = replace(model.boosting, n_members=min(model.n_members, _MEMBERS))
+        seed = int(template.random_state)
+        return cls(
+            patients,
+            design,
+            boosting,
+            patients.folds(_FOLDS, seed),
+            seed,
+            template.n_jobs,
+            _name(template, patients, design),
+        )
+
+    def losses(
+        self, boosting: Boosting, rounds: tuple[int, ...], trial: optuna.Trial | None = None
+    ) -> tuple[Floats, int]:
+        """Out-of-fold log loss of each patient, times the weight, and the best of the `rounds`.
+
+        A trial is told the loss after each fold, and pruned if that is too great.
+        """
+        import optuna
+
+        stages: list[Floats] = []
+        seen: list[npt.NDArray[Any]] = []
+        for k, (train, left_out) in enumerate(self.folds):
+            with one_thread():
+                margins = AnchoredEnsemble.stages(
+                    self.patients.take(train),
+                    self.patients.take(left_out),
+                    self.design,
+                    boosting,
+                    rounds,
+                    seed=self.seed + 1 + k,
+                    n_jobs=self.n_jobs,
+                )
+            stages.append(margins)
+            seen.append(left_out)
+            whole = min(map(len, stages))  # each fold may have stopped at another number
+            margin = np.concatenate([s[:whole] for s in stages], axis=1)
+            judged = self.patients.take(np.concatenate(seen))
+            with one_thread():
+                by_stage = [_log_loss(m, judged) for m in margin]
+            at = int(np.argmin([losses.mean() for losses in by_stage]))
+            if trial is not None and k + 1 < len(self.folds):
+                trial.report(float(by_stage[at].mean()), k)
+                if trial.should_prune():
+                    raise optuna.TrialPruned
+        found = np.empty(len(self.patients))
+        found[np.concatenate(seen)] = by_stage[at]
+        return found, rounds[at]
+
+
+def _log_loss(margin: Floats, judged: Patients) -> Floats:
+    """Log loss of each patient at calibrated margins, times the weight against the mean one."""
+    slope, intercept = platt_line(margin, judged.label, judged.weight)
+    logit = slope * margin + intercept
+    losses: Floats = np.logaddexp(0, logit) - judged.label * logit
+    losses *= judged.weight / judged.weight.mean()
+    return losses
 
 
 def _settings(trial: optuna.Trial, template: ResistanceClassifier) -> dict[str, Any]:
@@ -137,17 +250,9 @@ def _settings(trial: optuna.Trial, template: ResistanceClassifier) -> dict[str, 
     return settings
 
 
-def _losses(model: ResistanceClassifier, data: tuple[Any, Any, Any, Any]) -> Floats:
-    """Out-of-fold log loss of each patient of weight above 0, times the weight."""
-    X, y, sample_weight, auxiliary = data
-    model.fit(X, y, sample_weight, auxiliary)
-    weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, dtype=float)
-    used = weight > 0
-    resistant = np.asarray(y).ravel()[used] == model.classes_[1]
-    risk = np.clip(model.oof_risk_[used], 1e-9, 1 - 1e-9)
-    losses: Floats = -np.log(np.where(resistant, risk, 1 - risk)) * weight[used]
-    losses /= weight[used].mean()
-    return losses
+def _with(template: ResistanceClassifier, settings: dict[str, Any]) -> ResistanceClassifier:
+    chosen: ResistanceClassifier = clone(template).set_params(**settings)
+    return chosen
 
 
 def _finished(study: optuna.Study) -> int:
@@ -161,15 +266,30 @@ def _journal(path: str | Path) -> optuna.storages.BaseStorage:
     return JournalStorage(JournalFileBackend(str(path)))
 
 
-def _name(model: ResistanceClassifier, data: tuple[Any, Any, Any, Any]) -> str:
-    """Name by content, so that a search never goes on with other patients or settings."""
+def _name(model: ResistanceClassifier, patients: Patients, design: Design) -> str:
+    """Name by content, so that a search never goes on with other patients, settings or choices."""
     parts = {name: value for name, value in model.get_params().items() if name != "n_jobs"}
-    digest = hashlib.sha256(repr(sorted(parts.items())).encode())
-    for part in data:
-        if part is not None:
-            rows = pd.util.hash_pandas_object(pd.DataFrame(part), index=False)
-            digest.update(rows.to_numpy().tobytes())
+    choices = (_CHOICES, _ANCHOR_CHOICES, _ANCHOR_VARIANCE, _ROUNDS, _MEMBERS, _FOLDS, _FULL)
+    digest = hashlib.sha256(repr((sorted(parts.items()), design.features, choices)).encode())
+    for part in (patients.matrix, patients.label, patients.graded, patients.weight):
+        digest.update(np.ascontiguousarray(part).tobytes())
     return f"stratify-{digest.hexdigest()}"
+
+
+@contextmanager
+def _readable(storage: str | Path | None) -> Iterator[None]:
+    """Name the file of a search that cannot be read or written."""
+    try:
+        yield
+    except OSError as error:
+        if storage is None:
+            raise
+        reason = error.strerror or error
+        raise FileError(f"The search {storage} cannot be kept: {reason}.") from error
+    except ValueError as error:  # optuna reads lines of JSON
+        if storage is None or not isinstance(error, json.JSONDecodeError):
+            raise
+        raise FileError(f"The search {storage} is damaged. Remove it and train again.") from error
 
 
 @contextmanager

@@ -12,13 +12,9 @@ from stratify.cohort.subgroups import SMALLEST_CLASS, SMALLEST_SUBGROUP, large_e
 from stratify.errors import ArgumentError
 from stratify.model.classifier import ResistanceClassifier
 from stratify.statistics.meta_analysis import pool_performance
-from stratify.validation.validation import (
-    Assessment,
-    EarlyCensoring,
-    assess,
-    fit_with_references,
-    judged_risks,
-)
+from stratify.validation.folds import each_fold
+from stratify.validation.training import EarlyCensoring, Training, risks_without
+from stratify.validation.validation import Assessment, assess
 
 __all__ = ["InternalExternal", "internal_external"]
 
@@ -58,6 +54,7 @@ def internal_external(
     censoring: EarlyCensoring | None = None,
     trials: int = 0,
     thresholds: Sequence[float] = (),
+    workers: int = 1,
     progress: Callable[[str], None] | None = None,
 ) -> InternalExternal:
     """Leave out one part of the patients at a time, fit every model on the rest, judge on the part.
@@ -79,15 +76,17 @@ def internal_external(
     in_sample : mapping of str to collection of str, optional
         Reference to the parts it was fitted on by its authors: it is not pooled over these.
     censoring : EarlyCensoring, optional
-        As in :func:`~stratify.validation.validation.fit_with_references`, with the column `by`;
+        As in :func:`~stratify.validation.training.fit_with_references`, with the column `by`;
         of the parts that are not left out.
     trials : int
-        As in :func:`~stratify.validation.validation.fit_with_references`: settings are chosen anew
+        As in :func:`~stratify.validation.training.fit_with_references`: settings are chosen anew
         without each part.
     thresholds : sequence of float
         Risks at which probabilities are turned into decisions.
+    workers : int
+        As in :func:`~stratify.validation.validation.cross_validate`.
     progress : callable, optional
-        Told of each part.
+        Told of each part, and of the time left.
 
     Returns
     -------
@@ -121,7 +120,9 @@ def internal_external(
     """
     parts = _parts(table, by)
     group = parts.map(_checked_groups(parts, by, groups or {}))
-    assessments, too_small, together = [], [], {}
+    too_small, together = [], {}
+    folds: list[tuple[Training, pd.DataFrame, list[pd.DataFrame]]] = []
+    names: list[list[str]] = []
     for left_out in sorted(group.unique()):
         home = table[group != left_out].reset_index(drop=True)
         judged = []
@@ -135,26 +136,18 @@ def internal_external(
                 too_small.append(name)
         if not judged:
             continue
-        if progress:
-            progress(f"leaving out {', '.join(name for name, _ in judged)}")
         known = [name for name in features if len(home[name].dropna().unique()) > 1]
-        fitted, references = fit_with_references(
-            classifier,
-            home,
-            known,
-            censoring=_of_parts(censoring, by, set(parts[group != left_out])),
-            trials=trials,
-        )
-        assessments += [
-            assess(
-                away,
-                judged_risks(fitted, references, away),
-                cohort=name,
-                split="left_out",
-                thresholds=list(thresholds),
-            )
-            for name, away in judged
-        ]
+        kept = _of_parts(censoring, by, set(parts[group != left_out]))
+        training = Training(classifier, known, kept, trials).alone(workers)
+        folds.append((training, home, [away for _, away in judged]))
+        names.append([name for name, _ in judged])
+    told = [f"leaving out {', '.join(of_fold)}" for of_fold in names]
+    found = each_fold(risks_without, folds, told, workers=workers, progress=progress)
+    assessments = [
+        assess(away, risks, cohort=name, split="left_out", thresholds=list(thresholds))
+        for (_, _, aways), of_fold, several in zip(folds, names, found, strict=True)
+        for name, away, risks in zip(of_fold, aways, several, strict=True)
+    ]
     if not assessments:
         raise ArgumentError(
             f"no {by} has {SMALLEST_SUBGROUP} patients and {SMALLEST_CLASS} of each label, so that "

@@ -14,7 +14,7 @@ from stratify.errors import CohortError
 from stratify.scoring import ResistanceModel
 from stratify.statistics.discrimination import c_index
 from stratify.statistics.survival import hazard_ratio_per_sd
-from stratify.validation.validation import judged_risks
+from stratify.validation.training import judged_risks
 
 __all__ = ["prognosis", "statement"]
 

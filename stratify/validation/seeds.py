@@ -15,7 +15,7 @@ from stratify.model.classifier import ResistanceClassifier
 from stratify.model.horizons import horizon_outcomes
 from stratify.model.reference import References
 from stratify.statistics.discrimination import auroc, delta_auroc
-from stratify.validation.validation import judged_risks
+from stratify.validation.training import judged_risks
 
 __all__ = ["across_seeds", "weighted_differences"]
 

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from stratify.cohort.features import model_matrix
 from stratify.cohort.subgroups import large_enough, subgroups
 from stratify.model.classifier import ResistanceClassifier
-from stratify.model.horizons import horizon_outcomes
-from stratify.model.reference import REFERENCES, References
-from stratify.model.tuning import tuned
+from stratify.model.reference import REFERENCES
+from stratify.progress import Progress
 from stratify.statistics.calibration import calibration_curve, delta_brier
 from stratify.statistics.discrimination import delta_auroc, roc_curve_table
 from stratify.statistics.performance import (
@@ -26,42 +25,14 @@ from stratify.statistics.performance import (
     decision_curve,
     performance_table,
 )
-from stratify.statistics.survival import censoring_weights, survival_by_group
+from stratify.statistics.survival import survival_by_group
+from stratify.validation.folds import each_fold
+from stratify.validation.training import EarlyCensoring, Risks, Training, risks_without
 
-__all__ = [
-    "Assessment",
-    "EarlyCensoring",
-    "Risks",
-    "assess",
-    "cross_validate",
-    "fit_with_references",
-    "judged_risks",
-]
+__all__ = ["Assessment", "assess", "cross_validate"]
 
 Floats = npt.NDArray[np.float64]
 OUTCOMES = ("pfs", "os")
-
-
-@dataclass(frozen=True)
-class Risks:
-    """Risks of the same patients by the model and the references.
-
-    Attributes
-    ----------
-    by_model : dict of str to ndarray of shape (n_patients,)
-        ``stratify`` first; higher is worse.
-    complete : dict of str to ndarray of bool of shape (n_patients,)
-        Patients with every input of a reference measured.
-    filled : bool
-        Whether LORIS may be shown for all patients, missing inputs at training medians.
-    fold : ndarray of int of shape (n_patients,), optional
-        Fold of the cross-validation that judged each patient.
-    """
-
-    by_model: dict[str, Floats]
-    complete: dict[str, npt.NDArray[np.bool_]]
-    filled: bool
-    fold: npt.NDArray[np.int_] | None = None
 
 
 @dataclass(frozen=True)
@@ -94,93 +65,6 @@ class Assessment:
     folds: tuple[pd.DataFrame, ...] = ()
 
 
-@dataclass(frozen=True)
-class EarlyCensoring:
-    """Training patients censored before the horizon of the label, and that horizon.
-
-    Attributes
-    ----------
-    table : DataFrame of shape (n_patients, ...)
-        ``pfs`` (months) and ``pfs_event``.
-    horizon : float
-        Months.
-    """
-
-    table: pd.DataFrame
-    horizon: float
-
-
-def fit_with_references(
-    classifier: ResistanceClassifier,
-    table: pd.DataFrame,
-    features: list[str],
-    *,
-    censoring: EarlyCensoring | None = None,
-    trials: int = 0,
-    tried: Callable[[dict[str, float]], None] | None = None,
-) -> tuple[ResistanceClassifier, References]:
-    """Fit a clone of the classifier and every reference on the same patients.
-
-    Parameters
-    ----------
-    classifier : ResistanceClassifier
-    table : DataFrame of shape (n_patients, ...)
-        Patients with ``label``.
-    features : list of str
-    censoring : EarlyCensoring, optional
-        Patients for whom those with a label stand, by inverse-probability-of-censoring weights.
-    trials : int
-        Settings tried by :func:`stratify.model.tuning.tuned` on these patients; 0 keeps the
-        classifier's.
-    tried : callable, optional
-        Told of each setting and its loss.
-
-    Returns
-    -------
-    ResistanceClassifier, References
-
-    Notes
-    -----
-    The anchor also learns from other outcomes of the same patients that are recorded, see
-    :func:`stratify.model.horizons.horizon_outcomes`.
-    """
-    from sklearn.base import clone
-
-    label = table["label"].to_numpy(dtype=float)
-    weight = None
-    if censoring is not None:
-        both = pd.concat([table, censoring.table], ignore_index=True)
-        weights = censoring_weights(both["pfs"], both["pfs_event"], censoring.horizon)
-        weight = weights[: len(table)]
-    matrix, others = model_matrix(table, features), horizon_outcomes(table)
-    if trials:
-        classifier = tuned(classifier, matrix, label, weight, others, trials=trials, tried=tried)
-    fitted = clone(classifier).fit(matrix, label, sample_weight=weight, auxiliary=others)
-    return fitted, References.fit(table, features, label, weight)
-
-
-def judged_risks(
-    classifier: ResistanceClassifier, references: References, table: pd.DataFrame
-) -> Risks:
-    """Risks by the model and by every reference that has its columns.
-
-    Parameters
-    ----------
-    classifier, references
-        Fitted on training patients.
-    table : DataFrame of shape (n_patients, ...)
-        Canonical columns.
-    """
-    matrix = model_matrix(table, classifier.features_)
-    complete = references.complete(table)
-    by_model = {"stratify": classifier.predict_proba(matrix)[:, 1]}
-    filled = references.fillable(table)
-    for name, mask in complete.items():
-        if mask.any() or (name == "loris" and filled):
-            by_model[name] = references.risk(name, table)
-    return Risks(by_model, complete, filled)
-
-
 def cross_validate(
     classifier: ResistanceClassifier,
     table: pd.DataFrame,
@@ -190,7 +74,9 @@ def cross_validate(
     seed: int = 0,
     censoring: EarlyCensoring | None = None,
     trials: int = 0,
-    progress: Callable[[str], None] | None = None,
+    storage: Path | None = None,
+    workers: int = 1,
+    progress: Progress | None = None,
 ) -> Risks:
     """Out-of-fold risks: model, calibration and references refitted without the judged patients.
 
@@ -205,11 +91,16 @@ def cross_validate(
         Stratified by label; fewer where a class is smaller.
     seed : int
     censoring : EarlyCensoring, optional
-        As in :func:`fit_with_references`; these patients are in no fold.
-    trials : int
-        As in :func:`fit_with_references`: settings are chosen anew in every fold.
+        As in :func:`~stratify.validation.training.fit_with_references`; these patients are in no
+        fold.
+    trials, storage
+        As in :func:`~stratify.validation.training.fit_with_references`: settings are chosen anew
+        in every fold.
+    workers : int
+        Processes of one thread each that share the folds; 1 for this process, with the threads
+        of the classifier. The risks are the same.
     progress : callable, optional
-        Told of each fold.
+        Told of each fold, and of the time left.
 
     Returns
     -------
@@ -225,14 +116,21 @@ def cross_validate(
     complete: dict[str, npt.NDArray[np.bool_]] = {}
     filled = True
     fold = np.zeros(len(table), dtype=int)
-    for k, (train, test) in enumerate(split.split(table, label)):
-        if progress:
-            progress(f"cross-validation, fold {k + 1} of {folds}")
-        home, away = table.iloc[train], table.iloc[test]
-        fitted, references = fit_with_references(
-            classifier, home, features, censoring=censoring, trials=trials
-        )
-        risks = judged_risks(fitted, references, away)
+    parts = list(split.split(table, label))
+    names = [f"cross-validation, fold {k + 1} of {folds}" for k in range(folds)]
+    training = Training(classifier, features, censoring, trials, storage)
+    inside = progress if workers == 1 else None
+    found = each_fold(
+        risks_without,
+        [
+            (training.alone(workers), table.iloc[train], [table.iloc[test]], name, inside)
+            for name, (train, test) in zip(names, parts, strict=True)
+        ],
+        names,
+        workers=workers,
+        progress=progress,
+    )
+    for k, ((_, test), (risks,)) in enumerate(zip(parts, found, strict=True)):
         fold[test] = k
         filled &= risks.filled
         for name, risk in risks.by_model.items():

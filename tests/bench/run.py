@@ -28,6 +28,7 @@ PACKAGES = ("numpy", "pandas", "numba", "lightgbm", "shap", "xgboost", "woodelf-
 
 def groups(folder: Path, rounds: int) -> dict[str, Callable[[], Iterator[object]]]:
     """What can be measured, by name; imported when asked for."""
+    import search
     import trees
     import work
 
@@ -37,7 +38,7 @@ def groups(folder: Path, rounds: int) -> dict[str, Callable[[], Iterator[object]
         "intervals": lambda: work.intervals(rounds),
         "registry": lambda: work.a_registry(folder, 1_000_000),
         "dask": lambda: work.on_dask(folder),
-        "search": lambda: work.a_search(folder),
+        "search": search.rows,
         "start": lambda: work.the_start(rounds),
     }
 

@@ -237,66 +237,6 @@ def on_dask(folder: Path, n: int = 400_000) -> Iterator[Measured]:
     )
 
 
-def a_search(folder: Path, trials: int = 5, folds: int = 3) -> Iterator[Measured]:
-    """Nested validation with the choice of settings, against the same with scikit-learn alone."""
-    import optuna
-    from sklearn.base import BaseEstimator, ClassifierMixin, clone
-    from sklearn.metrics import roc_auc_score
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict, cross_val_score
-
-    from stratify.model.classifier import ResistanceClassifier
-    from stratify.model.tuning import _settings, tuned
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    cohort = simulate(1000, seed=3)
-    panels = cohort.panels
-    table = panels["clinical"]
-    for name in ("pdl1", "tmb"):
-        table = table.merge(panels[name], on="patient_id", how="left")
-    X = table.drop(columns="patient_id").select_dtypes(exclude="datetime")
-    y = (np.random.default_rng(0).random(1000) < cohort.truth["risk_mono"]).astype(int).to_numpy()
-    template = ResistanceClassifier()
-    outer = StratifiedKFold(folds, shuffle=True, random_state=0)
-
-    class Plain(ClassifierMixin, BaseEstimator):
-        """The same model and the same search, each setting judged by cross_val_score."""
-
-        def fit(self, X, y):
-            study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0))
-            inner = StratifiedKFold(3, shuffle=True, random_state=0)
-
-            def loss(trial: optuna.Trial) -> float:
-                model = clone(template).set_params(**_settings(trial, template))
-                return -cross_val_score(model, X, y, cv=inner, scoring="neg_log_loss").mean()
-
-            study.optimize(loss, n_trials=trials)
-            self.model_ = clone(template).set_params(**study.best_params).fit(X, y)
-            self.classes_ = self.model_.classes_
-            return self
-
-        def predict_proba(self, X):
-            return self.model_.predict_proba(X)
-
-    start = used()
-    plain = cross_val_predict(Plain(), X, y, cv=outer, method="predict_proba")[:, 1]
-    theirs = used() - start
-    start = used()
-    ours_risk = np.empty(len(y))
-    for train_rows, test_rows in outer.split(X, y):
-        home = X.iloc[train_rows]
-        chosen = tuned(clone(template).set_params(n_jobs=-1), home, y[train_rows], trials=trials)
-        chosen.fit(home, y[train_rows])
-        ours_risk[test_rows] = chosen.predict_proba(X.iloc[test_rows])[:, 1]
-    ours = used() - start
-    difference = roc_auc_score(y, ours_risk) - roc_auc_score(y, plain)
-    yield Measured(
-        f"nested validation, n = 1,000, {folds} folds, {trials} settings",
-        "scikit-learn cross-validation + Optuna, the same model and search space",
-        (theirs / ours,) * 3,
-        note=f"AUROC of ours minus theirs {difference:+.4f}; one round",
-    )
-
-
 def the_start(rounds: int) -> Iterator[Measured]:
     """Seconds until the command line and the package are there."""
 

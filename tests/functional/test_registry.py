@@ -459,9 +459,9 @@ def test_features_that_are_not_mapped_are_named(place):
 
 
 def test_progress_tells_of_speed_and_time_left(place, monkeypatch):
-    from stratify.experiment import registry
+    from stratify import progress
 
-    monkeypatch.setattr(registry, "_EVERY", 0.0)
+    monkeypatch.setattr(progress, "_EVERY", 0.0)
     place.write()
     place.score()
     lines = [line for line in place.told if " scored, " in line]

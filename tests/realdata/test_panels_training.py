@@ -13,7 +13,7 @@ from stratify.study import Study
 from stratify.tables.schema import field_named
 from stratify.validation.internal_external import internal_external
 from stratify.validation.panels import added_value
-from stratify.validation.validation import fit_with_references
+from stratify.validation.training import fit_with_references
 
 from .conftest import STUDIES
 

@@ -33,7 +33,7 @@ def test_each_cohort_is_left_out_and_all_is_written(study_file, small, tmp_path)
     result = run_benchmark(
         written(tmp_path, task), tmp_path / "out", classifier=clone(small), progress=told.append
     )
-    assert told == [
+    assert [line.partition(", about")[0] for line in told] == [
         "all: reading 1 study",
         "all: leaving out away",
         "all: leaving out far",
@@ -92,7 +92,7 @@ def test_cohorts_that_share_patients_are_left_out_together(hospital, small, tmp_
         classifier=clone(small),
         progress=told.append,
     )
-    assert [text for text in told if "leaving" in text] == [
+    assert [text.partition(", about")[0] for text in told if "leaving" in text] == [
         "twins: leaving out away",
         "twins: leaving out home, twin",
     ]

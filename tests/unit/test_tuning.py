@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -12,8 +14,10 @@ from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 
-from stratify.errors import ArgumentError
+from stratify import progress
+from stratify.errors import ArgumentError, FileError
 from stratify.model.classifier import ResistanceClassifier
+from stratify.model.ensemble import AnchoredEnsemble
 from stratify.model.tuning import tuned
 
 TEMPLATE = ResistanceClassifier(
@@ -87,12 +91,61 @@ def test_neither_order_nor_threads_nor_an_interruption_change_the_choice(tmp_pat
 
     order = np.random.default_rng(1).permutation(200)
     threads, moved = clone(WEAK).set_params(n_jobs=2), X.iloc[order][["tmb", "bmi", "hed"]]
-    tuned(threads, moved, y[order], trials=1, storage=path)
-    assert finished(path) == 4  # a file of other rows is another search
     again = tuned(threads, moved, y[order], trials=3, storage=path).get_params()
-    assert finished(path) == 6
+    assert finished(path) == 3  # the same patients in another order: the same search
     assert {**again, "n_jobs": 1} == once
+    path = tmp_path / "interrupted.log"
+    tuned(threads, moved, y[order], trials=1, storage=path)
+    assert finished(path) == 1
+    assert tuned(WEAK, X, y, trials=3, storage=path).get_params() == once
+    tuned(WEAK, X.iloc[1:], y[1:], trials=1, storage=path)
+    assert finished(path) == 4  # of other patients it is another search
     assert not any(column in path.read_text() for column in X)
+
+
+def test_a_search_that_is_damaged_is_named(tmp_path):
+    path = tmp_path / "search.log"
+    path.write_text('{"op_code": 0, "worker\n{}\n')
+    with pytest.raises(FileError) as refusal:
+        tuned(WEAK, *_patients(150, 2), trials=1, storage=path)
+    assert str(refusal.value) == f"The search {path} is damaged. Remove it and train again."
+    missing = tmp_path / "nowhere" / "search.log"
+    with pytest.raises(FileError) as refusal:
+        tuned(WEAK, *_patients(150, 2), trials=1, storage=missing)
+    assert str(refusal.value) == f"The search {missing} cannot be kept: No such file or directory."
+
+
+def test_hopeless_settings_are_given_up_and_told(monkeypatch):
+    folds, told, lines = [], [], []
+    real = AnchoredEnsemble.stages
+
+    def counted(*arguments, **options):
+        folds.append(1)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(AnchoredEnsemble, "stages", staticmethod(counted))
+    monkeypatch.setattr(progress, "_EVERY", 0.0)
+    tuned(WEAK, *_patients(200, 0), trials=8, tried=told.append, progress=lines.append)
+    assert len(told) == len(lines) == 8
+    full = [trial for trial in told if "n_estimators" in trial]
+    assert 3 <= len(full) < 8
+    assert 3 * (1 + len(full)) < len(folds) < 3 * 9  # some stopped after one or two of three
+    assert all(0 < trial["log_loss"] < 2 for trial in told)
+    assert all(trial["n_estimators"] in range(25, 201, 25) for trial in full)
+    assert re.fullmatch(r"3 of 8 settings tried, about \d+ s left", lines[2])
+
+
+def test_an_ensemble_that_gains_nothing_more_stops_growing():
+    X, y = _patients(200, 0)
+    patients, design, _, _ = TEMPLATE.training_patients(X, y)
+    few, others = patients.take(np.arange(120)), patients.take(np.arange(120, 200))
+    boosting = replace(TEMPLATE.boosting, learning_rate=0.5)
+    rounds = tuple(range(25, 201, 25))
+    found = AnchoredEnsemble.stages(few, others, design, boosting, rounds, seed=0)
+    losses = (np.logaddexp(0, found) - others.label * found).sum(axis=1)
+    assert len(found) == np.argmin(losses) + 3 < 8
+    grown = AnchoredEnsemble.fit(few, design, replace(boosting, n_estimators=25), seed=0)
+    assert found[0] == pytest.approx(grown.margins(others.matrix).mean(axis=0), abs=1e-12)
 
 
 def test_weights_and_other_outcomes_reach_the_search():
@@ -144,16 +197,15 @@ def test_labels_that_mean_nothing_give_a_nested_auroc_of_one_half():
 def test_the_search_sees_no_patient_of_the_outer_fold(monkeypatch):
     X, y = _patients(150, 4)
     seen = []
-    fit = ResistanceClassifier.fit
+    real = ResistanceClassifier.training_patients
 
-    def recorded(self, X, y, sample_weight=None, auxiliary=None):
+    def recorded(self, X, *others):
         seen.append(set(X.index))
-        return fit(self, X, y, sample_weight, auxiliary)
+        return real(self, X, *others)
 
-    monkeypatch.setattr(ResistanceClassifier, "fit", recorded)
+    monkeypatch.setattr(ResistanceClassifier, "training_patients", recorded)
     for train, test in StratifiedKFold(3).split(X, y):
         seen.clear()
         tuned(TEMPLATE, X.iloc[train], y[train], trials=2)
-        assert len(seen) == 4  # the template, two trials, and the best of them again
-        assert set.union(*seen) == set(train)
-        assert not set.union(*seen) & set(test)
+        assert seen == [set(train)]
+        assert not seen[0] & set(test)

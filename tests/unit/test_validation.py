@@ -15,7 +15,8 @@ from stratify.statistics.discrimination import auroc
 from stratify.statistics.performance import PERFORMANCE_COLUMNS
 from stratify.statistics.survival import survival_by_group
 from stratify.tables.schema import load_schema
-from stratify.validation.validation import Assessment, Risks, assess, cross_validate, judged_risks
+from stratify.validation.training import Risks, judged_risks
+from stratify.validation.validation import Assessment, assess, cross_validate
 
 FOLDS = 3
 # Standard error of the AUROC of a score without information, 133 and 107 patients
@@ -173,7 +174,30 @@ def test_there_are_no_more_folds_than_patients_of_a_class(small, patients):
     told: list[str] = []
     cheap = clone(small).set_params(n_estimators=2, calibration_folds=0)
     cross_validate(cheap, few, ["albumin", "nlr"], folds=10, progress=told.append)
-    assert told == [f"cross-validation, fold {k} of 3" for k in (1, 2, 3)]
+    lines = [line.partition(", about")[0] for line in told]
+    assert lines == [f"cross-validation, fold {k} of 3" for k in (1, 2, 3)]
+
+
+@pytest.mark.slow
+def test_workers_change_no_risk(small, patients):
+    told: list[str] = []
+    found = [
+        cross_validate(
+            clone(small).set_params(n_members=2, calibration_folds=2),
+            patients,
+            ["albumin", "nlr", "tmb"],
+            folds=3,
+            trials=2,
+            workers=workers,
+            progress=told.append,
+        )
+        for workers in (1, 2)
+    ]
+    alone, shared = found
+    assert shared.fold.tolist() == alone.fold.tolist()
+    for name, risk in alone.by_model.items():
+        np.testing.assert_array_equal(shared.by_model[name], risk)
+    assert sum("done" in line for line in told) == 3
 
 
 # ------------------------------------------------------------------- row groups

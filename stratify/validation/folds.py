@@ -1,0 +1,90 @@
+"""Folds judged one after the other, or by several processes of one thread each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from typing import Any, TypeVar
+
+from stratify.errors import ArgumentError, StratifyError
+from stratify.progress import Progress, time_left
+
+__all__ = ["each_fold"]
+
+Found = TypeVar("Found")
+
+
+def each_fold(
+    judge: Callable[..., Found],
+    folds: Sequence[tuple[Any, ...]],
+    names: Sequence[str],
+    *,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> list[Found]:
+    """Judge every fold.
+
+    Parameters
+    ----------
+    judge : callable
+        A function of a module, since processes are told its name.
+    folds : sequence of tuple
+        Arguments of each call.
+    names : sequence of str
+        What to tell of each fold.
+    workers : int
+        Processes; 1 for this one.
+    progress : callable, optional
+        Told of each fold, with the time left once one is done: when it begins, or with several
+        workers when it is done.
+
+    Returns
+    -------
+    list
+        What was found, in the order of the folds.
+
+    Raises
+    ------
+    ArgumentError
+        If `workers` is no whole number above 0.
+    StratifyError
+        If a worker dies.
+
+    Examples
+    --------
+    >>> each_fold(max, [(1, 3), (2, 1)], ["first", "second"])
+    [3, 2]
+    """
+    if not isinstance(workers, int) or workers < 1:
+        raise ArgumentError(f"workers is {workers!r}; a whole number of at least 1 is expected.")
+    tell, started = progress or (lambda _: None), time.monotonic()
+
+    def left(done: int) -> str:
+        return f", {time_left(done, len(folds), time.monotonic() - started)}" if done else ""
+
+    if workers == 1:
+        found = []
+        for k, (name, fold) in enumerate(zip(names, folds, strict=True)):
+            tell(name + left(k))
+            found.append(judge(*fold))
+        return found
+    from joblib import Parallel, delayed, parallel_config
+
+    results: dict[int, Found] = {}
+    calls = (delayed(partial(_numbered, judge))(k, *fold) for k, fold in enumerate(folds))
+    try:
+        with parallel_config("loky", inner_max_num_threads=1):
+            for k, result in Parallel(workers, return_as="generator_unordered")(calls):
+                results[k] = result
+                tell(f"{names[k]} done{left(len(results))}")
+    except BrokenProcessPool:
+        raise StratifyError(
+            "A worker died; perhaps memory ran out. Run the same command again, with fewer workers."
+        ) from None
+    return [results[k] for k in range(len(folds))]
+
+
+def _numbered(judge: Callable[..., Found], k: int, *fold: Any) -> tuple[int, Found]:
+    return k, judge(*fold)

@@ -1,0 +1,210 @@
+"""Model and references trained on the same patients, and what they say of others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from stratify.cohort.features import model_matrix
+from stratify.model.classifier import ResistanceClassifier
+from stratify.model.horizons import horizon_outcomes
+from stratify.model.reference import References
+from stratify.model.tuning import tuned
+from stratify.progress import Progress
+from stratify.statistics.survival import censoring_weights
+
+__all__ = [
+    "EarlyCensoring",
+    "Risks",
+    "Training",
+    "fit_with_references",
+    "judged_risks",
+    "risks_without",
+]
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Risks:
+    """Risks of the same patients by the model and the references.
+
+    Attributes
+    ----------
+    by_model : dict of str to ndarray of shape (n_patients,)
+        ``stratify`` first; higher is worse.
+    complete : dict of str to ndarray of bool of shape (n_patients,)
+        Patients with every input of a reference measured.
+    filled : bool
+        Whether LORIS may be shown for all patients, missing inputs at training medians.
+    fold : ndarray of int of shape (n_patients,), optional
+        Fold of the cross-validation that judged each patient.
+    """
+
+    by_model: dict[str, Floats]
+    complete: dict[str, npt.NDArray[np.bool_]]
+    filled: bool
+    fold: npt.NDArray[np.int_] | None = None
+
+
+@dataclass(frozen=True)
+class EarlyCensoring:
+    """Training patients censored before the horizon of the label, and that horizon.
+
+    Attributes
+    ----------
+    table : DataFrame of shape (n_patients, ...)
+        ``pfs`` (months) and ``pfs_event``.
+    horizon : float
+        Months.
+    """
+
+    table: pd.DataFrame
+    horizon: float
+
+
+def fit_with_references(
+    classifier: ResistanceClassifier,
+    table: pd.DataFrame,
+    features: list[str],
+    *,
+    censoring: EarlyCensoring | None = None,
+    trials: int = 0,
+    storage: Path | None = None,
+    tried: Callable[[dict[str, float]], None] | None = None,
+    progress: Progress | None = None,
+) -> tuple[ResistanceClassifier, References]:
+    """Fit a clone of the classifier and every reference on the same patients.
+
+    Parameters
+    ----------
+    classifier : ResistanceClassifier
+    table : DataFrame of shape (n_patients, ...)
+        Patients with ``label``.
+    features : list of str
+    censoring : EarlyCensoring, optional
+        Patients for whom those with a label stand, by inverse-probability-of-censoring weights.
+    trials : int
+        Settings tried by :func:`stratify.model.tuning.tuned` on these patients; 0 keeps the
+        classifier's.
+    storage : Path, optional
+        File in which the search is kept, so that an interrupted one goes on.
+    tried : callable, optional
+        Told of each setting and its loss.
+    progress : callable, optional
+        Told how many settings are tried.
+
+    Returns
+    -------
+    ResistanceClassifier, References
+
+    Notes
+    -----
+    The anchor also learns from other outcomes of the same patients that are recorded, see
+    :func:`stratify.model.horizons.horizon_outcomes`.
+    """
+    from sklearn.base import clone
+
+    label = table["label"].to_numpy(dtype=float)
+    weight = None
+    if censoring is not None:
+        both = pd.concat([table, censoring.table], ignore_index=True)
+        weights = censoring_weights(both["pfs"], both["pfs_event"], censoring.horizon)
+        weight = weights[: len(table)]
+    matrix, others = model_matrix(table, features), horizon_outcomes(table)
+    if trials:
+        classifier = tuned(
+            classifier,
+            matrix,
+            label,
+            weight,
+            others,
+            trials=trials,
+            storage=storage,
+            tried=tried,
+            progress=progress,
+        )
+    fitted = clone(classifier).fit(matrix, label, sample_weight=weight, auxiliary=others)
+    return fitted, References.fit(table, features, label, weight)
+
+
+def judged_risks(
+    classifier: ResistanceClassifier, references: References, table: pd.DataFrame
+) -> Risks:
+    """Risks by the model and by every reference that has its columns.
+
+    Parameters
+    ----------
+    classifier, references
+        Fitted on training patients.
+    table : DataFrame of shape (n_patients, ...)
+        Canonical columns.
+    """
+    matrix = model_matrix(table, classifier.features_)
+    complete = references.complete(table)
+    by_model = {"stratify": classifier.predict_proba(matrix)[:, 1]}
+    filled = references.fillable(table)
+    for name, mask in complete.items():
+        if mask.any() or (name == "loris" and filled):
+            by_model[name] = references.risk(name, table)
+    return Risks(by_model, complete, filled)
+
+
+@dataclass(frozen=True)
+class Training:
+    """How every fold is trained: parameters of :func:`fit_with_references`."""
+
+    classifier: ResistanceClassifier
+    features: list[str]
+    censoring: EarlyCensoring | None = None
+    trials: int = 0
+    storage: Path | None = None
+
+    def alone(self, workers: int) -> Training:
+        """As a worker trains beside others: on one thread."""
+        from sklearn.base import clone
+
+        if workers == 1:
+            return self
+        return replace(self, classifier=clone(self.classifier).set_params(n_jobs=1))
+
+
+def risks_without(
+    training: Training,
+    home: pd.DataFrame,
+    away: list[pd.DataFrame],
+    name: str = "",
+    progress: Progress | None = None,
+) -> list[Risks]:
+    """Risks of patients by a model, and by references, that learned from others.
+
+    Parameters
+    ----------
+    training : Training
+    home : DataFrame of shape (n_patients, ...)
+        Patients to learn from.
+    away : list of DataFrame
+        Parts to judge.
+    name : str
+        Of what is left out, for the `progress` of a search.
+    """
+
+    def tell(line: str) -> None:
+        if progress is not None:
+            progress(f"{name}: {line}")
+
+    fitted, references = fit_with_references(
+        training.classifier,
+        home,
+        training.features,
+        censoring=training.censoring,
+        trials=training.trials,
+        storage=training.storage,
+        progress=tell,
+    )
+    return [judged_risks(fitted, references, part) for part in away]
