@@ -25,14 +25,13 @@ from stratify.biomarkers.ctdna_course import (
 )
 from stratify.biomarkers.reported import put_beside, tell_all, tell_not_measured
 from stratify.biomarkers.variants import (
+    DrawRows,
     absent_columns,
     counted,
-    grouped,
-    repeated,
     variant_doubts,
     variant_faults,
 )
-from stratify.response.visits import Codes, Faults, Flags, Floats, check_table, numbers_of
+from stratify.response.visits import Faults, Flags, Floats, check_table, numbers_of
 from stratify.tables.findings import Findings
 from stratify.tables.measurements import PlasmaRule
 from stratify.tables.schema import load_schema
@@ -98,40 +97,42 @@ def draws_from_variants(variants: pd.DataFrame, rule: PlasmaRule) -> pd.DataFram
     >>> draws["btmb"].round(2).tolist()
     [1.82, 0.0]
     """
-    keys = ["patient_id", *(key for key in DRAW_KEYS if key in variants)]
-    draw, firsts = grouped(variants, keys)
-    rows = _distinct_rows(variants, draw, rule)
-    place, vaf = rows["draw"].to_numpy(dtype=np.int64), rows["vaf"].to_numpy()
-    tumour = rows["tumour"].to_numpy(dtype=bool)
-    within = tumour & ~(rows["depth"].to_numpy() < rule.min_depth)
+    return _draws(variants, rule, DrawRows(variants))
+
+
+def _draws(variants: pd.DataFrame, rule: PlasmaRule, of: DrawRows) -> pd.DataFrame:
+    rows = _distinct_rows(variants, rule, of)
+    n, place, vaf, tumour = len(of.firsts), rows["draw"], rows["vaf"], rows["tumour"]
+    within = tumour & ~(rows["depth"] < rule.min_depth)
     if rule.vaf_below is not None:
         within &= ~(vaf >= rule.vaf_below)
     measured = within & np.isfinite(vaf)
 
     def count(flags: Flags) -> Floats:
-        return np.bincount(place[flags], minlength=len(firsts)).astype(float)
+        return np.bincount(place[flags], minlength=n).astype(float)
 
-    draws = variants[keys].iloc[firsts].copy()
+    draws = variants[of.names].iloc[of.firsts].copy()
     texts = draws.select_dtypes("category").columns
     draws[texts] = draws[texts].astype(object)
     unknown = (count(tumour) > 0) & (count(within) == 0)
     draws["ctdna_n_variants"] = np.where(unknown, np.nan, count(within & ~(vaf == 0)))
     if "vaf" in variants:
-        unknown = (count(tumour) > 0) & (count(measured) == 0)
-        sums = np.bincount(place[measured], weights=vaf[measured], minlength=len(firsts))
-        mean = sums / np.fmax(count(measured), 1.0)
-        largest = pd.Series(vaf[measured]).groupby(place[measured]).max()
-        largest = largest.reindex(range(len(firsts)), fill_value=0.0)
+        n_measured = count(measured)
+        unknown = (count(tumour) > 0) & (n_measured == 0)
+        sums = np.bincount(place[measured], weights=vaf[measured], minlength=n)
+        mean = sums / np.fmax(n_measured, 1.0)
+        largest = np.zeros(n)
+        np.maximum.at(largest, place[measured], vaf[measured])
         draws["ctdna_mean_vaf"] = np.where(unknown, np.nan, mean)
-        draws["ctdna_max_vaf"] = np.where(unknown, np.nan, largest.to_numpy())
+        draws["ctdna_max_vaf"] = np.where(unknown, np.nan, largest)
     if "depth" in variants:
-        depth = rows["depth"].groupby(place).median()
-        draws["ctdna_depth"] = depth.reindex(range(len(firsts))).to_numpy()
+        levels = pd.Categorical.from_codes(place, categories=pd.RangeIndex(n))  # not hashed
+        depth = pd.Series(rows["depth"]).groupby(pd.Series(levels), observed=False).median()
+        draws["ctdna_depth"] = depth.to_numpy()
     if {"in_white_cells", "gene"} & set(variants):
-        draws["ctdna_chip_variants"] = count(rows["chip"].to_numpy(dtype=bool))
+        draws["ctdna_chip_variants"] = count(rows["chip"])
     if rule.btmb is not None:
-        eligible = count(rows["counted"].to_numpy(dtype=bool))
-        draws["btmb"] = eligible / rule.btmb.scored_mb
+        draws["btmb"] = count(rows["counted"]) / rule.btmb.scored_mb
     return draws
 
 
@@ -243,6 +244,12 @@ def plasma_variant_findings(
     'plasma_variants, row 2: vaf outside 0 to 1 fraction.'
     """
     check_table(variants=variants)
+    return _variant_findings(variants, rule, name, DrawRows(variants))
+
+
+def _variant_findings(
+    variants: pd.DataFrame, rule: PlasmaRule, name: str, of: DrawRows
+) -> list[dict[str, Any]]:
     found = Faults.of(variants, name)
     absent = [] if rule.btmb is None else absent_columns(variants, rule.btmb)
     needed = {
@@ -259,7 +266,7 @@ def plasma_variant_findings(
     variant_faults(variants, load_schema("plasma_variants"), found)
     if found.found:
         return found.found
-    variant_doubts(variants, rule.btmb, found)
+    variant_doubts(variants, rule.btmb, of, found)
     _, dropped = _chip(variants, rule)
     how = "seen in matched white cells" if rule.drop_chip == "white_cells" else "by genes"
     text = f"variants left out as clonal haematopoiesis, {how}."
@@ -324,10 +331,11 @@ def add_ctdna(
         file, variants = tables["plasma_variants"]
         texts = {name: _levels(variants[name]) for name in TEXTS if name in variants}
         variants = variants.assign(**texts)  # each text is hashed once
-        wrong = plasma_variant_findings(variants, rule, name=file)
+        of = DrawRows(variants)
+        wrong = _variant_findings(variants, rule, file, of)
         told.extend(tell_all(wrong, "plasma_variants", cohort))
         if not told.has_errors:
-            found["plasma_variants"] = draws_from_variants(variants, rule)
+            found["plasma_variants"] = _draws(variants, rule, of)
     if "plasma_draws" in tables:
         found["plasma_draws"] = tables["plasma_draws"][1]
     for panel, draws in found.items():
@@ -423,7 +431,7 @@ def _chip(variants: pd.DataFrame, rule: PlasmaRule) -> tuple[Flags, Flags]:
     return flagged, dropped[rule.drop_chip]
 
 
-def _distinct_rows(variants: pd.DataFrame, draw: Codes, rule: PlasmaRule) -> pd.DataFrame:
+def _distinct_rows(variants: pd.DataFrame, rule: PlasmaRule, of: DrawRows) -> dict[str, Any]:
     """Take one row a draw and variant: its numbers, and whether it counts for what."""
     vaf, somatic = numbers_of(variants, "vaf"), numbers_of(variants, "somatic") != 0
     flagged, dropped = _chip(variants, rule)
@@ -431,18 +439,18 @@ def _distinct_rows(variants: pd.DataFrame, draw: Codes, rule: PlasmaRule) -> pd.
     eligible = np.zeros(len(variants), dtype=bool)
     if rule.btmb is not None:
         eligible = counted(variants, rule.btmb) & ~dropped & there
-    rows = pd.DataFrame(
-        {
-            "draw": draw,
-            "vaf": vaf,
-            "depth": numbers_of(variants, "depth"),
-            "tumour": somatic & ~dropped,
-            "chip": flagged & there,
-            "counted": eligible,
-        }
-    )
-    code = repeated(variants, draw)
-    return rows if code is None else rows.groupby(code).max()
+    rows = {
+        "draw": of.draw,
+        "vaf": vaf,
+        "depth": numbers_of(variants, "depth"),
+        "tumour": somatic & ~dropped,
+        "chip": flagged & there,
+        "counted": eligible,
+    }
+    if of.variant is None:
+        return rows
+    distinct = pd.DataFrame(rows).groupby(of.variant).max()
+    return {name: distinct[name].to_numpy() for name in rows}
 
 
 def _together(found: Mapping[str, pd.DataFrame], rule: PlasmaRule) -> pd.DataFrame:

@@ -15,6 +15,7 @@ import pandas as pd
 
 from stratify.biomarkers.reported import put_beside, tell_all, tell_not_measured
 from stratify.biomarkers.variants import (
+    DrawRows,
     absent_columns,
     counted,
     distinct_counts,
@@ -165,7 +166,7 @@ def mutation_findings(
         text = "samples of patients who have several; one a patient is expected."
         found.tell("several_samples", "sample_id", several, text, n)
     if not found.found:
-        variant_doubts(mutations, rule, found)
+        variant_doubts(mutations, rule, DrawRows(mutations), found)
     return found.found
 
 

@@ -6,6 +6,7 @@ Rows are as in ``data_schemas/panels/mutations.yaml`` or ``plasma_variants.yaml`
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from stratify.tables.plausibility import ENOUGH_VALUES, FEW
 from stratify.tables.schema import Field, Schema
 
 __all__ = [
+    "DrawRows",
     "absent_columns",
     "counted",
     "distinct_counts",
@@ -28,6 +30,7 @@ __all__ = [
 
 IDENTITY = ("chromosome", "position", "reference_allele", "alternate_allele")
 _LARGEST_CODE, _LARGEST_PART = 1 << 62, 1 << 30
+_DENSE = 8  # up to so many numbers a row a table of them is smaller than a hash
 
 
 def counted(variants: pd.DataFrame, rule: BurdenRule) -> Flags:
@@ -55,9 +58,49 @@ def repeated(variants: pd.DataFrame, group: Codes) -> Codes | None:
     """Give a number to each variant of a group, None if none stands in more than one row."""
     if not set(IDENTITY) <= set(variants):
         return None
-    code = _combined(variants, IDENTITY, group)
+    code, _ = _combined(variants, IDENTITY, group)
     ordered = np.sort(code)
     return code if (ordered[1:] == ordered[:-1]).any() else None
+
+
+class DrawRows:
+    """Which rows of a table of variants are of one draw, and which are one variant of it.
+
+    Without days and visits a patient has one draw. Each is worked out once, when asked for.
+
+    Attributes
+    ----------
+    names : list of str
+        Columns that tell draws.
+    draw, firsts : ndarray of int
+        As from :func:`grouped`.
+    variant : ndarray of int or None
+        As from :func:`repeated`.
+    """
+
+    def __init__(self, variants: pd.DataFrame) -> None:
+        self._variants = variants
+        keys = ("draw_day", "draw_visit")
+        self.names = ["patient_id", *(name for name in keys if name in variants)]
+
+    @cached_property
+    def _grouped(self) -> tuple[Codes, Codes]:
+        return grouped(self._variants, self.names)
+
+    @property
+    def draw(self) -> Codes:
+        """Number of each row's draw."""
+        return self._grouped[0]
+
+    @property
+    def firsts(self) -> Codes:
+        """First row of each draw."""
+        return self._grouped[1]
+
+    @cached_property
+    def variant(self) -> Codes | None:
+        """Number of each row's variant, None if none stands in more than one row."""
+        return repeated(self._variants, self.draw)
 
 
 def grouped(table: pd.DataFrame, names: Sequence[str]) -> tuple[Codes, Codes]:
@@ -65,12 +108,22 @@ def grouped(table: pd.DataFrame, names: Sequence[str]) -> tuple[Codes, Codes]:
 
     Numbers are in the order in which combinations first stand; missing values are a level.
     """
-    code, _ = pd.factorize(_combined(table, names, np.zeros(len(table), dtype=np.int64)))
-    return code, np.flatnonzero(np.diff(np.maximum.accumulate(code), prepend=-1))
+    code, largest = _combined(table, names, np.zeros(len(table), dtype=np.int64))
+    n = len(code)
+    if largest > _DENSE * max(n, 1):
+        code, _ = pd.factorize(code)
+        return code, np.flatnonzero(np.diff(np.maximum.accumulate(code), prepend=-1))
+    first = np.full(largest, n)  # quicker than hashing
+    first[code[::-1]] = np.arange(n)[::-1]  # of several rows the last one written stays
+    used = np.flatnonzero(first < n)
+    used = used[np.argsort(first[used])]
+    number = np.empty(largest, dtype=np.int64)
+    number[used] = np.arange(len(used))
+    return number[code], first[used]
 
 
-def _combined(table: pd.DataFrame, names: Sequence[str], code: Codes) -> Codes:
-    """Whole numbers that are equal where code and columns are."""
+def _combined(table: pd.DataFrame, names: Sequence[str], code: Codes) -> tuple[Codes, int]:
+    """Whole numbers that are equal where code and columns are, and a number above them."""
     largest = int(code.max(initial=0)) + 1
     for name in names:
         part, levels = _whole(table[name])
@@ -78,11 +131,14 @@ def _combined(table: pd.DataFrame, names: Sequence[str], code: Codes) -> Codes:
             code, distinct = pd.factorize(code)
             largest = len(distinct)
         code, largest = code * levels + part, largest * levels
-    return code
+    return code, largest
 
 
 def _whole(column: pd.Series) -> tuple[Codes, int]:
     """Column as whole numbers from 0 below a number: positions as they are, others by level."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        numbers: Codes = column.cat.codes.to_numpy(dtype=np.int64) + np.int64(1)
+        return numbers, len(column.cat.categories) + 1
     if column.dtype.kind in "iuf" and len(column):
         values = column.to_numpy()
         low, high = values.min(), values.max()
@@ -151,12 +207,12 @@ def number_faults(table: pd.DataFrame, field: Field, found: Faults) -> None:
             found.tell("unusual_value", column, np.isfinite(numbers), text)
 
 
-def variant_doubts(variants: pd.DataFrame, rule: BurdenRule | None, found: Faults) -> None:
+def variant_doubts(
+    variants: pd.DataFrame, rule: BurdenRule | None, rows: DrawRows, found: Faults
+) -> None:
     """Tell of variants in several rows, and of those whose consequence is not known."""
-    keys = [name for name in ("patient_id", "draw_day", "draw_visit") if name in variants]
-    code = repeated(variants, grouped(variants, keys)[0])
-    if code is not None:
-        again = pd.Series(code).duplicated()
+    if rows.variant is not None:
+        again = pd.Series(rows.variant).duplicated()
         text = "a variant in more than one row; it counts once."
         found.tell("duplicate_variant", "position", again, text)
     if rule is not None and rule.consequences is not None:
