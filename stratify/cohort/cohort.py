@@ -17,7 +17,7 @@ import pandas as pd
 from stratify.biomarkers.pdl1 import check_clones
 from stratify.cohort.overlap import check_shared
 from stratify.cohort.patients import Match, check_matched, read_patients
-from stratify.cohort.training_scales import Matrix, TrainingScales
+from stratify.cohort.training_scales import LearnedAgain, Matrix, TrainingScales
 from stratify.endpoint import label_outcomes
 from stratify.errors import CohortError, FileError
 from stratify.study import Split, Study
@@ -68,6 +68,9 @@ class Cohort:
         None where no cohort has visits or lesions.
     scales : TrainingScales or None
         What was learned on the training patients, or taken from a bundle.
+    learned_again : LearnedAgain or None
+        Learns the scales on some of the training patients, for validation; None where there are
+        no scales of this cohort's own.
     """
 
     table: pd.DataFrame
@@ -79,6 +82,7 @@ class Cohort:
     mixed_regimens: bool
     responses: pd.DataFrame | None = None
     scales: TrainingScales | None = None
+    learned_again: LearnedAgain | None = None
 
     def __len__(self) -> int:
         return len(self.table)
@@ -186,10 +190,13 @@ def read_cohort(
         for name, steps in attrition:
             _evaluable_steps(table[table["cohort"] == name], steps)
         table = _split(table, study.split, findings)
-    if scales is None and study.training_scales and len(table):
+    own = scales is None and bool(study.training_scales) and len(table) > 0
+    if own:
         scales = TrainingScales.fit(table, matrices, assays, study.training_scales, findings)
+    before = set(table)
     if scales is not None and len(table):
         table = scales.apply(table, matrices, assays, findings)
+    new = [str(name) for name in table if name not in before]
     check_assays(assays, findings)
     check_clones(assays, findings)
     if study.mixed_regimens:
@@ -214,6 +221,7 @@ def read_cohort(
         mixed_regimens=study.mixed_regimens,
         responses=pd.concat(responses, ignore_index=True) if responses else None,
         scales=scales,
+        learned_again=LearnedAgain(study.training_scales, new, matrices, assays) if own else None,
     )
 
 

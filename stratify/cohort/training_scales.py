@@ -2,15 +2,19 @@
 
 Genes are placed among those of the training patients before signatures are scored, and burdens
 among the training patients of the same assay, so that a new patient can be scored alone. No label
-enters. Cross-validation of the training patients uses the scales of all of them.
+enters. The cross-validation of a training learns them again in each fold, see
+:class:`LearnedAgain`; the learning curve, the worth of panels and calibration inside the classifier
+use those of all training patients.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from stratify.biomarkers.expression_reference import ExpressionReference
@@ -19,7 +23,7 @@ from stratify.biomarkers.tmb_scale import WithinAssayScale, add_within_panel
 from stratify.tables.findings import Findings
 from stratify.tables.measurements import ExpressionMatrix
 
-__all__ = ["Matrix", "TrainingScales"]
+__all__ = ["LearnedAgain", "Matrix", "TrainingScales"]
 
 
 @dataclass(frozen=True)
@@ -176,6 +180,55 @@ class TrainingScales:
             None if expression is None else ExpressionReference.from_json(expression),
             None if tmb is None else WithinAssayScale({k: tuple(v) for k, v in tmb.items()}),
         )
+
+
+@dataclass(frozen=True)
+class LearnedAgain:
+    """What a cohort's scales were learned from, to learn them again on some of its patients.
+
+    Attributes
+    ----------
+    which : collection of {"expression", "tmb"}
+    columns : list of str
+        Columns that the scales gave; those that files report stay as they are.
+    matrices : mapping of str to Matrix
+    assays : mapping of str to mapping of str to str
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"tmb": np.linspace(1, 60, 60), "tmb_assay": "panel A",
+    ...                       "cohort": "home", "tmb_within_panel": 0.0})
+    >>> again = LearnedAgain(["tmb"], ["tmb_within_panel"])(table, (table["tmb"] < 31).to_numpy())
+    >>> again["tmb_within_panel"][[14, 15, 59]].round(1).tolist()
+    [0.0, 0.1, 4.1]
+    """
+
+    which: Collection[str]
+    columns: list[str]
+    matrices: Mapping[str, Matrix] = field(default_factory=dict, repr=False)
+    assays: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+
+    def __call__(self, table: pd.DataFrame, train: npt.NDArray[np.bool_]) -> pd.DataFrame:
+        """Patients on scales of those that are marked.
+
+        Parameters
+        ----------
+        table : DataFrame of shape (n_patients, ...)
+            Patients of the cohort, with ``patient_id`` and ``cohort`` where expression is scaled.
+        train : ndarray of bool of shape (n_patients,)
+            On whom the scales are learned.
+
+        Returns
+        -------
+        DataFrame of shape (n_patients, ...)
+            The same columns; missing where the marked patients are too few to learn from.
+        """
+        bare = table.drop(columns=self.columns, errors="ignore")
+        split = bare.assign(split=np.where(train, "train", "test"))
+        findings = Findings()  # told when the cohort was read
+        scales = TrainingScales.fit(split, self.matrices, self.assays, self.which, findings)
+        again = scales.apply(bare, self.matrices, self.assays, findings)
+        return again.reindex(columns=table.columns)
 
 
 def assay_of(table: pd.DataFrame, assays: Mapping[str, Mapping[str, str]]) -> pd.Series:

@@ -149,6 +149,7 @@ def train(
         trials=trials,
         storage=search,
         workers=workers,
+        rescaled=cohort.learned_again,
         progress=progress,
     )
     progress("judging on patients the model never saw")

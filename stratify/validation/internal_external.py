@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from stratify.cohort.subgroups import SMALLEST_CLASS, SMALLEST_SUBGROUP, large_enough
@@ -53,6 +54,7 @@ def internal_external(
     in_sample: Mapping[str, Collection[str]] | None = None,
     censoring: EarlyCensoring | None = None,
     trials: int = 0,
+    rescaled: Callable[[pd.DataFrame, npt.NDArray[np.bool_]], pd.DataFrame] | None = None,
     thresholds: Sequence[float] = (),
     workers: int = 1,
     progress: Callable[[str], None] | None = None,
@@ -81,6 +83,8 @@ def internal_external(
     trials : int
         As in :func:`~stratify.validation.training.fit_with_references`: settings are chosen anew
         without each part.
+    rescaled : callable, optional
+        As in :func:`~stratify.validation.validation.cross_validate`, without each part.
     thresholds : sequence of float
         Risks at which probabilities are turned into decisions.
     workers : int
@@ -124,11 +128,13 @@ def internal_external(
     folds: list[tuple[Training, pd.DataFrame, list[pd.DataFrame]]] = []
     names: list[list[str]] = []
     for left_out in sorted(group.unique()):
-        home = table[group != left_out].reset_index(drop=True)
+        train = (group != left_out).to_numpy()
+        scaled = table if rescaled is None else rescaled(table, train)
+        home = scaled[train].reset_index(drop=True)
         judged = []
         for part in sorted(parts[group == left_out].unique()):
             name = part if by == "cohort" else f"{by}={part}"
-            away = table[parts == part].reset_index(drop=True)
+            away = scaled[(parts == part).to_numpy()].reset_index(drop=True)
             if large_enough(away["label"].to_numpy(dtype=float)):
                 judged.append((name, away))
                 together[name] = left_out
@@ -137,7 +143,7 @@ def internal_external(
         if not judged:
             continue
         known = [name for name in features if len(home[name].dropna().unique()) > 1]
-        kept = _of_parts(censoring, by, set(parts[group != left_out]))
+        kept = _of_parts(censoring, by, set(parts[train]))
         training = Training(classifier, known, kept, trials).alone(workers)
         folds.append((training, home, [away for _, away in judged]))
         names.append([name for name, _ in judged])

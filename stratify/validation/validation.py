@@ -32,6 +32,7 @@ from stratify.validation.training import EarlyCensoring, Risks, Training, risks_
 __all__ = ["Assessment", "assess", "cross_validate"]
 
 Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 OUTCOMES = ("pfs", "os")
 
 
@@ -74,6 +75,7 @@ def cross_validate(
     seed: int = 0,
     censoring: EarlyCensoring | None = None,
     trials: int = 0,
+    rescaled: Callable[[pd.DataFrame, Flags], pd.DataFrame] | None = None,
     storage: Path | None = None,
     workers: int = 1,
     progress: Progress | None = None,
@@ -96,6 +98,9 @@ def cross_validate(
     trials, storage
         As in :func:`~stratify.validation.training.fit_with_references`: settings are chosen anew
         in every fold.
+    rescaled : callable, optional
+        Given the table and which patients train, gives it on scales learned from these, such as
+        :class:`stratify.cohort.training_scales.LearnedAgain`; for every fold.
     workers : int
         Processes of one thread each that share the folds; 1 for this process, with the threads
         of the classifier. The risks are the same.
@@ -118,13 +123,17 @@ def cross_validate(
     fold = np.zeros(len(table), dtype=int)
     parts = list(split.split(table, label))
     names = [f"cross-validation, fold {k + 1} of {folds}" for k in range(folds)]
+    scaled = [
+        table if rescaled is None else rescaled(table, np.isin(np.arange(len(table)), train))
+        for train, _ in parts
+    ]
     training = Training(classifier, features, censoring, trials, storage)
     inside = progress if workers == 1 else None
     found = each_fold(
         risks_without,
         [
-            (training.alone(workers), table.iloc[train], [table.iloc[test]], name, inside)
-            for name, (train, test) in zip(names, parts, strict=True)
+            (training.alone(workers), told.iloc[train], [told.iloc[test]], name, inside)
+            for name, told, (train, test) in zip(names, scaled, parts, strict=True)
         ],
         names,
         workers=workers,

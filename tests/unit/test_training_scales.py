@@ -16,6 +16,11 @@ from stratify.experiment.experiment import score, train
 from stratify.experiment.reporting import report_patient
 from stratify.model.classifier import ResistanceClassifier
 from stratify.scoring import load
+from stratify.tables.findings import Findings
+from stratify.validation import training
+from stratify.validation.internal_external import internal_external
+from stratify.validation.training import fit_with_references
+from stratify.validation.validation import cross_validate
 
 SIGNATURES = ["cyt", "gep", "cells_cd8"]
 
@@ -95,6 +100,60 @@ def test_a_bundle_carries_the_scales(home, tmp_path):
     patient, risk = scores.loc[0, ["patient_id", "risk"]]
     bundle, html = tmp_path / "results" / "bundle", tmp_path / "patient.html"
     assert report_patient(bundle, path, patient, html).score["risk"] == pytest.approx(risk)
+
+
+def test_scales_learned_again_are_those_of_a_study_of_the_others_alone(home):
+    """As if the patients left out had been test patients from the start."""
+    whole = home.read()
+    train = whole.of_split("train").table
+    marked = (np.arange(len(train)) % 3 > 0).astype(bool)
+    again = whole.learned_again(train, marked)
+
+    columns = [*SIGNATURES, "impres", "tmb_within_panel"]
+    ids = train.loc[marked, "patient_id"]
+    split = whole.table.assign(split=np.where(whole.table["patient_id"].isin(ids), "train", "test"))
+    source = whole.learned_again
+    scales = TrainingScales.fit(
+        split, source.matrices, source.assays, ["expression", "tmb"], Findings()
+    )
+    bare = train.drop(columns=source.columns)
+    expected = scales.apply(bare, source.matrices, source.assays, Findings())
+    pd.testing.assert_frame_equal(again[columns], expected[columns])
+    assert scales.expression.n_patients == marked.sum() == 80
+    assert list(again) == list(train)
+    assert again["impres"].equals(train["impres"])  # compares genes within a patient
+    assert again["age"].equals(train["age"])
+    assert not again["cyt"].equals(train["cyt"])
+
+
+def test_cross_validation_learns_scales_without_the_judged_patients(home, monkeypatch):
+    """Standardised genes have a mean of 0 in those that train each fold, not in the others."""
+    cohort = home.read()
+    table = cohort.of_split("train").evaluable.table
+    means = []
+
+    def fit(classifier, own, features, **options):
+        means.append(own["cyt"].mean())
+        return fit_with_references(classifier, own, features, **options)
+
+    monkeypatch.setattr(training, "fit_with_references", fit)
+    small = ResistanceClassifier(n_members=2, n_estimators=5, calibration_folds=2)
+    features = ["cyt", "tmb_within_panel"]
+
+    cross_validate(small, table, features, folds=2, rescaled=cohort.learned_again)
+    internal_external(small, table, features, by="site", rescaled=cohort.learned_again)
+    assert np.abs(means).max() < 1e-3
+    assert len(means) == 2 + table["site"].nunique()
+
+    means.clear()
+    cross_validate(small, table, features, folds=2)
+    assert np.abs(means).max() > 1e-3
+
+
+def test_scales_of_a_bundle_are_not_learned_again(home):
+    own = home.read()
+    assert read_cohort(home.study(), scales=own.scales).learned_again is None
+    assert own.of_split("train").evaluable.learned_again.columns[-1] == "tmb_within_panel"
 
 
 def test_no_scale_without_being_asked(home):
