@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from planted import MARKERS, Case
+
+from stratify.tables.schema import signature_sets
 
 RAW = ("mutations", "plasma_variants", "plasma_draws", "regions", "expression", "deconvolution")
 
@@ -68,6 +71,27 @@ def _first_gene_twice(h: Any) -> None:
     again = table.loc[table["gene"] == "GZMA"]
     h.tables["expression"] = pd.concat([table, again.assign(gene="ENSG00000145649.8")])
     h.tables["expression"].iloc[-1, 1:] = "3.5"
+
+
+def _log_of_log(h: Any) -> None:
+    """A whole transcriptome in log2(log2(TPM + 1) + 1), stated as log2(TPM + 1)."""
+    matrix = h.tables.pop("expression")
+    patients = [name for name in matrix if name != "gene"]
+    genes = [*matrix["gene"], *(f"GENE{i}" for i in range(10_000))]
+    rng = np.random.default_rng(3)
+    tpm = rng.lognormal(1, 2.2, (len(genes), len(patients)))
+    tpm *= 1e6 / tpm.sum(axis=0)
+    table = pd.DataFrame(np.log2(np.log2(tpm + 1) + 1), columns=patients)
+    table.insert(0, "gene", genes)
+    table.to_parquet(h.folder / "expression.parquet")
+    h.source("expression")["expression"]["scale"] = "log2"
+    h.source("expression")["file"] = "expression.parquet"
+
+
+def _log_of_log_of_few_genes(h: Any) -> None:
+    for patient in h.tables["expression"].columns.drop("gene"):
+        h.change("expression", patient, lambda c: f"{np.log2(np.log2(float(c) + 1) + 1):.4f}")
+    h.source("expression")["expression"]["scale"] = "log2"
 
 
 def _patients_of_the_visit(h: Any) -> None:
@@ -366,6 +390,43 @@ CASES = [
         name="VAF in percent",
     ),
     Case(
+        "looks_like_another_unit",
+        _with(
+            "plasma_variants",
+            lambda h: h.change("plasma_variants", "VAF", lambda c: f"{100 * float(c):.2f}"),
+        ),
+        "plasma_variants.csv, lines 2, 3, 4, 5, 6 and 314 more: vaf is read as a fraction but "
+        "looks like percent (319 of 320 values exceed 1).",
+        n=319,
+        panel="plasma_variants",
+        column="vaf",
+        name="VAF in plasma in percent",
+    ),
+    Case(
+        "looks_like_another_unit",
+        _with("expression", _log_of_log),
+        "expression.parquet: stated in log2 TPM, but looks like a logarithm of a logarithm.",
+        n=160,
+        panel="infiltration",
+        name="log of log",
+    ),
+    Case(
+        "looks_like_another_unit",
+        _with("expression", _log_of_log_of_few_genes),
+        "expression.csv: stated in log2 TPM, but the values are as low as logarithms.",
+        n=160,
+        panel="infiltration",
+        name="log of log of few genes",
+    ),
+    Case(
+        "outside_limits",
+        _with("expression", lambda h: h.plant("expression", "7-003", {5: "-3.5"})),
+        "expression.csv, column 4: values below 0.",
+        n=1,
+        panel="infiltration",
+        name="expression",
+    ),
+    Case(
         "outside_limits",
         _with("plasma_variants", lambda h: h.plant("plasma_variants", "VAF", {4: "-0.02"})),
         "plasma_variants.csv, line 4: vaf outside 0 to 1 fraction.",
@@ -634,3 +695,21 @@ def test_clean_measurements_have_no_finding_that_is_grave(hospital, name):
     hospital.leave_out(*MARKERS)
     hospital.add_measurements(name)
     assert hospital.findings("error", "warning") == []
+
+
+def test_ensembl_identifiers_with_versions_are_read_without_a_finding(hospital):
+    """Version 7 of every gene that has an identifier, as GENCODE writes it."""
+    hospital.leave_out(*MARKERS)
+    hospital.add_measurements("expression")
+    by_symbol = hospital.read().table
+    names = {
+        symbol: next((name for name in others if str(name).startswith("ENSG")), None)
+        for symbol, others in signature_sets()["genes"].items()
+    }
+    known = [name for name in names.values() if name]
+    assert len(known) > 130
+    versions = {symbol: f"{name}.7" for symbol, name in names.items() if name}
+    hospital.change("expression", "gene", lambda gene: versions.get(gene, gene))
+
+    assert hospital.findings("error", "warning") == []
+    pd.testing.assert_frame_equal(hospital.read().table, by_symbol)
