@@ -480,6 +480,18 @@ def png(figure: Figure, dpi: int = 144) -> bytes:
     >>> png(risk_histogram(pd.DataFrame({"risk": [0.2, 0.6]}), title="Lung A, n = 2"))[1:4]
     b'PNG'
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
+    # `savefig` draws a figure with a layout twice and packs it slowly.
+    before = figure.dpi
+    figure.set_dpi(dpi)
+    try:
+        canvas: Any = FigureCanvasAgg(figure)
+        canvas.draw()
+        drawn = np.array(canvas.buffer_rgba())
+    finally:
+        figure.set_dpi(before)
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    Image.fromarray(drawn).save(buffer, format="png", dpi=(dpi, dpi), compress_level=3)
     return buffer.getvalue()

@@ -74,7 +74,7 @@ def contents(folder: Path) -> dict[str, int]:
 
 
 def installed(*arguments: object, cwd: Path) -> Ended:
-    """Run the command as a user does, with its default model."""
+    """Run the command as a user does."""
     command = [sys.executable, "-m", "stratify.cli", *map(str, arguments)]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW")}
     done = subprocess.run(
@@ -89,8 +89,11 @@ def two_features_a_panel(document: Any, tables: Any) -> None:
     document["features"] += ["msi_high", "cd8_density", "gep", "ctdna_max_vaf", "ctdna_detected"]
 
 
-def test_a_study_is_trained_on_and_others_are_scored_and_judged(rewritten, tmp_path):
-    """Train, score and evaluate, one process each, with the default model."""
+def test_a_study_is_trained_on_and_others_are_scored_and_judged(
+    stratify, rewritten, tmp_path, monkeypatch
+):
+    """Train in a process of its own as a user does, then score and evaluate."""
+    monkeypatch.chdir(tmp_path)
     study_file = rewritten(two_features_a_panel)
     trained = installed("train", study_file, "--out", "results/demo", cwd=tmp_path)
 
@@ -129,7 +132,7 @@ def test_a_study_is_trained_on_and_others_are_scored_and_judged(rewritten, tmp_p
         "mlartifacts",
     }
 
-    scored = installed("score", bundle, study_file, "--out", "new/scores.csv", cwd=tmp_path)
+    scored = stratify("score", bundle, study_file, "--out", "new/scores.csv")
 
     assert (scored.code, scored.err) == (0, "")
     scores = pd.read_csv(tmp_path / "new" / "scores.csv")
@@ -139,7 +142,7 @@ def test_a_study_is_trained_on_and_others_are_scored_and_judged(rewritten, tmp_p
     shares = ", ".join(f"{name} {n}" for name, n in counts.items())
     assert scored.out == f"300 patients scored ({shares}), research use only: new/scores.csv.\n"
 
-    judged = installed("evaluate", bundle, study_file, "--out", "away", "--no-track", cwd=tmp_path)
+    judged = stratify("evaluate", bundle, study_file, "--out", "away", "--no-track")
 
     assert (judged.code, judged.error) == (0, "Findings: too_few_events (1). See findings.csv.\n")
     assert judged.out.splitlines()[-1] == "Results in away, report in away/report.html."
