@@ -181,7 +181,7 @@ def _reasons(found: PatientFindings) -> Any:
         word = PATIENT["raises" if raises else "lowers"]
         amount = f"{mark} {word}, {_signed(row['risk_points'])} {PATIENT['points']}"
         rows.append([_short(row["title"]), value, amount, _percent(row["same_sign"])])
-    return page_cells(PATIENT["sections"]["reasons"], PATIENT["reason_heads"].values(), rows)
+    return page_cells(PATIENT["reasons_caption"], PATIENT["reason_heads"].values(), rows)
 
 
 def _together(found: PatientFindings) -> str:

@@ -151,6 +151,37 @@ def _pivot(rows: Sequence[Row], columns: Sequence[str], metrics: Sequence[str]) 
     return [PageTable(caption, heads, numeric, cells)]
 
 
+def _short(rows: Sequence[Row]) -> PageTable:
+    """Model and its strongest reference on patients never seen: a line a cohort and split."""
+    cells = []
+    unseen = [r for r in rows if r["subgroup"] == "all" and r["split"] != "train"]
+    for _, some in groupby(unseen, key=lambda row: (row["split"], row["cohort"])):
+        part = list(some)
+        own = {r["metric"]: r for r in part if r["model"] == "stratify" and not r["reference"]}
+        against = [
+            r
+            for r in part
+            if (r["metric"], r["model"]) == ("delta_auroc", "stratify") and pd.notna(r["value"])
+        ]
+        if "auroc" not in own:
+            continue
+        least = min(against, key=lambda row: float(row["value"]), default=None)
+        cells.append(
+            [
+                TEXT["place_alone"].format(**{k: _cell(k, part[0]) for k in ("cohort", "split")}),
+                *(_cell(name, own["auroc"]) for name in ("n", "n_events")),
+                *(
+                    _cell("value", own[name]) if name in own else "–"
+                    for name in ("auroc", "calibration_slope")
+                ),
+                "–" if least is None else _model(least["reference"]),
+                "–" if least is None else _cell("value", least),
+            ]
+        )
+    heads = list(TEXT["short_heads"].values())
+    return PageTable(TEXT["short"], heads, [False, True, True, True, True, False, True], cells)
+
+
 def _performance(table: pd.DataFrame) -> dict[str, list[PageTable]]:
     """Tables of the section on performance, by heading."""
     rows: list[dict[str, Any]] = [
@@ -172,6 +203,7 @@ def _performance(table: pd.DataFrame) -> dict[str, list[PageTable]]:
         )
     )
     tables: dict[str, list[PageTable]] = {name: [] for name in _PERFORMANCE}
+    tables["short"] = [_short(rows)]
     for (split, _), part in groupby(rows, key=lambda row: (row["split"], row["cohort"])):
         single = [row for row in part if not row["reference"]]
         whole = [row for row in single if row["subgroup"] == "all"]

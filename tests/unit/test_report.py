@@ -214,6 +214,28 @@ def test_nothing_comes_from_the_network(html, page):
     assert policy["content"] == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
+def test_a_report_begins_with_unseen_patients_and_the_reference_that_comes_nearest(page):
+    assert page.tables[0] == [
+        [
+            *("Patients", "n", "Events", "AUROC", "Calibration slope"),
+            *("Nearest reference", "AUROC above it"),
+        ],
+        [
+            *("Skin B, external patients", "123", "57", "0.71 (0.62–0.81)", "–"),
+            *("loris", "0.055 (−0.030\u00a0to\u00a00.140)"),
+        ],
+        ["Lung A, cross-validation", "400", "211", "0.74 (0.69–0.79)", "–", "–", "–"],
+    ]
+
+
+def test_a_long_table_folds_and_tells_its_rows(tmp_path):
+    many = {f"{name}_{k}": "x" for name in "abc" for k in range(9)}
+    write_report(tmp_path / "r.html", facts(hashes=many), tables(), {})
+    assert "<summary>SHA-256 of the inputs and the model (27)</summary>" in (
+        tmp_path / "r.html"
+    ).read_text(encoding="utf-8")
+
+
 def test_headline_comes_first_for_external_patients_and_then_for_cross_validation(page):
     text = page.text
     external = text.index("Skin B, external patients: 123 patients, 57 events")
@@ -256,16 +278,17 @@ def test_differences_thresholds_subgroups_and_other_metrics(page):
 
 def test_apparent_performance_stands_only_in_a_closed_part(html):
     closed = re.findall(r"<details>.*?</details>", html, flags=re.DOTALL)
-    assert "0.99" in closed[-1]
-    assert "Apparent performance on the training patients (optimistic)" in closed[-1]
+    apparent = "Apparent performance on the training patients (optimistic)"
+    assert ["0.99" in part for part in closed] == [apparent in part for part in closed]
+    assert sum(apparent in part for part in closed) == 1
     opened = re.sub(r"<details>.*?</details>|base64,[^\"]*", "", html, flags=re.DOTALL)
     assert "0.99" not in opened
     assert "training patients" not in opened
 
 
 def test_other_tables_print_their_numbers(page):
-    assert ["Lung A", "Eligible regimen", f"combination {EVIL}", "100", "400"] in page.tables[1]
-    assert ["Lung A", "primary resistance", "event before 6 months", "211"] in page.tables[2]
+    assert ["Lung A", "Eligible regimen", f"combination {EVIL}", "100", "400"] in page.tables[2]
+    assert ["Lung A", "primary resistance", "event before 6 months", "211"] in page.tables[3]
     assert row(page, "TMB") == [["TMB", "tmb", "0.432"]]
     assert row(page, "refer") == [["refer", "23", "18.7\u00a0%"]]
     assert "Referred: 18.7 % (23 patients)." in page.text

@@ -17,6 +17,7 @@ TEXT: dict[str, Any] = {
     "footer": "Every number of this page stands in the result tables of the run.",
     "no_rows": "None.",
     "sections": {
+        "in-short": "In short",
         "key-facts": "Key facts",
         "prediction": "What it predicts",
         "patients": "Patients",
@@ -68,6 +69,16 @@ TEXT: dict[str, Any] = {
     "models": {"flag_all": "flag everyone", "flag_none": "flag no one"},
     "place": "{cohort}, {split}: {n} patients, {n_events} events",
     "place_alone": "{cohort}, {split}",
+    "short": "Patients it never saw, and the reference that comes nearest on the same patients",
+    "short_heads": {
+        "where": "Patients",
+        "n": "n",
+        "n_events": "Events",
+        "auroc": "AUROC",
+        "slope": "Calibration slope",
+        "reference": "Nearest reference",
+        "difference": "AUROC above it",
+    },
     "headline": "Discrimination and calibration",
     "intervals": "Intervals cover {}. A dash means that the number was not estimated or is not "
     "defined for the model.",

@@ -106,6 +106,7 @@ PATIENT: dict[str, Any] = {
         "change": "Change in points (80 % interval)",
     },
     "what_if_caption": "All else as it is. Behaviour of the model, not the effect of a treatment",
+    "reasons_caption": "Measured features, strongest first",
     "at_median": "{title} at the training median, {value}",
     "no_what_if": "No measured reason that raises the risk could be set otherwise.",
     "partner_heads": {
