@@ -22,6 +22,7 @@ import pandas as pd
 
 from stratify.errors import ArgumentError
 from stratify.report.text import FIGURES, METRICS, TEXT
+from stratify.tables.schema import known_field
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -367,7 +368,9 @@ def beeswarm(attributions: pd.DataFrame, *, title: str, max_features: int = 15) 
             ax.scatter(x[~grey], y[~grey], s=9, c=rank[~grey], cmap=shades, linewidths=0,
                        rasterized=True)  # fmt: skip
         unit = "".join(f" ({unit})" for unit in rows["unit"].dropna().head(1) if unit)
-        labels.append(wrapped(str(feature).replace("_", " ") + unit, 28))
+        field = known_field(str(feature))
+        name = str(feature).replace("_", " ") if field is None else field.title
+        labels.append(wrapped(name + unit, 30))
     if any_grey:
         notes.append(FIGURES["grey"])
     ax.axvline(0, color=GREY, linewidth=1, zorder=0)

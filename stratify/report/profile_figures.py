@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["dependence", "profile_heat_map", "subgroup_differences"]
 
 _DRAWN = 2000  # patients in a scatter plot
+_CLEAR = 0.1  # of the strongest contribution, from which a side is marked
+_FEW = 12  # distinct values, up to which points are spread sideways
 
 
 def _diverging() -> Any:
@@ -33,6 +35,20 @@ def _diverging() -> Any:
 def _title(step: str) -> str:
     found = cycle().step(step)
     return found.title if found.number is None else f"{found.number} {found.title}"
+
+
+def _hatched(ax: Axes, values: np.ndarray) -> None:
+    """Hatch what clearly lowers the risk, so that sides can be told apart without colour."""
+    from matplotlib.patches import Rectangle
+
+    lowers = np.nan_to_num(values) < -_CLEAR * np.nanmax(np.abs(values), initial=1e-9)
+    for i, row in enumerate(lowers):
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], row.astype(int), [0]])))
+        for start, end in edges.reshape(-1, 2):
+            ax.add_patch(
+                Rectangle((start - 0.5, i - 0.5), end - start, 1, fill=False, hatch="////",
+                          linewidth=0, edgecolor="#4A535C")
+            )  # fmt: skip
 
 
 def _image(ax: Axes, values: np.ndarray, figure: Figure, label: str) -> None:
@@ -68,7 +84,9 @@ def profile_heat_map(matrix: pd.DataFrame, *, title: str) -> Figure:
     need(matrix, "matrix", ["cluster"])
     steps = [name for name in matrix.columns if name != "cluster"]
     figure, (ax,) = new_figure(title, 1.9 + 0.34 * max(4, len(steps)))
-    _image(ax, matrix[steps].to_numpy(dtype=float).T, figure, FIGURES["contribution"])
+    values = matrix[steps].to_numpy(dtype=float).T
+    _image(ax, values, figure, FIGURES["contribution"])
+    _hatched(ax, values)
     ax.set_yticks(range(len(steps)), [_title(step) for step in steps])
     cluster = matrix["cluster"].to_numpy()
     edges = np.flatnonzero(np.diff(cluster)) + 0.5
@@ -126,6 +144,10 @@ def dependence(long: pd.DataFrame, feature: str, other: str, *, title: str) -> F
     known = ~np.isnan(x)
     plain = known & np.isnan(rank)
     y = own["shap"].to_numpy(dtype=float)
+    seen = np.unique(x[known])
+    if 1 < len(seen) <= _FEW:  # else points of one value hide each other
+        room = 0.12 * np.diff(seen).min()
+        x = x + room * np.sin(np.arange(len(x)) * 2.4)  # the golden angle: even, and no draw
     ax.scatter(x[plain], y[plain], s=12, marker="x", linewidths=0.8, color="#9A9A9A")
     told = known & ~plain
     if told.any():
@@ -180,9 +202,12 @@ def subgroup_differences(differences: pd.DataFrame, *, title: str) -> Figure:
     _image(ax, table.to_numpy(dtype=float), figure, FIGURES["difference"])
     values = np.abs(table.to_numpy(dtype=float))
     dark = values > 0.6 * np.nanmax(values)
-    for i, j in np.argwhere(marked.to_numpy(dtype=bool)):
-        colour = "#FFFFFF" if dark[i, j] else "#000000"
-        ax.text(j, i, "*", ha="center", va="center", fontsize=12, color=colour)
+    for (i, j), clear in np.ndenumerate(marked.to_numpy(dtype=bool)):
+        if values[i, j] >= _CLEAR * np.nanmax(values) or clear:
+            colour = "#FFFFFF" if dark[i, j] else "#000000"
+            sign = "+" if table.iloc[i, j] > 0 else "\u2212"
+            words = f"{sign}*" if clear else sign
+            ax.text(j, i, words, ha="center", va="center", fontsize=11, color=colour)
     labels = [wrapped(n.replace("=", ": ").replace("_", " "), 40) for n in names]
     ax.set_yticks(range(len(names)), labels)
     ax.set_xticks(
