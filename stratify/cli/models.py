@@ -216,7 +216,9 @@ def score(
     if out.suffix.lower() in (".csv", ".parquet", ".xlsx"):
         if dask is not None or workers is not None:
             raise ArgumentError("--workers and --dask are for a registry; let --out be a folder.")
-        scores = experiment.score(folder, study, out, policy=policy, explain=explain, top=top)
+        scores = experiment.score(
+            folder, study, out, policy=policy, explain=explain, top=top, progress=progress()
+        )
         n, counts = len(scores), Counter(scores["recommendation"].fillna("none"))
     else:
         import os

@@ -20,7 +20,7 @@ from stratify.doubt.drift import Profile
 from stratify.doubt.uncertainty import Uncertainty
 from stratify.errors import ArgumentError, CohortError, DataError
 from stratify.experiment.results import Results, results_of
-from stratify.interpretation.attribution import attributions
+from stratify.interpretation.explained import explained_in_chunks
 from stratify.model import recalibration
 from stratify.model.classifier import ResistanceClassifier
 from stratify.report.figures import calibration as calibration_figure
@@ -31,7 +31,7 @@ from stratify.scoring.reasons import check_explain
 from stratify.statistics.survival import censoring_weights
 from stratify.study import ResponseCriteria, Study
 from stratify.tables.schema import field_named
-from stratify.tables.tabular import make_folder, write_table, written_whole
+from stratify.tables.tabular import make_folder, write_table, written_chunks, written_whole
 from stratify.treatment.grounds import require_landmark
 from stratify.treatment.policy import Policy
 from stratify.validation.diagnostics import check_training
@@ -281,6 +281,7 @@ def score(
     policy: str | Path | None = None,
     explain: str = "none",
     top: int = 5,
+    progress: Progress = lambda step: None,
 ) -> pd.DataFrame:
     """Score all patients of a study in memory; outcomes are not read.
 
@@ -293,10 +294,13 @@ def score(
     policy : path, optional
         Policy in place of the bundle's.
     explain : {"none", "top", "full"}
-        Why: nothing, the `top` reasons in columns of the scores, or every contribution in
-        ``<out>_attributions.parquet`` beside `out`.
+        Why: nothing, the `top` reasons in columns of the scores, or every contribution and the
+        resistance profiles in ``<out>_attributions.parquet`` and ``<out>_profiles.parquet``
+        beside `out`, written chunk by chunk.
     top : int
         Reasons for ``explain="top"``.
+    progress : callable
+        Told of each step.
 
     Returns
     -------
@@ -314,18 +318,35 @@ def score(
     make_folder(out.parent)
     model = load(bundle)
     study = Study.load(study_path)
+    progress("reading the cohorts")
     scales = TrainingScales.from_json(model.card.get("training_scales"))
     cohort = read_cohort(study, outcomes=False, eligible_only=False, scales=scales)
     cohort.findings.raise_errors(f"The study {study.name}")
     if policy is not None:
         where = f"the study {study.name}"
         model = model.with_policy(Policy.load(policy), cohort.table.columns, where)
+    progress(f"scoring {len(cohort)} patients")
     scores = model.score_table(cohort.table, cohort.assays, top=top if explain == "top" else 0)
-    if explain == "full":
-        long = attributions(model.classifier, cohort.table)
-        write_table(long, out.with_name(f"{out.stem}_attributions.parquet"))
+    if explain == "full" and len(cohort):
+        _write_explained(model, cohort.table, out, progress)
     write_table(scores, out)
     return scores
+
+
+def _write_explained(
+    model: ResistanceModel, table: pd.DataFrame, out: Path, progress: Progress
+) -> None:
+    """Contributions and profiles of all patients, in memory a chunk at a time."""
+    names = ("attributions", "profiles")
+    files = [out.with_name(f"{out.stem}_{name}.parquet") for name in names]
+    with written_chunks(files[0]) as contributions, written_chunks(files[1]) as profiles:
+        for part in explained_in_chunks(
+            model.classifier,
+            table,
+            progress=lambda done, of: progress(f"{done} of {of} patients explained"),
+        ):
+            contributions(part.attributions)
+            profiles(part.profiles)
 
 
 # ---------------------------------------------------------------------------------- steps

@@ -200,12 +200,13 @@ def subgroup_differences(differences: pd.DataFrame, *, title: str) -> Figure:
     marked = marked.reindex(index=names, columns=steps).fillna(False).astype(bool)
     figure, (ax,) = new_figure(title, 2.2 + 0.28 * max(4, len(names)))
     _image(ax, table.to_numpy(dtype=float), figure, FIGURES["difference"])
-    values = np.abs(table.to_numpy(dtype=float))
+    signed = table.to_numpy(dtype=float)
+    values = np.abs(signed)
     dark = values > 0.6 * np.nanmax(values)
     for (i, j), clear in np.ndenumerate(marked.to_numpy(dtype=bool)):
         if values[i, j] >= _CLEAR * np.nanmax(values) or clear:
             colour = "#FFFFFF" if dark[i, j] else "#000000"
-            sign = "+" if table.iloc[i, j] > 0 else "\u2212"
+            sign = "+" if signed[i, j] > 0 else "\u2212"
             words = f"{sign}*" if clear else sign
             ax.text(j, i, words, ha="center", va="center", fontsize=11, color=colour)
     labels = [wrapped(n.replace("=", ": ").replace("_", " "), 40) for n in names]

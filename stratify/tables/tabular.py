@@ -9,7 +9,7 @@ import re
 import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -396,6 +396,49 @@ def written_whole(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+@contextmanager
+def written_chunks(path: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
+    """Give a function that adds a chunk of rows to a Parquet file, whole or not at all.
+
+    The first chunk tells the types of the columns; one without any value in it holds text.
+
+    Raises
+    ------
+    FileError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with written_chunks(Path(folder) / "t.parquet") as write:
+    ...         write(pd.DataFrame({"level": [None]}))
+    ...         write(pd.DataFrame({"level": ["desert"]}))
+    ...     pd.read_parquet(Path(folder) / "t.parquet")["level"].tolist()
+    [None, 'desert']
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with written_whole(path) as temporary, ExitStack() as stack:
+        writer: Any = None
+
+        def write(chunk: pd.DataFrame) -> None:
+            nonlocal writer
+            if writer is None:
+                found = pa.Schema.from_pandas(chunk, preserve_index=False)
+                fields = [
+                    f.with_type(pa.string()) if pa.types.is_null(f.type) else f for f in found
+                ]
+                writer = stack.enter_context(pq.ParquetWriter(temporary, pa.schema(fields)))
+            writer.write_table(
+                pa.Table.from_pandas(chunk, schema=writer.schema, preserve_index=False)
+            )
+
+        yield write
+        stack.close()  # before the file is renamed
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

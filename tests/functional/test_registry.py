@@ -23,6 +23,7 @@ from stratify.errors import ArgumentError, DataError, FileError, StratifyError
 from stratify.experiment import parts
 from stratify.experiment.experiment import score
 from stratify.experiment.registry import Scored, score_registry
+from stratify.interpretation.cycle import cycle
 from stratify.scoring.batch import BatchScorer
 from stratify.simulation import _exported, _stated, simulate
 from stratify.tables.findings import Findings
@@ -120,7 +121,18 @@ def test_parts_hold_what_scoring_in_memory_says_in_the_order_of_the_rows(place, 
 def test_every_contribution_is_told_as_in_memory(place):
     place.write()
     place.score(explain="full")
-    score(place.bundle, place.study(), place.folder / "all.csv", explain="full")
+    told: list[str] = []
+    score(
+        place.bundle, place.study(), place.folder / "all.csv", explain="full", progress=told.append
+    )
+    n = len(place.table)
+    assert told == [
+        "reading the cohorts",
+        f"scoring {n} patients",
+        f"{n} of {n} patients explained",
+    ]
+    profiles = pd.read_parquet(place.folder / "all_profiles.parquet")
+    assert len(profiles) == n * len(cycle().steps)
     found = pd.read_parquet(place.out / "attributions")
     assert found["patient_id"].drop_duplicates().tolist() == place.table["patient_id"].tolist()
     expected = pd.read_parquet(place.folder / "all_attributions.parquet")
