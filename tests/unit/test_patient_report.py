@@ -49,7 +49,7 @@ def test_the_numbers_are_those_of_the_tables(model, patients, pages):
         low, high = row["risk_low"], row["risk_high"]
         assert f"{100 * row['risk']:.0f} % 80 % interval {100 * low:.0f} %" in told
         assert f"to {100 * high:.0f} %" in told
-        assert f"{row['reason']} {row['would_change']}".strip() in told
+        assert f"{row['reason']} What would change it: {row['would_change']}" in told
         assert f"Patient {row['patient_id']}" in told
         found = patient_findings(model, cohort_of(patients.iloc[[i]]))
         assert found.statement in told

@@ -40,6 +40,7 @@ PATIENT: dict[str, Any] = {
         "": "None",
     },
     "evidence": "Evidence class {}: prognostic; it does not show that another treatment is better.",
+    "would_change": "What would change it:",
     "flags": "Cautions",
     "reasons_more": "Measured features by how much they move the model's risk from {base} (average "
     "of training) to {risk}, shared out in proportion to their log-odds. Models that agree: share "
