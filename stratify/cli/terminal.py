@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -57,6 +58,15 @@ def progress() -> Callable[[str], None]:
     def tell(step: str) -> None:
         typer.echo(f"{time.monotonic() - start:6.1f} s  {step}", err=True)
 
+    class Telling(logging.Handler):
+        """Tells that loops are compiled, or that LightGBM scores."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            tell(record.getMessage())
+
+    trees = logging.getLogger("stratify.trees")
+    trees.setLevel(logging.INFO)
+    trees.handlers = [Telling()]
     return tell
 
 

@@ -455,7 +455,8 @@ max_bin
         Raises
         ------
         UnsupportedTreesError
-            If the members are of a kind that only LightGBM scores (never those of `fit`).
+            If neither the compiled loops nor shap compute those of the members (never those of
+            `fit`).
 
         Notes
         -----

@@ -186,7 +186,7 @@ class AnchoredEnsemble:
         Raises
         ------
         UnsupportedTreesError
-            If the members are of a kind that only LightGBM scores; it has no interactions.
+            If neither the compiled loops nor shap compute those of the members.
         """
         values = self.trees.interactions(matrix)
         if self.anchor is not None:

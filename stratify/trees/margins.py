@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numba
 import numpy as np
 import numpy.typing as npt
+from numba.core.event import Event, Listener, register
 
 from stratify.trees.model_text import CODES, NONE, ZERO
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["block_of", "compiled", "decide", "goes_left", "inlined", "margins", "rank"]
 
 Floats = npt.NDArray[np.float64]
+_log = logging.getLogger(__name__)
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _BLOCK = 512  # rows; fewer spend more on the steps, more leave the cache
@@ -40,9 +42,29 @@ def compiled(function: _Function) -> _Function:
     try:
         fast = numba.njit(cache=True, **options)(function)
     except RuntimeError:  # neither the package's folder nor the user's can be written
-        logging.getLogger(__name__).info("No folder for compiled code: compiling in each process.")
+        _log.info("No folder for compiled code: compiling in each process.")
         fast = numba.njit(**options)(function)
     return fast  # type: ignore[no-any-return]
+
+
+class _Told(Listener):  # type: ignore[misc]
+    """Says once that loops are compiled; what is kept on disk is not."""
+
+    told = False
+
+    def on_start(self, event: Event) -> None:
+        """Tell of the first function of ours."""
+        module = event.data["dispatcher"].py_func.__module__
+        if not self.told and module.startswith("stratify."):
+            self.told = True
+            _log.info("compiling the loops over patients and trees: some 20 s, once")
+
+    def on_end(self, event: Event) -> None:
+        """Say nothing."""
+
+
+_told = _Told()
+register("numba:compile", _told)
 
 
 def inlined(function: _Function) -> _Function:

@@ -1,9 +1,10 @@
 """The members of an ensemble ready to score: margins and exact Shapley values at speed.
 
 Members are read into arrays and scored by compiled loops (:mod:`stratify.trees.margins`,
-:mod:`stratify.trees.shapley`), which are imported on first use. Before these are trusted, what they
-say of rows made up from the members' own thresholds is compared with what LightGBM says; members
-that they do not cover, or on which they differ, are scored by LightGBM.
+:mod:`stratify.trees.shapley`, :mod:`stratify.trees.tabulated`), which are imported on first use.
+Before these are trusted, what they say of rows made up from the members' own thresholds is compared
+with what LightGBM says; members that they do not cover, or on which they differ, are scored by
+LightGBM.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import lightgbm
 
     from stratify.trees.shapley import Paths
+    from stratify.trees.tabulated import Answers
 
 __all__ = ["Members", "trying_rows"]
 
@@ -33,6 +35,9 @@ _log = logging.getLogger(__name__)
 
 # Largest difference between Shapley values on the rows tried, relative to the largest margin.
 _TOLERANCE = 1e-9
+# The same for the sums of shap's interactions, which it computes in other ways than LightGBM.
+_BY_SHAP = 1e-6
+_NO_INTERACTIONS = "The interactions of these members cannot be computed; contributions can."
 
 
 @dataclass(frozen=True)
@@ -188,6 +193,12 @@ class Members:
             values = np.array([_contributions(booster, rows)[:, :-1] for booster in self.boosters])
             values = values.astype(dtype)
             return values if each else values.mean(axis=0)
+        answers = self._answers
+        if answers is not None:
+            from stratify.trees.tabulated import looked_up
+
+            kept = answers.values.astype(dtype, copy=False)
+            return looked_up(self.trees, answers._replace(values=kept), rows, each=each)
         from stratify.trees.shapley import shapley_values
 
         return shapley_values(self.trees, self._paths(dtype), rows, each=each)
@@ -208,15 +219,35 @@ class Members:
         Raises
         ------
         UnsupportedTreesError
-            If LightGBM scores the members: it has no interactions.
+            If LightGBM scores the members, and shap's interactions do not add up to its
+            contributions, as those of trees with linear leaves.
+
+        Notes
+        -----
+        LightGBM has no interactions: members that it scores take those of shap.
         """
         if self.trees is None:
-            raise UnsupportedTreesError(
-                "The interactions of these members cannot be computed; contributions can."
-            )
+            return self._interactions_by_shap(self._rows(matrix))
         from stratify.trees.shapley import interactions
 
         return interactions(self.trees, self._paths(np.float64), self._rows(matrix))
+
+    def _interactions_by_shap(self, rows: Floats) -> Floats:
+        import shap
+
+        _log.warning("Interactions are computed by shap, which takes longer.")
+        pairs = np.zeros((len(rows), self.n_features, self.n_features))
+        try:
+            for booster in self.boosters if len(rows) else []:
+                pairs += shap.TreeExplainer(booster).shap_interaction_values(rows)
+            contributions = self.contributions(rows)
+        except Exception as error:  # of many kinds
+            raise UnsupportedTreesError(_NO_INTERACTIONS) from error
+        pairs /= len(self.boosters)
+        bound = _BY_SHAP * max(1.0, np.abs(contributions).max(initial=0))
+        if not (np.abs(pairs.sum(axis=2) - contributions) <= bound).all():
+            raise UnsupportedTreesError(_NO_INTERACTIONS)
+        return pairs
 
     @cached_property
     def _exact(self) -> Paths:
@@ -224,6 +255,14 @@ class Members:
 
         assert self.trees is not None
         return paths_of(self.trees)
+
+    @cached_property
+    def _answers(self) -> Answers | None:
+        """Values of small trees, tabulated."""
+        from stratify.trees.tabulated import answers_of
+
+        assert self.trees is not None
+        return answers_of(self.trees, self._exact)
 
     def _paths(self, dtype: npt.DTypeLike) -> Paths:
         return self._exact._replace(weights=self._exact.weights.astype(dtype))

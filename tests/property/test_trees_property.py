@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from stratify.trees.members import Members, trying_rows
 from stratify.trees.model_text import read_trees
+from stratify.trees.shapley import shapley_values
 
 many = settings(deadline=None, max_examples=60, derandomize=True, database=None)
 some = settings(deadline=None, max_examples=20, derandomize=True, database=None)
@@ -92,7 +93,7 @@ models = st.fixed_dictionaries(
         "seed": st.integers(0, 10**6),
         "codes": st.lists(st.sampled_from([2, 5, 31, 33, 200]), max_size=2),
         "n_trees": st.integers(1, 6),
-        "num_leaves": st.sampled_from([2, 4, 31, 33, 64, 255]),
+        "num_leaves": st.sampled_from([2, 4, 8, 31, 33, 64, 255]),
         "missing": st.sampled_from(sorted(MISSING)),
         "feature_fraction": st.sampled_from([0.5, 1.0]),
     }
@@ -143,6 +144,22 @@ def test_interactions_are_symmetric_and_add_up_to_the_shapley_values(parameters)
 
 
 @some
+@given(models)
+def test_small_trees_are_looked_up_as_they_are_computed(parameters):
+    members = Members.checked([_model(**{**parameters, "num_leaves": 8})])
+    assert members.trees is not None
+    assert members._answers is not None
+    rng = np.random.default_rng(4)
+    rows = _strange(rng, _rows(rng, 60, parameters["codes"]))
+    for each in (False, True):
+        computed = shapley_values(members.trees, members._exact, rows, each=each)
+        assert members.contributions(rows, each=each) == pytest.approx(computed, abs=1e-12)
+    coarse = members.contributions(rows, dtype=np.float32)
+    assert coarse.dtype == np.float32
+    assert coarse == pytest.approx(members.contributions(rows), abs=1e-4)
+
+
+@some
 @given(st.lists(models, min_size=2, max_size=4))
 def test_an_ensemble_is_the_mean_of_its_members(several):
     boosters = [_model(**{**parameters, "codes": [5]}) for parameters in several]
@@ -151,7 +168,8 @@ def test_an_ensemble_is_the_mean_of_its_members(several):
     rows = _rows(np.random.default_rng(3), 50, [5])
     values = [one.contributions(rows) for one in alone]
     assert np.array_equal(members.margins(rows), np.vstack([one.margins(rows) for one in alone]))
-    assert np.array_equal(members.contributions(rows, each=True), values)
+    # small trees are looked up, unless they stand among larger ones
+    assert members.contributions(rows, each=True) == pytest.approx(np.array(values), abs=1e-12)
     assert members.contributions(rows) == pytest.approx(np.mean(values, axis=0), abs=1e-12)
     pairs = np.mean([one.interactions(rows) for one in alone], axis=0)
     assert members.interactions(rows) == pytest.approx(pairs, abs=1e-12)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import warnings
 from dataclasses import fields
 
 import numpy as np
@@ -115,8 +116,36 @@ def test_members_that_only_lightgbm_scores_keep_their_contributions(
     ]
     assert values == pytest.approx(expected, abs=1e-12)
     assert np.array_equal(plain.margins(matrix), model.ensemble_.margins(matrix))
+
+
+def test_interactions_of_members_that_only_lightgbm_scores_are_those_of_shap(
+    patients, label, caplog, shap
+):
+    numbers = patients[["a", "b", "c"]]
+    ensemble = _fitted(numbers, label).ensemble_
+    plain = members.Members(ensemble.members, None)
+    matrix = numbers.to_numpy()[:20]
+    with caplog.at_level(logging.WARNING):
+        pairs = plain.interactions(matrix)
+    assert caplog.messages == ["Interactions are computed by shap, which takes longer."]
+    assert pairs == pytest.approx(ensemble.trees.interactions(matrix), abs=1e-9)
+
+
+@pytest.fixture
+def shap():
+    with warnings.catch_warnings(action="ignore"):  # its plots, of Matplotlib
+        import shap
+    return shap
+
+
+def test_interactions_that_do_not_add_up_are_refused(patients, label, monkeypatch, shap):
+    ensemble = _fitted(patients, label).ensemble_
+    plain = members.Members(ensemble.members, None)
+    monkeypatch.setattr(
+        shap.TreeExplainer, "shap_interaction_values", lambda self, rows: np.ones((len(rows), 5, 5))
+    )
     with pytest.raises(UnsupportedTreesError) as raised:
-        plain.interactions(matrix)
+        plain.interactions(np.zeros((2, 5)))
     assert str(raised.value) == (
         "The interactions of these members cannot be computed; contributions can."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+import warnings
 
 import lightgbm
 import numba
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from stratify.errors import ArgumentError, BundleError
-from stratify.trees import margins, members, shapley
+from stratify.trees import margins, members, shapley, tabulated
 from stratify.trees.members import Members, trying_rows
 from stratify.trees.model_text import UnsupportedTreesError, read_trees
 
@@ -210,7 +211,8 @@ def test_linear_trees_are_scored_by_lightgbm(booster, caplog):
     assert scored.trees is None
     rows = ROWS[:, :2]
     assert np.array_equal(scored.margins(rows)[0], linear.predict(rows, raw_score=True))
-    with pytest.raises(UnsupportedTreesError) as raised:
+    ignored = warnings.catch_warnings(action="ignore")  # of shap about Matplotlib
+    with ignored, pytest.raises(UnsupportedTreesError) as raised:
         scored.interactions(rows)
     assert str(raised.value) == (
         "The interactions of these members cannot be computed; contributions can."
@@ -251,7 +253,7 @@ def test_values_that_do_not_add_up_are_not_trusted(booster, monkeypatch):
     nothing = np.full((32, 4), np.nan)  # what LightGBM says below a leaf without training rows
     monkeypatch.setattr(members, "_contributions", lambda booster, rows: nothing)
     assert Members.checked([booster]).trees is not None
-    monkeypatch.setattr(shapley, "shapley_values", lambda *given, each: np.zeros((1, 32, 3)))
+    monkeypatch.setattr(tabulated, "looked_up", lambda *given, each: np.zeros((1, 32, 3)))
     assert Members.checked([booster]).trees is None
 
 
@@ -311,7 +313,7 @@ def test_each_layout_in_memory_is_scored_by_the_code_that_is_compiled(booster):
         assert np.array_equal(scored.interactions(layout), expected[2])
     twice = Members.checked([booster, booster])
     assert np.array_equal(twice.contributions(ROWS[:3], each=True)[1], expected[1][:3])
-    for compiled in (margins._strike_out, shapley._sweep_row):
+    for compiled in (margins._strike_out, tabulated._look_up, tabulated._look_up_row):
         assert len(compiled.signatures) == 1
 
 
@@ -321,6 +323,15 @@ def test_importing_the_package_does_not_import_numba():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_compiling_is_told_once_and_what_is_kept_is_not(caplog, monkeypatch):
+    monkeypatch.setattr(margins._told, "told", False)
+    with caplog.at_level(logging.INFO):
+        twice = numba.njit(lambda x: 2 * x)
+        twice.py_func.__module__ = "stratify.trees.margins"
+        assert [twice(3), twice(3.0)] == [6, 6.0]
+    assert caplog.messages == ["compiling the loops over patients and trees: some 20 s, once"]
 
 
 def test_without_a_folder_for_compiled_code(monkeypatch, caplog):
