@@ -31,7 +31,13 @@ def main() -> None:
     features = informative_features(home, study.features)
     out = make_folder(given.out)
     for name, judged in (("added_value", added_value), ("masking_cost", masking_cost)):
-        found = judged(classifier_of(study), home.table, features, progress=print)
+        found = judged(
+            classifier_of(study),
+            home.table,
+            features,
+            rescaled=cohort.learned_again,
+            progress=print,
+        )
         write_table(found, out / f"{name}.csv")
         print(found.round(3).to_string(index=False))
     print(f"Results in {out}, research use only")

@@ -2,9 +2,9 @@
 
 Genes are placed among those of the training patients before signatures are scored, and burdens
 among the training patients of the same assay, so that a new patient can be scored alone. No label
-enters. The cross-validation of a training learns them again in each fold, see
-:class:`LearnedAgain`; the learning curve, the worth of panels and calibration inside the classifier
-use those of all training patients.
+enters. The cross-validation of a training, and that of what panels add, learn them again in each
+fold, see :class:`LearnedAgain`; the learning curve and calibration inside the classifier use those
+of all training patients.
 """
 
 from __future__ import annotations

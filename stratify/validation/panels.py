@@ -24,6 +24,7 @@ __all__ = ["added_value", "masking_cost"]
 ADDED = ("panels", "patients", "auroc_clinical", "auroc", "difference", "low", "high")
 MASKED = ("masked", "auroc_masked", "auroc_without", "difference", "low", "high")
 COUNTS = ("n", "n_events")
+Rescaled = Callable[[pd.DataFrame, npt.NDArray[np.bool_]], pd.DataFrame]
 
 
 def added_value(
@@ -33,13 +34,14 @@ def added_value(
     *,
     folds: int = 5,
     seed: int = 0,
+    rescaled: Rescaled | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> pd.DataFrame:
     """Add every panel to the clinical features, by cross-validation on the same folds.
 
     Parameters
     ----------
-    classifier, table, features, folds, seed, progress
+    classifier, table, features, folds, seed, rescaled, progress
         As in :func:`masking_cost`.
 
     Returns
@@ -75,10 +77,12 @@ def added_value(
     wanted = [(added,) for added in others] + [tuple(others)] * (len(others) > 1)
     sets = {added: [n for n in features if panel[n] in ("clinical", *added)] for added in wanted}
     label = table["label"].to_numpy(dtype=float)
-    matrix, outcomes = features_matrix(table, list(features)), horizon_outcomes(table)
+    outcomes = horizon_outcomes(table)
+    whole = features_matrix(table, list(features))
     alone, risks = np.empty(len(label)), {added: np.empty(len(label)) for added in sets}
     for fold, (train, test) in enumerate(_splits(label, folds, seed), start=1):
         progress(f"fold {fold} of {folds}")
+        matrix = _of_fold(table, train, features, rescaled)
         for names, risk in ((clinical, alone), *((sets[added], risks[added]) for added in sets)):
             fitted = clone(classifier).fit(
                 matrix[names].iloc[train], label[train], auxiliary=outcomes.iloc[train]
@@ -87,7 +91,7 @@ def added_value(
     rows = []
     for added, risk in risks.items():
         whose = [name for name in features if panel[name] in added]
-        measured = matrix[whose].notna().any(axis=1).to_numpy()
+        measured = whole[whose].notna().any(axis=1).to_numpy()
         groups = {"all": np.ones(len(label), dtype=bool)}
         if not measured.all():
             groups["measured"] = measured
@@ -108,6 +112,7 @@ def masking_cost(
     *,
     folds: int = 5,
     seed: int = 0,
+    rescaled: Rescaled | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> pd.DataFrame:
     """Mask every panel but the clinical one, and every pair, in patients the model never saw.
@@ -121,6 +126,8 @@ def masking_cost(
     features : sequence of str
     folds, seed : int
         Of the cross-validation.
+    rescaled : callable, optional
+        As in :func:`~stratify.validation.validation.cross_validate`.
     progress : callable
         Told of each fold.
 
@@ -155,9 +162,10 @@ def masking_cost(
         raise ArgumentError("The features are of one panel; without it there is nothing to score.")
     label = table["label"].to_numpy(dtype=float)
     risks = {masked: np.empty((2, len(label))) for masked in kept}
-    matrix, others = features_matrix(table, list(features)), horizon_outcomes(table)
+    others = horizon_outcomes(table)
     for fold, (train, test) in enumerate(_splits(label, folds, seed), start=1):
         progress(f"fold {fold} of {folds}")
+        matrix = _of_fold(table, train, features, rescaled)
         known = {"auxiliary": others.iloc[train]}
         whole = clone(classifier).fit(matrix.iloc[train], label[train], **known)
         for masked, names in kept.items():
@@ -173,6 +181,18 @@ def masking_cost(
         found = ["+".join(masked), *areas, *delta_auroc(label, blind, never)]
         rows.append([*found, len(label), int(label.sum())])
     return pd.DataFrame(rows, columns=[*MASKED, *COUNTS])
+
+
+def _of_fold(
+    table: pd.DataFrame,
+    train: npt.NDArray[np.intp],
+    features: Sequence[str],
+    rescaled: Rescaled | None,
+) -> pd.DataFrame:
+    """Features on scales that only those who train the fold were learned from."""
+    if rescaled is not None:
+        table = rescaled(table, np.isin(np.arange(len(table)), train))
+    return features_matrix(table, list(features))
 
 
 def _splits(

@@ -19,6 +19,7 @@ from stratify.scoring import load
 from stratify.tables.findings import Findings
 from stratify.validation import training
 from stratify.validation.internal_external import internal_external
+from stratify.validation.panels import added_value, masking_cost
 from stratify.validation.training import fit_with_references
 from stratify.validation.validation import cross_validate
 
@@ -73,6 +74,8 @@ def test_one_patient_alone_is_scored_as_among_others(home):
     home.write()
     alone = read_cohort(home.study(), outcomes=False, scales=scales)
 
+    assert alone.learned_again is None
+    assert together.of_split("train").learned_again.columns[-1] == "tmb_within_panel"
     columns = [*SIGNATURES, "tmb_within_panel"]
     expected = together.table.set_index("patient_id").loc[[one], columns]
     pd.testing.assert_frame_equal(alone.table.set_index("patient_id")[columns], expected)
@@ -126,8 +129,9 @@ def test_scales_learned_again_are_those_of_a_study_of_the_others_alone(home):
     assert not again["cyt"].equals(train["cyt"])
 
 
-def test_cross_validation_learns_scales_without_the_judged_patients(home, monkeypatch):
-    """Standardised genes have a mean of 0 in those that train each fold, not in the others."""
+@pytest.mark.parametrize("by", [None, pytest.param("site", marks=pytest.mark.slow)])
+def test_scales_are_learned_without_the_judged_patients(home, monkeypatch, by):
+    """Standardised genes have a mean of 0 in those that train each fold."""
     cohort = home.read()
     table = cohort.of_split("train").evaluable.table
     means = []
@@ -137,23 +141,33 @@ def test_cross_validation_learns_scales_without_the_judged_patients(home, monkey
         return fit_with_references(classifier, own, features, **options)
 
     monkeypatch.setattr(training, "fit_with_references", fit)
-    small = ResistanceClassifier(n_members=2, n_estimators=5, calibration_folds=2)
+    small = ResistanceClassifier(n_members=2, n_estimators=2, calibration_folds=2)
     features = ["cyt", "tmb_within_panel"]
 
-    cross_validate(small, table, features, folds=2, rescaled=cohort.learned_again)
-    internal_external(small, table, features, by="site", rescaled=cohort.learned_again)
+    if by is None:
+        cross_validate(small, table, features, folds=2, rescaled=cohort.learned_again)
+    else:
+        internal_external(small, table, features, by=by, rescaled=cohort.learned_again)
     assert np.abs(means).max() < 1e-3
-    assert len(means) == 2 + table["site"].nunique()
-
-    means.clear()
-    cross_validate(small, table, features, folds=2)
-    assert np.abs(means).max() > 1e-3
+    assert len(means) == (2 if by is None else table["site"].nunique())
 
 
-def test_scales_of_a_bundle_are_not_learned_again(home):
-    own = home.read()
-    assert read_cohort(home.study(), scales=own.scales).learned_again is None
-    assert own.of_split("train").evaluable.learned_again.columns[-1] == "tmb_within_panel"
+@pytest.mark.parametrize("judged", [added_value, masking_cost])
+def test_what_panels_add_is_judged_on_scales_of_each_fold(judged):
+    """Here they tell the label, which nothing else does."""
+    rng = np.random.default_rng(2)
+    table = pd.DataFrame({"age": rng.normal(60, 9, 80), "cyt": rng.normal(0, 1, 80)})
+    table["label"] = np.tile([0.0, 1.0], 40)
+    asked = []
+
+    def rescaled(whole, train):
+        asked.append(train.sum())
+        return whole.assign(age=60 + 20 * whole["label"])
+
+    small = ResistanceClassifier(n_members=2, n_estimators=2, calibration_folds=2)
+    found = judged(small, table, ["age", "cyt"], folds=2, rescaled=rescaled)
+    assert asked == [40, 40]
+    assert found[[name for name in found if name.startswith("auroc")]].min(axis=None) > 0.95
 
 
 def test_no_scale_without_being_asked(home):
