@@ -79,7 +79,7 @@ def shares(found: pd.DataFrame) -> tuple[float, pd.Series]:
 def test_the_planted_step_is_named_first_in_at_least_80_percent():
     """2026-11-23: 84 % of 3,637 patients; by seed 86, 89, 84, 79, 84, 83 %.
 
-    Killing alone is seldom found: PD-L1 cannot fall below 0, where 40 % of all patients are.
+    Killing alone is seldom found, 8-24 %; the next test but one tells why.
     """
     seeds = [named_first(seed, **QUICK) for seed in (0, 10, 20, 30, 40, 50)]
     found = pd.concat(seeds)
@@ -99,6 +99,45 @@ def test_the_planted_step_is_named_first_with_the_default_settings():
     """2026-11-23: 82 % of 1,823; by seed 80, 84, 82 %."""
     found = pd.concat([named_first(seed) for seed in (30, 40, 50)])
     assert shares(found)[0] >= 0.80
+
+
+@pytest.mark.slow
+def test_killing_is_hidden_by_the_floor_of_pdl1_and_told_by_markers_of_other_steps():
+    """Why killing is seldom named, with the planted contributions known for 30,000 patients.
+
+    2026-11-23: in all 175 patients with a strong loss of the checkpoint axis TPS is 0, as in 51 %
+    of all. A regression of each step's true contribution on all markers names killing first in
+    63 % of them, the other steps in 95-98 %: it sees CPS and GEP below what infiltration explains,
+    which SHAP credits to GEP's own step.
+    """
+    import lightgbm
+
+    simulated = {"planted_shift": 2.5, "missingness": 0.0}
+    many, truth = drawn(30_000, 900, **simulated)
+    unseen, told = drawn(6_000, 901, **simulated)
+    features = features_of(many)
+
+    def numbers(table: pd.DataFrame) -> pd.DataFrame:
+        levels = [name for name in features if known_field(name).categorical]
+        coded = {name: table[name].astype("category").cat.codes for name in levels}
+        return table[features].assign(**coded).astype(float)
+
+    found = {}
+    for step in STEPS:
+        regression = lightgbm.LGBMRegressor(
+            n_estimators=400, learning_rate=0.05, n_jobs=1, verbose=-1
+        ).fit(numbers(many), truth.mechanism[step])
+        found[step] = regression.predict(numbers(unseen)) - truth.mechanism[step].mean()
+    added = (told.mechanism[STEPS] - told.mechanism[STEPS].mean()).to_numpy()
+    planted = told.truth["planted"].to_numpy()
+    strong = added[np.arange(len(added)), [STEPS.index(step) for step in planted]] > 1
+    leading = pd.DataFrame(found).idxmax(axis=1).to_numpy()
+    named = pd.Series(leading == planted)[strong].groupby(planted[strong]).mean()
+    assert 0.5 < named["checkpoint"] < 0.75
+    assert named.drop("checkpoint").min() > 0.9
+    tps = unseen["pdl1_tps"].to_numpy()
+    assert (tps[strong & (planted == "checkpoint")] == 0).all()
+    assert (tps == 0).mean() > 0.45
 
 
 @pytest.mark.slow
