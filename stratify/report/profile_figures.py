@@ -165,7 +165,7 @@ def dependence(long: pd.DataFrame, feature: str, other: str, *, title: str) -> F
         ax.set_xscale("log")
     bar = figure.colorbar(ScalarMappable(cmap=shades), ax=ax, aspect=30, pad=0.02, ticks=[0, 1])
     bar.ax.set_yticklabels(FIGURES["ends"])
-    bar.set_label(wrapped(FIGURES["rank_of"].format(field_named(other).title), 34), labelpad=-4)
+    bar.set_label(wrapped(FIGURES["rank_of"].format(field_named(other).title), 34), labelpad=3)
     missing = int((~known).sum())
     notes = FIGURES["grey_other"].format(field_named(other).title)
     if missing:
@@ -212,7 +212,7 @@ def subgroup_differences(differences: pd.DataFrame, *, title: str) -> Figure:
     labels = [wrapped(n.replace("=", ": ").replace("_", " "), 40) for n in names]
     ax.set_yticks(range(len(names)), labels)
     ax.set_xticks(
-        range(len(steps)), [wrapped(_title(s), 12) for s in steps], rotation=45, ha="right"
+        range(len(steps)), [wrapped(_title(s), 24) for s in steps], rotation=45, ha="right"
     )
     ax.tick_params(length=0)
     figure.supxlabel(wrapped(FIGURES["clear"], 88), x=0.02, ha="left", fontsize=9)
