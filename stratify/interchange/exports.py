@@ -12,14 +12,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pandas as pd
 
 from stratify.errors import DataError, FileError
-from stratify.tables.documents import read_yaml
+from stratify.tables.documents import document
 from stratify.tables.findings import lines_text, listed
-from stratify.tables.schema import field_named, schemas_folder
+from stratify.tables.schema import field_named
 
 __all__ = [
     "OPEN",
@@ -83,8 +83,7 @@ class Export:
 @cache
 def known_names() -> dict[str, Any]:
     """Names and levels of ``interchange.yaml``."""
-    path = schemas_folder() / "interchange.yaml"
-    return cast(dict[str, Any], read_yaml(path.read_text(encoding="utf-8")))
+    return document("interchange")
 
 
 def plain(text: object) -> str:

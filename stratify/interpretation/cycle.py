@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from stratify.tables.documents import read_yaml
-from stratify.tables.schema import PANELS, field_named, load_schema, schemas_folder
+from stratify.tables.documents import document
+from stratify.tables.schema import PANELS, field_named, load_schema
 
 __all__ = ["Assignment", "Condition", "Cycle", "Marker", "Partner", "Step", "cycle", "unassigned"]
 
@@ -237,11 +237,12 @@ class Cycle(_Entry):
 @cache
 def cycle() -> Cycle:
     """Read the cycle."""
-    document = read_yaml((schemas_folder() / "cycle.yaml").read_text(encoding="utf-8"))
-    for partner in document["partners"]:
-        partner["evidence_for"] = partner.pop("for")
-        partner["evidence_against"] = partner.pop("against")
-    return Cycle.model_validate(document)
+    stated = document("cycle")
+    partners = [
+        {{"for": "evidence_for", "against": "evidence_against"}.get(k, k): v for k, v in p.items()}
+        for p in stated["partners"]
+    ]
+    return Cycle.model_validate({**stated, "partners": partners})
 
 
 def unassigned() -> list[str]:

@@ -24,9 +24,9 @@ from stratify.report.share_figures import error_by_share
 from stratify.report.text import CARD
 from stratify.scoring import ResistanceModel
 from stratify.study import Study
-from stratify.tables.documents import read_yaml
+from stratify.tables.documents import document
 from stratify.tables.endpoint_rules import endpoint_rule
-from stratify.tables.schema import field_named, panel_versions, schemas_folder
+from stratify.tables.schema import field_named, panel_versions
 from stratify.treatment.triage import EVIDENCE_CLASS
 from stratify.validation.validation import Assessment
 
@@ -332,8 +332,7 @@ def card_facts(
 
 def _tripod(facts: Mapping[str, Any]) -> list[dict[str, str]]:
     """Items of TRIPOD+AI with what the report answers; an empty answer is open."""
-    file = schemas_folder() / "tripod_ai.yaml"
-    items = read_yaml(file.read_text(encoding="utf-8"))["items"]
+    items = document("tripod_ai")["items"]
     known = {**facts, "objective": CARD["objective"].get(facts["kind"], "")}
     return [{**item, "answer": item["answer"].format_map(known)} for item in items]
 

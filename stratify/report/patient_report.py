@@ -20,8 +20,8 @@ from stratify.report.page_table import page_cells
 from stratify.report.report import rendered, write_page
 from stratify.report.text import PATIENT, TEXT
 from stratify.scoring import ResistanceModel
-from stratify.tables.documents import read_yaml
-from stratify.tables.schema import field_named, schemas_folder
+from stratify.tables.documents import document
+from stratify.tables.schema import field_named
 
 __all__ = ["write_patient_report"]
 
@@ -162,8 +162,7 @@ def _recommendation(score: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _flag_meanings() -> dict[str, str]:
-    file = schemas_folder() / "results" / "scores.yaml"
-    meanings: dict[str, str] = read_yaml(file.read_text(encoding="utf-8"))["flags"]
+    meanings: dict[str, str] = document("results/scores")["flags"]
     return meanings
 
 

@@ -27,7 +27,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from stratify.response.recist import Course, Outcome, at_place, course_of
+from stratify.response.best_response import Outcome
+from stratify.response.recist import Course, at_place, course_of
 from stratify.response.visits import (
     ABSENT,
     CONFIRM_DAYS,
@@ -256,8 +257,8 @@ def best_irecist(
     visits_assessed : DataFrame of shape (n_visits, ...)
         Output of :func:`assess_irecist`, with the same options.
     patients, confirm, min_sd_days, confirm_days
-        See :func:`stratify.response.recist.best_response`. An iUPD between a response and its
-        confirmation undoes the confirmation.
+        See :func:`stratify.response.best_response.best_response`. An iUPD between a response and
+        its confirmation undoes the confirmation.
     count_unconfirmed_last : bool
         Whether a last block that was never confirmed nor reset is a progression. The guideline
         says so where treatment stopped, nothing more was assessed, all later visits were iUPD, or
@@ -267,14 +268,14 @@ def best_irecist(
     Returns
     -------
     DataFrame of shape (n_patients, 10)
-        See :func:`stratify.response.recist.best_response`. The best of iCR, iPR, iSD and
+        See :func:`stratify.response.best_response.best_response`. The best of iCR, iPR, iSD and
         NON-iCR/NON-iUPD up to iCPD, else iCPD, else iUPD, else NE. The day of progression is that
         of the first iUPD of the block that was confirmed; blocks that were reset do not count.
 
     Raises
     ------
     ArgumentError, DataError
-        See :func:`stratify.response.recist.best_response`.
+        See :func:`stratify.response.best_response.best_response`.
 
     References
     ----------

@@ -1,14 +1,18 @@
-"""YAML as study files and data dictionaries write it."""
+"""YAML as study files and data dictionaries write it; where the dictionaries are."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
 
 import yaml
 
-__all__ = ["read_yaml"]
+from stratify.errors import BundleError
+
+__all__ = ["document", "read_yaml", "schemas_folder"]
 
 
 class _StudyLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -76,3 +80,29 @@ def _doubled_keys(root: Any) -> list[str]:
                 keys.add(key.value if isinstance(key, yaml.ScalarNode) else None)
                 waiting.append(value)
     return [f"in line {line} the key {key!r} stands a second time" for line, key in sorted(doubled)]
+
+
+def schemas_folder() -> Path:
+    """Folder of the dictionaries: inside the wheel, or beside the package in a checkout.
+
+    Examples
+    --------
+    >>> (schemas_folder() / "panels" / "clinical.yaml").is_file()
+    True
+    """
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "data_schemas", package.parent / "data_schemas"):
+        if (folder / "units.yaml").is_file():
+            return folder
+    raise BundleError(
+        f"The data dictionaries are missing: neither {package / 'data_schemas'} nor "
+        f"{package.parent / 'data_schemas'} holds units.yaml. Reinstall stratify-immuno."
+    )
+
+
+@cache
+def document(name: str) -> dict[str, Any]:
+    """Return one file of ``data_schemas/`` as it is written, read once; ``name`` without suffix."""
+    return cast(
+        dict[str, Any], read_yaml((schemas_folder() / f"{name}.yaml").read_text(encoding="utf-8"))
+    )

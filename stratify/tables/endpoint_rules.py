@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stratify.errors import ArgumentError
-from stratify.tables.schema import document
+from stratify.tables.documents import document
 
 __all__ = ["endpoint_reasons", "endpoint_rule", "endpoint_rules"]
 

@@ -12,13 +12,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cache
-from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 
-from stratify.errors import ArgumentError, BundleError
-from stratify.tables.documents import read_yaml
+from stratify.errors import ArgumentError
+from stratify.tables.documents import document, schemas_folder
 
 __all__ = [
     "LONG_PANELS",
@@ -28,7 +27,6 @@ __all__ = [
     "Field",
     "Schema",
     "convert",
-    "document",
     "family_of",
     "field_named",
     "known_field",
@@ -36,7 +34,6 @@ __all__ = [
     "panel_versions",
     "pdl1_cutoffs",
     "plain_text",
-    "schemas_folder",
     "signature_sets",
 ]
 
@@ -47,32 +44,6 @@ RAW_PANELS = ("mutations", "plasma_variants", "plasma_draws", "regions")
 LONG_PANELS = (*VISIT_PANELS, *RAW_PANELS)
 
 Values = TypeVar("Values", bound=Any)
-
-
-def schemas_folder() -> Path:
-    """Folder of the dictionaries: inside the wheel, or beside the package in a checkout.
-
-    Examples
-    --------
-    >>> (schemas_folder() / "panels" / "clinical.yaml").is_file()
-    True
-    """
-    package = Path(__file__).resolve().parents[1]
-    for folder in (package / "data_schemas", package.parent / "data_schemas"):
-        if (folder / "units.yaml").is_file():
-            return folder
-    raise BundleError(
-        f"The data dictionaries are missing: neither {package / 'data_schemas'} nor "
-        f"{package.parent / 'data_schemas'} holds units.yaml. Reinstall stratify-immuno."
-    )
-
-
-@cache
-def document(name: str) -> dict[str, Any]:
-    """Return one file of ``data_schemas/`` as it is written, read once; ``name`` without suffix."""
-    return cast(
-        dict[str, Any], read_yaml((schemas_folder() / f"{name}.yaml").read_text(encoding="utf-8"))
-    )
 
 
 @cache

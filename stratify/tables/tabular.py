@@ -412,12 +412,13 @@ def written_chunks(path: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
     Examples
     --------
     >>> import tempfile
+    >>> import pandas as pd
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     with written_chunks(Path(folder) / "t.parquet") as write:
     ...         write(pd.DataFrame({"level": [None]}))
     ...         write(pd.DataFrame({"level": ["desert"]}))
     ...     pd.read_parquet(Path(folder) / "t.parquet")["level"].tolist()
-    [None, 'desert']
+    [nan, 'desert']
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -12,8 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 from pydantic import BeforeValidator
 
-from stratify.tables.documents import read_yaml
-from stratify.tables.schema import schemas_folder
+from stratify.tables.documents import document
 from stratify.tables.strict import Strict
 from stratify.treatment.policy import Condition, LabelCheck
 
@@ -60,9 +59,7 @@ def label_rules() -> tuple[LabelRule, ...]:
     >>> str(rule)
     'eu pembrolizumab: pdl1_tps is 50 or more (22C3)'
     """
-    path = schemas_folder() / "label_rules.yaml"
-    document = read_yaml(path.read_text(encoding="utf-8"))
-    return tuple(LabelRule.model_validate(rule) for rule in document["rules"])
+    return tuple(LabelRule.model_validate(rule) for rule in document("label_rules")["rules"])
 
 
 def not_covered(table: pd.DataFrame, treatment: str, check: LabelCheck) -> pd.Series:

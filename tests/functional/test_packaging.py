@@ -13,14 +13,15 @@ from pathlib import Path
 import pytest
 
 import stratify
-from stratify.tables.schema import schemas_folder
+from stratify.tables.documents import schemas_folder
 
 ROOT = Path(__file__).parents[2]
 # Where the dictionaries come from, and whether what the package reads from them works.
 PROBE = """\
 import json, stratify
 from stratify.tables.endpoint_rules import endpoint_rules
-from stratify.tables.schema import load_schema, panel_versions, schemas_folder
+from stratify.tables.schema import load_schema, panel_versions
+from stratify.tables.documents import schemas_folder
 from stratify.study import Study
 study = Study.model_validate({"stratify": 1, "name": "a", "cohorts": [{"name": "a", "tables": [
     {"file": "a.csv", "patient_id": "ID", "panels": {"clinical": {"albumin": "ALB"}}}]}]})
@@ -114,20 +115,3 @@ def test_a_checkout_reads_the_dictionaries_beside_the_package(tmp_path):
     assert found["package"] == str(ROOT / "stratify" / "__init__.py")
     assert found["schemas"] == str(ROOT / "data_schemas") == str(schemas_folder())
     assert found["endpoint"] == "proxy_pfs6"
-
-
-def test_a_folder_without_dictionaries_is_told(tmp_path, monkeypatch):
-    import stratify.tables.schema
-    from stratify.errors import BundleError
-
-    monkeypatch.setattr(
-        stratify.tables.schema,
-        "__file__",
-        str(tmp_path / "site" / "stratify" / "tables" / "schema.py"),
-    )
-    with pytest.raises(BundleError) as refused:
-        schemas_folder()
-    assert str(refused.value) == (
-        f"The data dictionaries are missing: neither {tmp_path}/site/stratify/data_schemas nor "
-        f"{tmp_path}/site/data_schemas holds units.yaml. Reinstall stratify-immuno."
-    )

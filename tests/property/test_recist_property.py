@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stratify.response.best_response import best_response
 from stratify.response.irecist import IRECIST, assess_irecist, best_irecist
-from stratify.response.recist import assess_recist, best_response
+from stratify.response.recist import assess_recist
 from stratify.response.visits import RECIST
 from stratify.tables.schema import load_schema
 

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from endpoint_document import by_sentence, cases_of
 
-from stratify.response.recist import assess_recist, best_response
+from stratify.response.best_response import best_response
+from stratify.response.recist import assess_recist
 from stratify.tables.schema import load_schema
 
 NUMBERS = {

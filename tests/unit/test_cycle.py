@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from stratify.interpretation.cycle import cycle, unassigned
-from stratify.tables.schema import PANELS, known_field, load_schema, schemas_folder
+from stratify.tables.documents import schemas_folder
+from stratify.tables.schema import PANELS, known_field, load_schema
 
 
 def test_every_feature_of_the_dictionaries_is_assigned_to_a_step():

@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 
 from stratify.errors import ArgumentError, DataError
+from stratify.response.best_response import best_response
 from stratify.response.irecist import IRECIST, assess_irecist, best_irecist
 from stratify.response.lesions import visits_from_lesions
-from stratify.response.recist import assess_recist, best_response
+from stratify.response.recist import assess_recist
 from stratify.response.visits import (
     MEASURES,
     NON_TARGET,
@@ -20,8 +21,8 @@ from stratify.response.visits import (
     read_response,
     visit_findings,
 )
-from stratify.tables.documents import read_yaml
-from stratify.tables.schema import load_schema, schemas_folder
+from stratify.tables.documents import read_yaml, schemas_folder
+from stratify.tables.schema import load_schema
 
 VISITS = load_schema("visits")
 

@@ -12,18 +12,9 @@ import pytest
 import yaml
 
 from stratify.errors import ArgumentError, BundleError
-from stratify.tables import schema as schema_module
-from stratify.tables.documents import read_yaml
+from stratify.tables.documents import read_yaml, schemas_folder
 from stratify.tables.endpoint_rules import endpoint_reasons, endpoint_rules
-from stratify.tables.schema import (
-    PANELS,
-    Field,
-    convert,
-    field_named,
-    load_schema,
-    panel_versions,
-    schemas_folder,
-)
+from stratify.tables.schema import PANELS, Field, convert, field_named, load_schema, panel_versions
 
 FIELDS = {
     name: field
@@ -168,9 +159,8 @@ def test_unknown_names_are_told_with_near_ones():
 
 
 def test_missing_dictionaries_are_told_with_both_places(monkeypatch, tmp_path):
-    monkeypatch.setattr(
-        schema_module, "__file__", str(tmp_path / "stratify" / "tables" / "schema.py")
-    )
+    place = str(tmp_path / "stratify" / "tables" / "documents.py")
+    monkeypatch.setattr("stratify.tables.documents.__file__", place)
     with pytest.raises(BundleError) as missing:
         schemas_folder()
     assert str(missing.value) == (
