@@ -7,6 +7,7 @@ known at its landmark.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -171,12 +172,18 @@ def panels_without_value(
     missing : ndarray of bool of shape (n_patients, n_features)
     features : sequence of str
     """
+    panels, members = _members_of_panels(tuple(features))
+    absent = ~missing @ members == 0
+    return named_marks(absent, panels)
+
+
+@lru_cache(maxsize=64)
+def _members_of_panels(features: tuple[str, ...]) -> tuple[list[str], npt.NDArray[np.int64]]:
+    """Panels with a feature, and which features are theirs, of shape (n_features, n_panels)."""
     panel_of = [field_named(name).panel for name in features]
     panels = [panel for panel in PANELS if panel in panel_of]
-    absent = np.empty((len(missing), len(panels)), dtype=bool)
-    for k, panel in enumerate(panels):
-        absent[:, k] = missing[:, [own == panel for own in panel_of]].all(axis=1)
-    return named_marks(absent, panels)
+    belongs = [[own == panel for panel in panels] for own in panel_of]
+    return panels, np.array(belongs, dtype=np.int64).reshape(len(features), len(panels))
 
 
 def named_marks(marks: npt.NDArray[np.bool_], names: Sequence[str]) -> npt.NDArray[np.object_]:
@@ -187,6 +194,9 @@ def named_marks(marks: npt.NDArray[np.bool_], names: Sequence[str]) -> npt.NDArr
     >>> named_marks(np.array([[True, False], [True, True], [False, False]]), ["a", "b"]).tolist()
     ['a', 'a;b', '']
     """
+    if len(marks) == 1:
+        text = ";".join(name for name, marked in zip(names, marks[0], strict=True) if marked)
+        return np.array([text], dtype=object)
     keys = marks @ (1 << np.arange(marks.shape[1], dtype=np.int64))
     combinations, firsts, which = np.unique(keys, return_index=True, return_inverse=True)
     texts = np.empty(len(combinations), dtype=object)

@@ -134,7 +134,7 @@ class Applicability:
             code = level_codes(matrix[name], list(known))
             rare = rarities[np.where(np.isnan(code), -1, code).astype(int)]
             n = n + ~np.isnan(rare)
-            squares += np.nan_to_num(rare) ** 2
+            squares += np.where(np.isnan(rare), 0.0, rare) ** 2
         n = np.where(n > 0, n, np.nan)
         deviate: Floats = (np.cbrt(squares / n) - 1 + 2 / (9 * n)) / np.sqrt(2 / (9 * n))
         return deviate
@@ -158,14 +158,17 @@ class Applicability:
 
     def unseen_patterns(self, missing: npt.NDArray[np.object_]) -> npt.NDArray[np.bool_]:
         """As :meth:`unseen_panels`, by the panels missing, as text."""
-        known = [_panels(pattern) for pattern in self.panels]
 
         def unseen(pattern: str) -> bool:
             here = _panels(pattern)
-            return not any(here >= there if self.masked else here == there for there in known)
+            return not any(here >= there if self.masked else here == there for there in self._seen)
 
         answers = {pattern: unseen(pattern) for pattern in set(missing)}
         return np.array([answers[pattern] for pattern in missing], dtype=bool)
+
+    @cached_property
+    def _seen(self) -> list[set[str]]:
+        return [_panels(pattern) for pattern in self.panels]
 
     @cached_property
     def _correlation(self) -> Floats:

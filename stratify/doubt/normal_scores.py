@@ -83,15 +83,22 @@ class NormalScores:
         return self._scores(matrix)
 
     @cached_property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(self.knots)
+
+    @cached_property
     def _key(self) -> str:
         return repr(self.knots)
 
     def _scores(self, matrix: pd.DataFrame | FeatureColumns) -> Floats:
         from stratify.doubt.whitening import interpolated
 
-        values = np.empty((len(matrix), len(self.knots)))
-        for j, name in enumerate(self.knots):
-            values[:, j] = matrix[name]
+        if isinstance(matrix, FeatureColumns):
+            values = matrix.numbers(self._names)
+        else:
+            values = np.empty((len(matrix), len(self.knots)))
+            for j, name in enumerate(self.knots):
+                values[:, j] = matrix[name]
         interpolated(values, *self._lines, _FARTHEST)  # type: ignore[no-untyped-call]
         return values
 

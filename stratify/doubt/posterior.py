@@ -133,7 +133,8 @@ class LinearPosterior:
         mean, variance : ndarray of shape (n_patients,)
         """
         known = _design(matrix, self.numbers, self.shares)
-        missing, design = np.isnan(known).astype(float), np.nan_to_num(known)
+        gaps = np.isnan(known)
+        missing, design = gaps.astype(float), np.where(gaps, 0.0, known)
         coefficients, covariance, unmeasured = self._arrays
         mean: Floats = (design * coefficients).sum(axis=1)
         variance: Floats = np.maximum(_forms(design, covariance), 0)
@@ -207,12 +208,12 @@ def _design(
     shares: Mapping[str, Mapping[str, float]],
 ) -> Floats:
     """Intercept, normal scores, centred indicators; NaN where missing or never seen."""
-    columns = [np.ones(len(matrix)), *numbers(matrix).T]
+    parts = [np.ones((len(matrix), 1)), numbers(matrix)]
     for name, known in shares.items():
         level = level_codes(matrix[name], list(known))[:, None]
         indicators = (level == np.arange(len(known))) - np.array(list(known.values()))
-        columns.extend(np.where(np.isnan(level), np.nan, indicators).T)
-    return np.column_stack(columns)
+        parts.append(np.where(np.isnan(level), np.nan, indicators))
+    return np.concatenate(parts, axis=1)
 
 
 def _forms(rows: Floats, matrix: Floats) -> Floats:

@@ -434,8 +434,8 @@ max_bin
             ``base_value + shap.sum(axis=1)``.
         """
         matrix = self.prepared(X)
-        margin = self.ensemble_.margins(matrix).mean(axis=0)
-        return self.ensemble_.contributions(matrix), self.ensemble_.base_value, margin
+        margins, values = self.ensemble_.explained(matrix)
+        return values, self.ensemble_.base_value, margins.mean(axis=0)
 
     def interactions(self, X: Any) -> Floats:
         """Exact pairwise SHAP interactions of the mean margin.

@@ -7,7 +7,7 @@ single patient microseconds where a DataFrame costs milliseconds.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -63,7 +63,7 @@ class FeatureColumns:
         self._values: dict[str, npt.NDArray[Any]] = {}
         self._known: dict[str, Floats] = {}
         if not isinstance(table, pd.DataFrame):
-            self._values = {name: _one(table.get(name), name, name in levels) for name in features}
+            self._read_one(table)
             return
         there = set(table.columns)
         for name in features:
@@ -75,11 +75,37 @@ class FeatureColumns:
             else:
                 self._values[name] = _numbers(table[name], name)
 
+    def _read_one(self, patient: Mapping[str, Any]) -> None:
+        """One patient's values, at once as a row and as marks of what is missing."""
+        row, missing = [], []
+        for name in self.columns:
+            value = patient.get(name)
+            absent = _is_missing(value)
+            known = self._levels.get(name)
+            if known is not None:
+                self._values[name] = np.array([None if absent else value], dtype=object)
+                value = np.nan if absent else _codes(tuple(known)).get(str(value), np.nan)
+            elif absent:
+                value = np.nan
+            elif not isinstance(value, (int, float, np.number, np.bool_)):
+                raise _not_numeric(name)
+            row.append(float(value))
+            missing.append(absent)
+        self.missing = np.array([missing])
+        self.encoded = self._finite(np.array([row]))
+
     def __len__(self) -> int:
         return self._n
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        if name not in self._values:  # a number of one patient
+            self._values[name] = self.encoded[:, self.columns.index(name)]
         return self._values[name]
+
+    def numbers(self, names: Sequence[str]) -> Floats:
+        """Columns of numbers as a matrix of shape (n_patients, n_names), to be modified freely."""
+        places = _places(tuple(self.columns), tuple(names))
+        return np.ascontiguousarray(self.encoded[:, places])
 
     def once(self, key: str, compute: Callable[[], Floats]) -> Floats:
         """Give what was computed under a key, computed if it was not yet; not to be modified."""
@@ -93,12 +119,8 @@ class FeatureColumns:
         missing = np.empty((self._n, len(self.columns)), dtype=bool)
         for j, name in enumerate(self.columns):
             values = self._values[name]
-            if values.dtype == np.float64:
-                missing[:, j] = np.isnan(values)
-            elif self._n == 1:
-                missing[0, j] = _is_missing(values[0])
-            else:
-                missing[:, j] = pd.isna(values)
+            numeric = values.dtype == np.float64
+            missing[:, j] = np.isnan(values) if numeric else pd.isna(values)
         return missing
 
     @cached_property
@@ -115,6 +137,9 @@ class FeatureColumns:
             values = self._values[name]
             known = self._levels.get(name)
             matrix[:, j] = values if known is None else level_codes(values, known)
+        return self._finite(matrix)
+
+    def _finite(self, matrix: Floats) -> Floats:
         infinite = np.flatnonzero(np.isinf(matrix).any(axis=0))
         if infinite.size:
             named = [self.columns[j] for j in infinite]
@@ -134,14 +159,14 @@ def _is_missing(value: Any) -> bool:
     return value is None or value is pd.NA or value != value  # NaN and NaT differ from all
 
 
-def _one(value: Any, name: str, categorical: bool) -> npt.NDArray[Any]:
-    """One patient's value."""
-    missing = _is_missing(value)
-    if categorical:
-        return np.array([None if missing else value], dtype=object)
-    if not missing and not isinstance(value, (int, float, np.number, np.bool_)):
-        raise _not_numeric(name)
-    return np.array([np.nan if missing else float(value)])
+@lru_cache(maxsize=256)
+def _codes(known: tuple[str, ...]) -> dict[str, float]:
+    return {level: float(code) for code, level in enumerate(known)}
+
+
+@lru_cache(maxsize=64)
+def _places(columns: tuple[str, ...], names: tuple[str, ...]) -> npt.NDArray[np.intp]:
+    return np.array([columns.index(name) for name in names], dtype=np.intp)
 
 
 def _not_numeric(name: str) -> ArgumentError:
@@ -169,7 +194,7 @@ def level_codes(values: Any, known: Sequence[str]) -> Floats:
     >>> level_codes(np.array(["renal", None, "nsclc"], dtype=object), ["nsclc", "renal"])
     array([ 1., nan,  0.])
     """
-    codes = {level: float(code) for code, level in enumerate(known)}
+    codes = _codes(tuple(known))
     cells = np.asarray(values, dtype=object)
     if len(cells) <= _FEW:
         return np.array(

@@ -156,10 +156,7 @@ class AnchoredEnsemble:
         """
         checked = "trees" in self.__dict__ or len(matrix) >= _MANY
         trees = self.trees if checked else Members(self.members, None)  # equal to the last bit
-        margins = trees.margins(matrix)
-        if self.anchor is not None:
-            margins += self.anchor.margin(matrix[:, self.anchor_columns])
-        return margins
+        return self._beside(trees.margins(matrix), self._anchored(matrix))
 
     def contributions(self, matrix: Floats) -> Floats:
         """Exact SHAP values of the mean margin.
@@ -168,11 +165,32 @@ class AnchoredEnsemble:
         -------
         ndarray of shape (n_patients, n_features)
         """
-        values = self.trees.contributions(matrix)
-        if self.anchor is not None:
-            parts = self.anchor.contributions(matrix[:, self.anchor_columns])
+        return self.explained(matrix)[1]
+
+    def explained(self, matrix: Floats) -> tuple[Floats, Floats]:
+        """Margins and contributions, in less time than one after the other.
+
+        Returns
+        -------
+        margins : ndarray of shape (n_members, n_patients)
+        contributions : ndarray of shape (n_patients, n_features)
+        """
+        values, parts = self.trees.contributions(matrix), self._anchored(matrix)
+        if parts is not None:
             values[:, self.anchor_columns] += parts
-        return values
+        return self._beside(self.trees.margins(matrix), parts), values
+
+    def _anchored(self, matrix: Floats) -> Floats | None:
+        """Contributions of the anchor's columns."""
+        if self.anchor is None:
+            return None
+        return self.anchor.contributions(matrix[:, self.anchor_columns])
+
+    def _beside(self, margins: Floats, parts: Floats | None) -> Floats:
+        """Margins of the trees with the anchor's, by its contributions."""
+        if self.anchor is not None and parts is not None:
+            margins += self.anchor.base_value + parts.sum(axis=1)
+        return margins
 
     def interactions(self, matrix: Floats) -> Floats:
         """Exact pairwise SHAP interactions of the mean margin.

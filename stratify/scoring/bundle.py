@@ -156,7 +156,11 @@ class ResistanceModel:
         classifier = self.classifier
         columns = FeatureColumns(table, classifier.features_, classifier.levels_)
         encoded = classifier.readable(columns.encoded)
-        risk, low, high = self.risk_and_interval(columns, classifier.ensemble_.margins(encoded))
+        if top:
+            margins, contributions = classifier.ensemble_.explained(encoded)
+        else:
+            margins, contributions = classifier.ensemble_.margins(encoded), None
+        risk, low, high = self.risk_and_interval(columns, margins)
         risks = pd.DataFrame({"risk": risk, "risk_low": low, "risk_high": high}, index=table.index)
         missing = panels_without_value(columns.missing, classifier.features_)
         flags = self._flags(table, columns, missing, assays or {})
@@ -187,9 +191,8 @@ class ResistanceModel:
         }
         fields = list(load_schema("scores").fields)
         scores = pd.DataFrame({name: found[name] for name in fields}, index=table.index)
-        if not top:
+        if contributions is None:
             return scores
-        contributions = classifier.ensemble_.contributions(encoded)
         reasons = top_reasons(classifier.features_, contributions, top)
         return pd.concat([scores, reasons.set_axis(scores.index)], axis=1)
 
@@ -221,7 +224,9 @@ class ResistanceModel:
         if isinstance(patient, pd.DataFrame):
             if len(patient) != 1:
                 raise ArgumentError(f"patient has {len(patient)} rows; one is expected.")
-            patient = dict(zip(patient.columns, patient.iloc[0].tolist(), strict=True))
+            patient = dict(
+                zip(patient.columns.to_numpy(object), patient.to_numpy(object)[0], strict=True)
+            )
         classifier = self.classifier
         features = classifier.features_
         if not any(name in patient for name in features):
@@ -230,10 +235,11 @@ class ResistanceModel:
             )
         columns = FeatureColumns(patient, features, classifier.levels_)
         encoded = classifier.readable(columns.encoded)
-        risk, low, high = self.risk_and_interval(columns, classifier.ensemble_.margins(encoded))
+        margins, explained = classifier.ensemble_.explained(encoded)
+        risk, low, high = self.risk_and_interval(columns, margins)
         missing = panels_without_value(columns.missing, features)
         pair_low, pair_high = self._venn_abers(risk)
-        contributions = classifier.ensemble_.contributions(encoded)[0]
+        contributions = explained[0]
         strongest = np.argsort(-np.abs(contributions), kind="stable")[:top]
         return {
             "risk": float(risk[0]),

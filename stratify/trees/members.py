@@ -126,7 +126,7 @@ class Members:
         sound = np.abs(theirs.sum(axis=2) - margins) <= bound
         return bool((np.abs(ours - theirs[..., :-1])[sound] <= bound).all())
 
-    @property
+    @cached_property
     def n_features(self) -> int:
         """Columns of a matrix."""
         return int(self.boosters[0].num_feature())

@@ -61,6 +61,10 @@ class Searched(ClassifierMixin, BaseEstimator):
         self.classes_ = self.model_.classes_
         return self
 
+    def predict(self, X):
+        """By the best."""
+        return self.model_.predict(X)
+
     def predict_proba(self, X):
         """By the best."""
         return self.model_.predict_proba(X)

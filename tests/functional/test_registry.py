@@ -486,7 +486,9 @@ def test_the_job_file_holds_no_patient(place):
     place.write()
     place.score()
     job = json.loads((place.out / "job.json").read_text())
-    assert sorted(job) == ["blank", "bundle", "explain", "part_rows", "sha256", "study", "top"]
+    assert sorted(job) == [
+        *("blank", "bundle", "explain", "part_rows", "policy", "sha256", "study", "top"),
+    ]
     assert not any(name in str(job) for name in place.table["patient_id"])
     assert time.time() - (place.out / "job.json").stat().st_mtime < 600
 
