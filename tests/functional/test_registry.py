@@ -513,6 +513,8 @@ def test_indices_follow_from_counts_in_parts_as_in_memory(place, lymphocytes):
     same(found, expected.loc[found.index, found.columns])
     read = BatchScorer(place.bundle, study).read(place.table, Findings(whole=False))
     assert read["nlr"].to_numpy() == pytest.approx(nlr.to_numpy(), nan_ok=True)
+    forms = np.log2(read["tmb"].to_numpy(dtype=float) + 1)
+    assert read["tmb_log2"].to_numpy() == pytest.approx(forms, nan_ok=True)
 
 
 def test_the_command_line_scores_into_a_folder(place, capsys):
