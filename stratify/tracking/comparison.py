@@ -14,7 +14,7 @@ from stratify.tracking.store import opened, store_uri
 __all__ = ["compare_runs"]
 
 OWN = ("run", "started", "what", "model", "alias", "data")
-KINDS = ("training", "evaluation", "benchmark", "monitoring", "promotion")
+KINDS = ("training", "evaluation", "benchmark", "monitoring", "promotion", "treatment effect")
 
 
 def compare_runs(

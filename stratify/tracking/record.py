@@ -73,6 +73,8 @@ class RunRecord:
         Model to log with the run.
     children : list of RunRecord
         Nested runs: folds, cohorts left out, trials of tuning. They have metrics and settings only.
+    about : str
+        What the experiment is, for a store that does not have it yet.
     key : str
         By which a store knows the run.
     made : int
@@ -89,6 +91,7 @@ class RunRecord:
     files: dict[str, Path | bytes] = field(default_factory=dict)
     bundle: Path | None = None
     children: list[RunRecord] = field(default_factory=list)
+    about: str = ""
     key: str = field(default_factory=lambda: uuid.uuid4().hex)
     made: int = field(default_factory=_now)
 
@@ -131,7 +134,7 @@ def keep(record: RunRecord, queue: Path) -> Path:
 def _document(record: RunRecord) -> dict[str, Any]:
     own = {
         name: getattr(record, name)
-        for name in ("experiment", "name", "tags", "params", "metrics", "key", "made")
+        for name in ("experiment", "name", "tags", "params", "metrics", "about", "key", "made")
     }
     return {
         "format": FORMAT,
@@ -178,6 +181,7 @@ def _record(document: Mapping[str, Any]) -> RunRecord:
         **{
             name: document[name] for name in ("experiment", "name", "tags", "params", "key", "made")
         },
+        about=document.get("about", ""),  # records of earlier versions have none
         metrics=[(name, value, step) for name, value, step in document["metrics"]],
         datasets=[Dataset(**dataset) for dataset in document["datasets"]],
         tables={

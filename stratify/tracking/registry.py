@@ -65,7 +65,10 @@ def register(client: Any, run_id: str, record: RunRecord, model: ResistanceModel
         },
         description=record.tags["mlflow.note.content"].partition("\n")[0].replace("*", ""),
     )
+    former = versions(client, name).get("candidate")
     client.set_registered_model_alias(name, "candidate", version.version)
+    if former is not None and former != str(version.version):
+        client.set_model_version_tag(name, former, "approval", "superseded")
     return model_id
 
 

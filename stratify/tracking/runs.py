@@ -35,6 +35,7 @@ TOLD = {
 }
 KIND = {"model card": "training", "evaluation report": "evaluation"}
 PATIENT_LEVEL = ("scores.csv", "labels.csv", "attributions.parquet", "profiles.parquet")
+GAP = "\u2002"  # en space: Markdown keeps it at the end of a cell
 LONGEST_PARAM = 5_900  # MLflow takes 6000 characters
 
 
@@ -103,6 +104,7 @@ def run_record(results: Results, out: Path, *, patient_level: bool = False) -> R
         files=files,
         bundle=out / "bundle" if training else None,
         children=_children(results),
+        about=_about(results),
     )
 
 
@@ -143,9 +145,10 @@ def _in_words(headline: pd.DataFrame) -> str:
 
 
 def markdown(table: pd.DataFrame) -> list[str]:
-    """Lines of a table in Markdown."""
-    rows = [list(table.columns), ["---"] * table.shape[1], *table.astype(str).to_numpy().tolist()]
-    return [f"| {' | '.join(row)} |" for row in rows]
+    """Lines of a table in Markdown; each cell ends in a gap, which MLflow does not draw."""
+    rows = [list(table.columns), *table.astype(str).to_numpy().tolist()]
+    head, *lines = [f"| {' | '.join(f'{cell}{GAP}' for cell in row)} |" for row in rows]
+    return [head, f"|{' --- |' * table.shape[1]}", *lines]
 
 
 def _note(results: Results) -> str:
@@ -170,6 +173,19 @@ def _note(results: Results) -> str:
         "(`<cohort>_curves/`, step in percent).",
     ]
     return "\n".join(lines)
+
+
+def _about(results: Results) -> str:
+    """Tell what an experiment is: in the list of experiments the UI shows the first words alone."""
+    card = results.model.card
+    title = results.study.title if results.kind == "model card" else ""
+    return " ".join(
+        [
+            *([f"{title.rstrip('.')}."] if title else []),
+            f"{card['target'].capitalize()}. Research use only.",
+            "Menu *Views* above the runs: performance in unseen cohorts.",
+        ]
+    )
 
 
 # ------------------------------------------------------------------ tags and parameters

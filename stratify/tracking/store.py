@@ -132,8 +132,11 @@ def _reason(error: BaseException, uri: str) -> str:
     return textwrap.shorten(first, 400, placeholder=" ...") or type(error).__name__
 
 
-def experiment_id(client: Any, name: str, uri: str) -> str:
-    """Experiment of a name; made where there is none, by whichever process is first."""
+def experiment_id(client: Any, name: str, uri: str, *, about: str = "") -> str:
+    """Experiment of a name; made where there is none, by whichever process is first.
+
+    `about` becomes the description of a new experiment.
+    """
     found = client.get_experiment_by_name(name)
     if found is not None:
         return str(found.experiment_id)
@@ -141,11 +144,13 @@ def experiment_id(client: Any, name: str, uri: str) -> str:
     if uri.startswith("sqlite:///"):  # artefacts beside the data base, not in the working folder
         location = (Path(uri.removeprefix("sqlite:///")).parent / "mlartifacts" / name).as_uri()
     # the UI opens such an experiment with its runs table, not with tools for chat models
-    kind = {"mlflow.experimentKind": "custom_model_development"}
+    tags = {"mlflow.experimentKind": "custom_model_development"}
+    if about:
+        tags["mlflow.note.content"] = about
     from mlflow.exceptions import MlflowException
 
     try:
-        return str(client.create_experiment(name, artifact_location=location, tags=kind))
+        return str(client.create_experiment(name, artifact_location=location, tags=tags))
     except MlflowException:
         found = client.get_experiment_by_name(name)  # another process was first
         if found is None:

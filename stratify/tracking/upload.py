@@ -8,6 +8,7 @@ from typing import Any
 
 from stratify.errors import FileError, TrackingError
 from stratify.tracking.record import RunRecord, keep, kept, read_record
+from stratify.tracking.saved_view import save_view
 from stratify.tracking.serving import log_model
 from stratify.tracking.store import default_store, experiment_id, opened, store_uri
 
@@ -110,7 +111,7 @@ def _done(folder: Path) -> None:
 
 def _send(record: RunRecord, folder: Path, uri: str, ending: str) -> str:
     with opened(uri, ending=ending) as client:
-        experiment = experiment_id(client, record.experiment, uri)
+        experiment = experiment_id(client, record.experiment, uri, about=record.about)
         run_id = _begun(client, experiment, record)
         resumed = run_id is not None
         run_id = run_id or _new(client, experiment, record)
@@ -129,6 +130,7 @@ def _send(record: RunRecord, folder: Path, uri: str, ending: str) -> str:
             _log_tables(client, run_id, record)
             if (folder / "artifacts").is_dir() and any((folder / "artifacts").iterdir()):
                 client.log_artifacts(run_id, str(folder / "artifacts"))
+            save_view(client, experiment, record)
         except BaseException:
             _mark_failed(client, run_id)
             raise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -12,19 +14,21 @@ import pandas as pd
 import pytest
 
 from functional.conftest import Trained
+from stratify.cli import main
 from stratify.errors import ArgumentError, BundleError, TrackingError
 from stratify.experiment import promotion
 from stratify.experiment.benchmark import Benchmark
 from stratify.experiment.monitoring import monitor
 from stratify.statistics.meta_analysis import pool_performance
 from stratify.statistics.performance import Prediction, performance_table
+from stratify.tables.schema import panel_versions
 from stratify.tracking.benchmark_runs import log_benchmark
 from stratify.tracking.comparison import compare_runs
 from stratify.tracking.monitoring import log_monitoring
 from stratify.tracking.promotion import promote
 from stratify.tracking.registry import bundle_folder
+from stratify.tracking.request import as_request, score_request
 from stratify.tracking.runs import log_results
-from stratify.tracking.serving import as_request, score_request
 
 OLD = Path(__file__).with_name("mlflow_3_1.sql")  # written by mlflow 3.1.0, the oldest supported
 
@@ -149,6 +153,33 @@ def test_a_candidate_is_found_by_its_alias(store, trained):
     assert manifest == (trained.bundle / "manifest.json").read_bytes()
 
 
+def test_a_registered_model_of_another_schema_major_is_refused(trained, tmp_path, capsys):
+    """As it was trained by a later release: dictionaries 2.0.0, its manifest in order."""
+    store = tmp_path / "store"
+    log_results(replace(trained.results, figures={}), trained.out, uri=str(store))
+    folder = bundle_folder("models:/demo@candidate", store)
+    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    card["schema_versions"]["tmb"] = "2.0.0"
+    (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    manifest["sha256"]["card.json"] = hashlib.sha256(
+        (folder / "card.json").read_bytes()
+    ).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    out = tmp_path / "scores.csv"
+
+    arguments = ["score", "models:/demo@candidate", trained.study, "--out", out, "--store", store]
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+
+    assert ended.value.code == 12
+    assert capsys.readouterr().err == (
+        f"Error: {folder} was trained with data dictionaries of another major version: tmb 2.0.0 "
+        f"(here {panel_versions()['tmb']}). Train again, or use the matching version of stratify.\n"
+    )
+    assert not out.exists()
+
+
 def table_of(**rows: tuple[float, float, float]) -> pd.DataFrame:
     """Performance of a candidate; names are metrics, ``metric__cohort`` for another cohort."""
     found = []
@@ -228,6 +259,7 @@ def test_promotion_moves_the_alias_and_refusal_does_not(trained, tmp_path, monke
     assert deltas["value"].tolist() == [0.0, 0.0]
     assert deltas["cohort"].tolist() == ["simulated_external", "all"]
     assert aliases() == {"candidate": "2", "champion": "1"}
+    assert client.get_model_version("demo", "1").tags["approval"] == "champion"
     run = client.get_run(run_id)
     assert run.data.tags["decision"] == "refused"
     assert run.data.tags["mlflow.note.content"].endswith("- It is worse.")
@@ -335,6 +367,21 @@ def test_whole_numbers_yes_no_and_categories_are_made_fit_for_the_signature(trai
     assert answer["risk"].between(0, 1).all()
     assert (answer["findings"] == "").all()
     assert answer.loc[0, "top_reasons"].count(";") <= 2
+
+
+def test_text_in_place_of_a_number_is_a_finding_of_its_row(trained):
+    request = pd.DataFrame(
+        {"patient_id": ["a", "b", "c"], "albumin": [3.9, "a lot", np.inf], "tmb": [5.0, -1.0, 2.0]}
+    )
+
+    answer = score_request(trained.results.model, request)
+
+    assert answer["findings"].tolist() == [
+        "", "not_numeric:albumin;outside_limits:tmb", "not_numeric:albumin"
+    ]  # fmt: skip
+    assert answer["risk"].notna().tolist() == [True, False, False]
+    alone = score_request(trained.results.model, request[:1].astype({"albumin": float}))
+    assert answer.loc[0, "risk"] == alone.loc[0, "risk"]
 
 
 def test_reasons_are_the_largest_contributions(trained):

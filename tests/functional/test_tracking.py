@@ -20,6 +20,7 @@ from stratify import Study, evaluate, read_cohort
 from stratify.errors import TrackingError
 from stratify.tables.schema import convert, load_schema, panel_versions
 from stratify.tracking.runs import log_results
+from stratify.tracking.saved_view import view_columns
 from stratify.tracking.store import default_store
 from stratify.tracking.upload import sync
 
@@ -127,15 +128,16 @@ def test_tags_say_what_the_model_is_and_may_claim(trained, logged):
         f"(n = {row['n']}).** Risk of primary resistance (progression or death within six months "
         "without response). Research use only; evidence class C1 (prognostic)."
     )
-    assert note[2] == (
+    gap = "\u2002"  # at the end of each cell
+    assert note[2].replace(gap, "") == (
         "| cohort | split | n | events | AUROC | difference to LORIS | Brier skill | "
         "calibration slope | O:E |"
     )
     assert note[4].startswith(
-        f"| simulated_external | external | {row['n']} | {row['n_events']} | "
-        f"{row['value']:.2f} ({row['low']:.2f}–{row['high']:.2f}) | "
+        f"| simulated_external{gap} | external{gap} | {row['n']}{gap} | {row['n_events']}{gap} | "
+        f"{row['value']:.2f} ({row['low']:.2f}–{row['high']:.2f}){gap} | "
     )
-    assert note[5].startswith("| simulated_train | cv | ")
+    assert note[5].startswith(f"| simulated_train{gap} | cv{gap} | ")
     assert (
         f"Trained on simulated_train ({card['n']} patients, {card['n_events']} with label 1) by "
         "`proxy_pfs6@1.0.0`."
@@ -201,6 +203,40 @@ def test_artefacts_are_the_tables_the_figures_and_the_report(trained, logged):
     folder = Path(mlflow.artifacts.download_artifacts(f"{logged.run.info.artifact_uri}/"))
     for name in ("report.html", "performance.csv"):
         assert (folder / name).read_bytes() == (trained.out / name).read_bytes()
+
+
+def test_an_experiment_says_what_it_is_and_has_a_view_of_unseen_cohorts(logged):
+    tags = logged.client.get_experiment_by_name("demo").tags
+
+    assert tags["mlflow.note.content"] == (
+        "Simulated cohort, anti-PD-(L)1 monotherapy. Risk of primary resistance (progression or "
+        "death within six months without response). Research use only. Menu *Views* above the "
+        "runs: performance in unseen cohorts."
+    )
+    view = json.loads(tags["mlflow.sharedViewState.unseen-cohorts"])
+    assert view["name"] == "Unseen cohorts"
+    columns = json.loads(view["state"])["selectedColumns"]
+    assert columns == [
+        *("attributes.`Created`", "tags.`kind`", "tags.`endpoint_rule`", "tags.`data_sha256`"),
+        "metrics.`simulated_external/auroc`",
+        "metrics.`simulated_external/delta_auroc_vs_loris`",
+        "metrics.`simulated_external/brier_skill`",
+        "metrics.`simulated_external/calibration_slope`",
+    ]
+    assert {name.split("`")[1] for name in columns[4:]} <= set(logged.run.data.metrics)
+
+
+def test_a_view_keeps_the_cohorts_of_earlier_runs_and_fits_a_tag():
+    names = [f"hospital {k}/{m}" for k in range(9) for m in ("auroc", "brier_skill", "auroc_low")]
+    first = view_columns(names[:3])
+
+    later = view_columns(names[3:], first)
+
+    assert later[4:6] == ["metrics.`hospital 1/auroc`", "metrics.`hospital 1/brier_skill`"]
+    assert set(first) <= set(later)
+    many = [f"{'a long name of a cohort ' * 2}{k}/auroc" for k in range(99)]
+    assert len(view_columns(many)) == 4 + 24
+    assert len(json.dumps(view_columns(many))) < 4_000
 
 
 # ------------------------------------------------------------------ the model

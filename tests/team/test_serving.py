@@ -20,8 +20,8 @@ import pandas as pd
 import pytest
 
 from stratify import Study, load, read_cohort, train
+from stratify.tracking.request import score_request
 from stratify.tracking.runs import log_results
-from stratify.tracking.serving import score_request
 from team.conftest import free_port, stopped, wait_for
 
 pytestmark = pytest.mark.team

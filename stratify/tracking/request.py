@@ -1,0 +1,283 @@
+"""A request to a served model: what was sent is read, told row by row, and scored.
+
+Values that cannot be are told; such a patient gets no risk, the others do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from stratify.scoring import ResistanceModel
+from stratify.tables.schema import Field, field_named, load_schema
+
+__all__ = ["answered", "as_request", "json_ready", "kind_of", "score_request"]
+
+REASONS = 3  # features named as the main reasons of a risk
+LONGEST_TEXT = 200  # characters of an identifier or a level
+MOST_PATIENTS = 10_000  # in one request
+ANSWERS = {
+    "top_reasons": "string",
+    "features_missing": "string",
+    "findings": "string",
+}
+
+
+def kind_of(name: str) -> str:
+    """Type of a feature in a signature.
+
+    Examples
+    --------
+    >>> kind_of("tmb"), kind_of("sex")
+    ('double', 'string')
+    """
+    return "string" if field_named(name).categorical else "double"
+
+
+def answered() -> dict[str, str]:
+    """Columns of an answer and their types."""
+    scores = load_schema("scores").fields
+    own = {name: "double" if field.type == "number" else "string" for name, field in scores.items()}
+    return {**own, **ANSWERS}
+
+
+def as_request(table: pd.DataFrame, features: list[str]) -> pd.DataFrame:
+    """Table of any types as the signature asks: numbers and yes/no as doubles, levels as text.
+
+    MLflow refuses whole numbers, yes/no and categories in a table given to ``pyfunc`` in Python
+    (not in JSON or CSV sent to a server), since it will not widen them.
+
+    Parameters
+    ----------
+    table : DataFrame of shape (n_patients, ...)
+        Canonical columns, any of them absent.
+    features : list of str
+        Of the model: its signature's names.
+
+    Returns
+    -------
+    DataFrame
+        ``patient_id`` and the features that are there.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"age": [61, 70], "sex": pd.Categorical(["female", "male"])})
+    >>> as_request(table, ["age", "sex", "tmb"]).dtypes.astype(str).to_dict()
+    {'age': 'float64', 'sex': 'object'}
+    """
+    kinds = {"patient_id": "string", **{name: kind_of(name) for name in features}}
+    return pd.DataFrame(
+        {
+            name: table[name].astype("float64" if kind == "double" else "object")
+            for name, kind in kinds.items()
+            if name in table
+        },
+        index=table.index,
+    )
+
+
+def score_request(model: ResistanceModel, request: pd.DataFrame) -> pd.DataFrame:
+    """Score the patients of a request.
+
+    Parameters
+    ----------
+    model : ResistanceModel
+    request : DataFrame of shape (n_patients, ...)
+        Canonical columns, any of them absent; ``patient_id`` is a number where it is absent.
+
+    Returns
+    -------
+    DataFrame of shape (n_patients, 18)
+        As in the ``scores`` dictionary, then ``top_reasons`` (features that move the risk most,
+        with sign), ``features_missing`` and ``findings``: what is wrong with a row, by column. A
+        row with findings has no risk.
+
+    Raises
+    ------
+    ValueError
+        If nothing in the request can be scored: no feature at all, no patient or too many of them,
+        rows longer than the header, or a patient twice.
+    """
+    features = model.classifier.features_
+    _check_request(request, features)
+    table = request.reset_index(drop=True)
+    if "patient_id" not in table:
+        table["patient_id"] = [str(i + 1) for i in range(len(table))]
+    table["cohort"] = "request"
+    sent = _Sent.of(table, features)
+    found = sent.findings(table["patient_id"])
+    sound = found == ""
+    usable = sent.readable(table)[sound].reset_index(drop=True)
+    scores = model.score_table(usable, top=REASONS)
+    scores["top_reasons"] = _in_words(scores)
+    names = np.array(features, dtype=object)
+    scores["features_missing"] = [";".join(names[row]) for row in sent.missing[sound]]
+    if not sound.all():
+        scores = scores.astype(object).set_axis(np.flatnonzero(sound)).reindex(range(len(table)))
+    answer = scores.assign(patient_id=table["patient_id"].to_numpy(), findings=found)
+    answer["cohort"] = "request"
+    for name, kind in answered().items():
+        if kind == "double":
+            answer[name] = answer[name].astype(float)
+    return answer[list(answered())]
+
+
+def _check_request(request: pd.DataFrame, features: list[str]) -> None:
+    if len(request) > MOST_PATIENTS:
+        raise ValueError(
+            f"The request has {len(request)} patients; send at most {MOST_PATIENTS} at once."
+        )
+    # MLflow gives a table without rows where it knows no column
+    if not len(request) or not any(name in request for name in features):
+        raise ValueError(
+            "The request has no patient, or none of the model's features. Expected, any of them "
+            f"absent: {', '.join(features)}."
+        )
+    if not isinstance(request.index, pd.RangeIndex) and request.index.dtype == object:
+        raise ValueError("Rows have more fields than the header; send one value a column.")
+    if isinstance(request.index, pd.MultiIndex) or request.index.dtype.kind == "f":
+        raise ValueError("Rows have more fields than the header; send one value a column.")
+    if "patient_id" not in request:
+        return
+    identifiers = request["patient_id"].dropna().astype(str)
+    if twice := int(identifiers.duplicated().sum()):
+        raise ValueError(f"{twice} rows repeat a patient_id; send one row a patient.")
+    if long := int((identifiers.str.len() > LONGEST_TEXT).sum()):
+        raise ValueError(
+            f"{long} identifiers are longer than {LONGEST_TEXT} characters; send pseudonyms."
+        )
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """Values of a request's features, read column by column once.
+
+    Attributes
+    ----------
+    features : list of str
+    fields : list of Field
+    numbers : ndarray of shape (n_patients, n_features)
+        NaN where missing, or a level.
+    levels : dict of int to ndarray of shape (n_patients,)
+        Texts by the place of their feature; empty where missing.
+    missing, garbled : ndarray of shape (n_patients, n_features)
+        Nothing sent, and text in place of a number.
+    """
+
+    features: list[str]
+    fields: list[Field]
+    numbers: npt.NDArray[np.float64]
+    levels: dict[int, npt.NDArray[np.object_]]
+    missing: npt.NDArray[np.bool_]
+    garbled: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, table: pd.DataFrame, features: list[str]) -> _Sent:
+        fields = [field_named(name) for name in features]
+        shape = len(table), len(features)
+        numbers, missing = np.full(shape, np.nan), np.ones(shape, dtype=bool)
+        garbled = np.zeros(shape, dtype=bool)
+        levels: dict[int, npt.NDArray[np.object_]] = {}
+        for j, (name, field) in enumerate(zip(features, fields, strict=True)):
+            if name not in table:
+                continue
+            column = table[name]
+            if not field.categorical and column.dtype == np.float64:  # as MLflow hands it over
+                numbers[:, j] = column.to_numpy()
+                missing[:, j] = np.isnan(numbers[:, j])
+                continue
+            missing[:, j] = column.isna()
+            if field.categorical:
+                levels[j] = column.astype(object).where(column.notna(), "").astype(str).to_numpy()
+            else:
+                numbers[:, j] = pd.to_numeric(column, errors="coerce").astype(float)
+                garbled[:, j] = np.isnan(numbers[:, j]) & ~missing[:, j]
+        return cls(features, fields, numbers, levels, missing, garbled)
+
+    def findings(self, identifiers: pd.Series) -> npt.NDArray[np.object_]:
+        """Tell what is wrong with each row, as ``code:column`` separated by semicolons.
+
+        The codes are those of the findings about a study's files.
+        """
+        low, high = _limits(tuple(self.features))
+        infinite = np.isinf(self.numbers)
+        outside = ((self.numbers < low) | (self.numbers > high)) & ~infinite
+        unknown = np.zeros_like(outside)
+        for j, texts in self.levels.items():
+            allowed = self.fields[j].enum
+            bad = [(text not in allowed) if allowed else len(text) > LONGEST_TEXT for text in texts]
+            unknown[:, j] = np.array(bad, dtype=bool) & ~self.missing[:, j]
+        for j, field in enumerate(self.fields):
+            if field.type == "boolean":
+                column = self.numbers[:, j]
+                outside[:, j] = ~np.isin(column, (0.0, 1.0)) & np.isfinite(column)
+        found: list[list[str]] = [[] for _ in range(len(identifiers))]
+        for i in np.flatnonzero(identifiers.isna()):
+            found[i].append("missing_identifier:patient_id")
+        codes = {
+            "not_numeric": infinite | self.garbled,
+            "outside_limits": outside,
+            "unknown_category": unknown,
+        }
+        wrong = np.logical_or.reduce(list(codes.values()))
+        for i, j in np.argwhere(wrong):
+            found[i] += [f"{code}:{self.features[j]}" for code, rows in codes.items() if rows[i, j]]
+        return np.array([";".join(row) for row in found], dtype=object)
+
+    def readable(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Give the table that is scored: what was read, absent features left out."""
+        there = [j for j, name in enumerate(self.features) if name in table]
+        columns = {
+            self.features[j]: (
+                pd.Series(self.levels[j], table.index).mask(self.missing[:, j], None)
+                if j in self.levels
+                else self.numbers[:, j]
+            )
+            for j in there
+        }
+        return pd.DataFrame(
+            {"patient_id": table["patient_id"], "cohort": table["cohort"], **columns},
+            index=table.index,
+        )
+
+
+@cache
+def _limits(features: tuple[str, ...]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Lowest and highest possible value of each feature."""
+    fields = [field_named(name) for name in features]
+    low = [-np.inf if field.minimum is None else field.minimum for field in fields]
+    high = [np.inf if field.maximum is None else field.maximum for field in fields]
+    return np.array(low, dtype=float), np.array(high, dtype=float)
+
+
+def _in_words(scores: pd.DataFrame) -> list[str]:
+    """Features with the largest contributions, ``+`` where they raise the risk."""
+    pairs = [
+        (scores[f"reason_{k}"].to_numpy(), scores[f"reason_{k}_shap"].to_numpy())
+        for k in range(1, REASONS + 1)
+    ]
+    return [
+        ";".join(
+            f"{'+' if values[i] > 0 else '-'}{names[i]}"
+            for names, values in pairs
+            if values[i] and names[i] is not None
+        )
+        for i in range(len(scores))
+    ]
+
+
+def json_ready(answer: pd.DataFrame) -> pd.DataFrame:
+    """Table whose missing values and empty texts are JSON's null."""
+
+    def ready(column: pd.Series) -> pd.Series:
+        if column.dtype == np.float64:
+            known = column.notna()
+            return column if known.all() else column.astype(object).where(known, None)
+        values = [None if value == "" or pd.isna(value) else value for value in column]
+        return pd.Series(values, index=column.index, dtype=object)
+
+    return pd.DataFrame({name: ready(column) for name, column in answer.items()})
