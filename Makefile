@@ -23,11 +23,11 @@ slow: $(READY)  ## the tests that take minutes (ten seeds on the public cohorts)
 	$(BIN)/python -m pytest -m slow
 
 browser: $(READY)  ## what users see in a browser; pictures in build/browser (needs Chromium)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .[browser]
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r tests/requirements.lock
 	$(BIN)/python -m pytest -m browser -n 0 tests/browser
 
 test-team: $(READY)  ## a team's server: PostgreSQL and MLflow on loopback (needs PostgreSQL's programs)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .[team]
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r tests/requirements.lock
 	$(BIN)/python -m pytest -m team -n 0 tests/team
 
 benchmark: $(READY)  ## each public cohort left out in turn (minutes)
@@ -48,6 +48,7 @@ check: $(READY)  ## lint, format, types, import direction, doctests
 lock: $(READY)  ## solve the dependencies again
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade pyproject.toml --extra dev --no-annotate --no-header -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 pyproject.toml --extra team --extra browser -c requirements.lock --no-annotate --no-header | grep -vxFf requirements.lock > tests/requirements.lock
 
 clean:
 	rm -rf $(VENV) demo benchmark bench .mypy_cache .ruff_cache .pytest_cache .hypothesis

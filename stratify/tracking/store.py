@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
+import sqlite3
+import tempfile
 import textwrap
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +23,7 @@ from stratify.errors import TrackingError
 
 __all__ = ["default_store", "experiment_id", "here", "opened", "shown", "store_uri"]
 
+SQLITE = "sqlite:///"
 # A server that does not answer is given up after seconds, not the minutes of MLflow's defaults;
 # who has a slow one sets the variable.
 PATIENCE = {
@@ -102,19 +106,23 @@ def opened(uri: str, *, ending: str = "The results are on disk.") -> Iterator[An
         os.environ.setdefault(variable, wanted)
     try:
         import mlflow
+        from alembic.util.exc import CommandError
         from sqlalchemy.exc import SQLAlchemyError
     except ImportError as error:
         raise TrackingError(f"MLflow cannot be imported: {error}. {ending}") from error
     for logger in ("mlflow", "alembic", "urllib3"):
         logging.getLogger(logger).setLevel(logging.CRITICAL)  # errors are told by ours alone
     try:
+        _make(uri)
         # mlflow 3.17 warns of its own type hints and SQLAlchemy loaders (seen 2026-11-23)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             mlflow.set_tracking_uri(uri)
             yield mlflow.MlflowClient(uri)
-    except (mlflow.exceptions.MlflowException, SQLAlchemyError, OSError, ImportError) as error:
-        # an import fails where the driver of a data base is not installed
+    except (
+        *(mlflow.exceptions.MlflowException, SQLAlchemyError, CommandError, sqlite3.Error),
+        *(OSError, ImportError),  # an import fails where the driver of a data base is missing
+    ) as error:
         raise TrackingError(
             f"The MLflow store {shown(uri)} cannot be used: {_reason(error, uri)}. {ending}"
         ) from error
@@ -125,6 +133,38 @@ def opened(uri: str, *, ending: str = "The results are on disk.") -> Iterator[An
                 os.environ[name] = value
             else:
                 os.environ.pop(name, None)
+
+
+def _make(uri: str) -> None:
+    """Put a new data base file in its place whole.
+
+    Processes that begin together must not see a store that another one is still making: mlflow
+    3.17 lets them change its tables at the same time, and fails.
+    """
+    path = Path(uri.removeprefix(SQLITE))
+    if not uri.startswith(SQLITE) or path.exists():
+        return
+    import mlflow
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            own = Path(folder) / "mlflow.db"
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                mlflow.MlflowClient(f"{SQLITE}{own}").search_experiments(max_results=1)
+            with closing(sqlite3.connect(own)) as made, closing(sqlite3.connect(part)) as copy:
+                made.backup(copy)
+        try:
+            os.link(part, path)
+        except FileExistsError:
+            return  # another process was first
+        except OSError:  # a file system without links
+            if not path.exists():
+                part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _reason(error: BaseException, uri: str) -> str:
@@ -141,8 +181,8 @@ def experiment_id(client: Any, name: str, uri: str, *, about: str = "") -> str:
     if found is not None:
         return str(found.experiment_id)
     location = None
-    if uri.startswith("sqlite:///"):  # artefacts beside the data base, not in the working folder
-        location = (Path(uri.removeprefix("sqlite:///")).parent / "mlartifacts" / name).as_uri()
+    if uri.startswith(SQLITE):  # artefacts beside the data base, not in the working folder
+        location = (Path(uri.removeprefix(SQLITE)).parent / "mlartifacts" / name).as_uri()
     # the UI opens such an experiment with its runs table, not with tools for chat models
     tags = {"mlflow.experimentKind": "custom_model_development"}
     if about:

@@ -125,20 +125,20 @@ def test_the_ui_opens_on_model_training_not_on_chat_models(reviewed):
 
 def test_runs_with_chosen_columns(reviewed):
     place = reviewed.cohort
-    columns = [f"{place}/auroc", f"{place}/brier_skill", "endpoint_rule", "data_sha256"]
     path = f"experiments/{reviewed.experiment}/runs"
-    reviewed.shows(path, "Columns", name="2_runs")
+    reviewed.shows(path, "Views", name="2_runs")
     page = reviewed.page
-    page.get_by_role("button", name="Columns").click()
-    search = page.get_by_placeholder("Search columns")
-    for name in columns:
-        search.fill(name)
-        page.wait_for_timeout(800)
-        page.locator("[class*='tree-switcher_close']").first.click()  # group of metrics or tags
-        page.wait_for_timeout(500)
-        page.locator("[class$='tree-checkbox']").nth(1).click()
-    page.keyboard.press("Escape")
-    page.mouse.click(700, 800)
+    page.get_by_test_id("saved-views-trigger").click()
+    page.get_by_text("Unseen cohorts").first.click()
+    for name in ("auroc", "delta_auroc_vs_loris", "brier_skill", "calibration_slope"):
+        header = page.get_by_role("columnheader").filter(has_text=f"{place}/{name}")
+        header.first.wait_for(timeout=PATIENCE)
+    for name in ("endpoint_rule", "data_sha256"):
+        header = page.get_by_role("columnheader").filter(has_text=name)
+        header.first.wait_for(state="attached", timeout=PATIENCE)
+    run = reviewed.trainings[0]
+    shown = f"{run.data.metrics[f'{place}/auroc']:.3f}"
+    page.get_by_text(shown).first.wait_for(timeout=PATIENCE)
     page.wait_for_timeout(1500)
     page.screenshot(path=reviewed.pictures / f"mlflow_{reviewed.study}_3_columns.png")
 

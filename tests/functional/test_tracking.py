@@ -21,7 +21,7 @@ from stratify.errors import TrackingError
 from stratify.tables.schema import convert, load_schema, panel_versions
 from stratify.tracking.runs import log_results
 from stratify.tracking.saved_view import view_columns
-from stratify.tracking.store import default_store
+from stratify.tracking.store import _make, default_store
 from stratify.tracking.upload import sync
 
 
@@ -235,8 +235,8 @@ def test_a_view_keeps_the_cohorts_of_earlier_runs_and_fits_a_tag():
     assert later[4:6] == ["metrics.`hospital 1/auroc`", "metrics.`hospital 1/brier_skill`"]
     assert set(first) <= set(later)
     many = [f"{'a long name of a cohort ' * 2}{k}/auroc" for k in range(99)]
-    assert len(view_columns(many)) == 4 + 24
-    assert len(json.dumps(view_columns(many))) < 4_000
+    assert len(view_columns(many)) == 4 + 16
+    assert 2 * len(json.dumps(view_columns(many))) < 4_000  # names, and the width of each
 
 
 # ------------------------------------------------------------------ the model
@@ -369,6 +369,28 @@ def test_the_store_lies_beside_the_output_unless_the_environment_names_one(monke
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://tracking.example.org")
     assert default_store(tmp_path / "out") == "https://tracking.example.org"
+
+
+def test_a_store_is_seen_by_others_only_when_it_is_whole(monkeypatch, tmp_path):
+    """Another process puts its store in place while this one makes its own: that one stays."""
+    path = tmp_path / "mlflow.db"
+    usual = mlflow.MlflowClient.search_experiments
+
+    def slower(client: mlflow.MlflowClient, **options: Any) -> Any:
+        found = usual(client, **options)
+        assert list(tmp_path.iterdir()) == []
+        with sqlite3.connect(path) as base:
+            base.execute("create table of_another_process (a)")
+        return found
+
+    monkeypatch.setattr(mlflow.MlflowClient, "search_experiments", slower)
+    _make(f"sqlite:///{path}")
+
+    assert list(tmp_path.iterdir()) == [path]
+    with sqlite3.connect(path) as base:
+        assert base.execute("select name from sqlite_master").fetchall() == [
+            ("of_another_process",)
+        ]
 
 
 def test_a_store_may_be_named_by_its_folder(trained, monkeypatch, tmp_path):

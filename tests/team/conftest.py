@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +24,7 @@ from stratify.simulation import write_study
 
 ADMIN, PASSWORD = "admin", "a-long-password-of-a-team"
 PATIENCE = 240.0  # seconds for a server to answer on a busy machine
+ALONE = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
 
 
 def free_port() -> int:
@@ -206,3 +209,46 @@ def ended(process: subprocess.Popen[bytes]) -> tuple[int, str]:
     """Code and output of a command."""
     out, err = process.communicate(timeout=900)
     return process.returncode, (out + err).decode()
+
+
+def run(*arguments: object, folder: Path, env: dict[str, str]) -> tuple[int, str]:
+    return ended(begun(*arguments, folder=folder, env=env))
+
+
+@pytest.fixture(scope="session")
+def unsent(studies: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Record of a training whose server was away."""
+    folder = tmp_path_factory.mktemp("unsent")
+    away = {**ALONE, "MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1"}
+    code, text = run("train", studies[2], "--out", folder / "out", folder=folder, env=away)
+    assert code == 14, text
+    (record,) = (folder / "mlflow_queue").iterdir()
+    return record
+
+
+def waiting(unsent: Path, folder: Path) -> Path:
+    """Queue in a folder with a copy of the record, as of another training."""
+    key, queue = uuid.uuid4().hex, folder / "mlflow_queue"
+    shutil.copytree(unsent, queue / key)
+    document = json.loads((queue / key / "run.json").read_text(encoding="utf-8"))
+    for part in (document, *document["children"]):
+        part["key"] = uuid.uuid4().hex
+    (queue / key / "run.json").write_text(json.dumps(document), encoding="utf-8")
+    return queue
+
+
+def mounted(folder: Path, *options: str) -> None:
+    """Mount something on a folder, or skip the test where that is not allowed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(["mount", *options, str(folder)], capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip("nothing can be mounted here; run as root")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 3 MB, which a run does not fit on."""
+    folder = tmp_path / "disk"
+    mounted(folder, "-t", "tmpfs", "-o", "size=3m,mode=0777", "tmpfs")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import signal
 import subprocess
 import sys
-import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from team.conftest import Team, begun, ended
+from team.conftest import Team, begun, ended, run, waiting
 
 pytestmark = pytest.mark.team
-
-
-def run(*arguments: object, folder: Path, env: dict[str, str]) -> tuple[int, str]:
-    return ended(begun(*arguments, folder=folder, env=env))
 
 
 @pytest.fixture(scope="module")
@@ -182,30 +175,6 @@ except StratifyError as error:
 """
 
 
-@pytest.fixture(scope="module")
-def unsent(team: Team, trained: list[Path], studies: list[Path]) -> Path:
-    """Record of a training whose server was away."""
-    out = team.folder / "unsent" / "out"
-    out.parent.mkdir()
-    away = {**team.environment, "MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
-    code, text = run("train", studies[2], "--out", out, folder=team.folder, env=away)
-    assert code == 14, text
-    (record,) = (out.parent / "mlflow_queue").iterdir()
-    return record
-
-
-def waiting(unsent: Path, name: str) -> Path:
-    """Queue with a copy of the record, as of another training."""
-    key = uuid.uuid4().hex
-    queue = unsent.parents[2] / name / "mlflow_queue"
-    shutil.copytree(unsent, queue / key)
-    document = json.loads((queue / key / "run.json").read_text(encoding="utf-8"))
-    for part in (document, *document["children"]):
-        part["key"] = uuid.uuid4().hex
-    (queue / key / "run.json").write_text(json.dumps(document), encoding="utf-8")
-    return queue
-
-
 def counts(client: Any) -> list[int]:
     """Runs, nested ones among them, and versions."""
     numbers = [experiment.experiment_id for experiment in client.search_experiments()]
@@ -215,7 +184,7 @@ def counts(client: Any) -> list[int]:
 @pytest.mark.parametrize("step", ["create_model_version", "log_batch", "log_artifacts"])
 def test_a_killed_process_leaves_a_run_that_is_completed_later(team, unsent, client, step):
     before = counts(client)
-    queue = waiting(unsent, f"killed_{step}")
+    queue = waiting(unsent, team.folder / f"killed_{step}")
 
     command = [sys.executable, "-c", BREAKS, step, "0", str(queue)]
     killed = subprocess.run(command, env=team.environment, cwd=team.folder, check=False)
@@ -233,7 +202,7 @@ def test_a_killed_process_leaves_a_run_that_is_completed_later(team, unsent, cli
 @pytest.mark.parametrize("step", ["log_batch", "log_artifacts"])
 def test_a_server_killed_in_mid_run_costs_no_run(team, unsent, client, step):
     before = counts(client)
-    queue = waiting(unsent, f"dead_server_{step}")
+    queue = waiting(unsent, team.folder / f"dead_server_{step}")
 
     command = [sys.executable, "-c", BREAKS, step, str(team.server.pid)]
     died = subprocess.run(
