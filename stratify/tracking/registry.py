@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stratify.errors import ArgumentError, BundleError
-from stratify.scoring import ResistanceModel
 from stratify.tracking.store import opened, store_uri
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ def model_name(study: str) -> str:
     return study.replace("/", "_").replace(":", "_")
 
 
-def register(client: Any, run_id: str, record: RunRecord, model: ResistanceModel) -> str:
+def register(client: Any, run_id: str, record: RunRecord) -> str:
     """Register the model of a run as the candidate, once; give MLflow's id of the model."""
     from mlflow.exceptions import MlflowException
 
@@ -59,9 +58,9 @@ def register(client: Any, run_id: str, record: RunRecord, model: ResistanceModel
         model_id=model_id,
         tags={
             "approval": "candidate",
-            "bundle": model.version,
-            "endpoint_rule": str(model.card["endpoint_rule"]),
-            "evidence_class": str(model.card["evidence_class"]),
+            "bundle": record.tags["model_version"],
+            "endpoint_rule": record.tags["endpoint_rule"],
+            "evidence_class": record.tags["evidence_class"],
         },
         description=record.tags["mlflow.note.content"].partition("\n")[0].replace("*", ""),
     )

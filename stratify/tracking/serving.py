@@ -13,7 +13,7 @@ import pandas as pd
 
 from stratify.scoring import load
 from stratify.tables.schema import field_named
-from stratify.tracking.request import answered, json_ready, kind_of, score_request
+from stratify.tracking.request import answered, json_ready, score_request
 
 if TYPE_CHECKING:
     from stratify.tracking.record import RunRecord
@@ -46,15 +46,13 @@ def log_model(client: Any, run_id: str, record: RunRecord, bundle: Path) -> str:
     from stratify.tracking.registry import register
 
     run = client.get_run(run_id)
-    model = load(bundle)
     if not (run.outputs and run.outputs.model_outputs):
-        kinds = {name: kind_of(name) for name in model.classifier.features_}
+        kinds = record.datasets[0].columns
         inputs = [
             ColSpec(kind, name, required=False)
             for name, kind in {"patient_id": "string", **kinds}.items()
         ]
         outputs = [ColSpec(kind, name, required=False) for name, kind in answered().items()]
-        versions = model.card["package_versions"]
         with tempfile.TemporaryDirectory() as folder:
             code = Path(folder) / "model.py"
             code.write_text(MODEL_CODE, encoding="utf-8")
@@ -65,9 +63,11 @@ def log_model(client: Any, run_id: str, record: RunRecord, bundle: Path) -> str:
                     artifacts={"bundle": str(bundle)},
                     signature=ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs)),
                     input_example=_example(kinds),
-                    pip_requirements=[f"{name}=={versions[name]}" for name in PINNED],
+                    pip_requirements=[
+                        f"{name}=={record.params[f'version.{name}']}" for name in PINNED
+                    ],
                 )
-    return register(client, run_id, record, model)
+    return register(client, run_id, record)
 
 
 def _example(kinds: dict[str, str]) -> pd.DataFrame:

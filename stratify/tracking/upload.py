@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -127,7 +128,8 @@ def _send(record: RunRecord, folder: Path, uri: str, ending: str) -> str:
                 nested = nested or _new(client, experiment, child, parent=run_id)
                 _log_numbers(client, nested, child)
                 client.set_terminated(nested)
-            _log_tables(client, run_id, record)
+            for tag, told in _with_tables(record, folder).items():
+                client.set_tag(run_id, tag, told)
             if (folder / "artifacts").is_dir() and any((folder / "artifacts").iterdir()):
                 client.log_artifacts(run_id, str(folder / "artifacts"))
             save_view(client, experiment, record)
@@ -163,8 +165,6 @@ def _new(client: Any, experiment: str, record: RunRecord, parent: str | None = N
 def _log_datasets(client: Any, run_id: str, record: RunRecord) -> None:
     if not record.datasets:
         return
-    import json
-
     from mlflow.data.code_dataset_source import CodeDatasetSource
     from mlflow.data.meta_dataset import MetaDataset
     from mlflow.entities import Dataset, DatasetInput, InputTag
@@ -201,11 +201,17 @@ def _log_numbers(client: Any, run_id: str, record: RunRecord, model: str | None 
         metrics, params = metrics[BATCH:], params[MOST_PARAMS:]
 
 
-def _log_tables(client: Any, run_id: str, record: RunRecord) -> None:
-    """Log tables that are not there yet; MLflow would add the rows a second time."""
+def _with_tables(record: RunRecord, folder: Path) -> dict[str, str]:
+    """Put the tables among the artefacts, as ``mlflow.log_table`` does, and give their tag.
+
+    That function would ask the store four times for each table, and add the rows of a run that is
+    sent a second time to those of the first.
+    """
     if not record.tables:
-        return
-    there = {item.path for item in client.list_artifacts(run_id, "tables")}
+        return {}
+    tables = folder / "artifacts" / "tables"
+    tables.mkdir(exist_ok=True)
     for name, table in record.tables.items():
-        if f"tables/{name}.json" not in there:
-            client.log_table(run_id, table, f"tables/{name}.json")
+        table.to_json(tables / f"{name}.json", orient="split", index=False, date_format="iso")
+    told = [{"path": f"tables/{name}.json", "type": "table"} for name in record.tables]
+    return {"mlflow.loggedArtifacts": json.dumps(told)}
