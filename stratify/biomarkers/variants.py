@@ -30,7 +30,8 @@ __all__ = [
 
 IDENTITY = ("chromosome", "position", "reference_allele", "alternate_allele")
 _LARGEST_CODE, _LARGEST_PART = 1 << 62, 1 << 30
-_DENSE = 8  # up to so many numbers a row a table of them is smaller than a hash
+_FEW_LEVELS = 1 << 16
+_DENSE = 4  # up to so many numbers a row a table of them is taken in place of a hash
 
 
 def counted(variants: pd.DataFrame, rule: BurdenRule) -> Flags:
@@ -117,9 +118,9 @@ def grouped(table: pd.DataFrame, names: Sequence[str]) -> tuple[Codes, Codes]:
     first[code[::-1]] = np.arange(n)[::-1]  # of several rows the last one written stays
     used = np.flatnonzero(first < n)
     used = used[np.argsort(first[used])]
-    number = np.empty(largest, dtype=np.int64)
-    number[used] = np.arange(len(used))
-    return number[code], first[used]
+    firsts = first[used]
+    first[used] = np.arange(len(used))
+    return first[code], firsts
 
 
 def _combined(table: pd.DataFrame, names: Sequence[str], code: Codes) -> tuple[Codes, int]:
@@ -137,13 +138,17 @@ def _combined(table: pd.DataFrame, names: Sequence[str], code: Codes) -> tuple[C
 def _whole(column: pd.Series) -> tuple[Codes, int]:
     """Column as whole numbers from 0 below a number: positions as they are, others by level."""
     if isinstance(column.dtype, pd.CategoricalDtype):
-        numbers: Codes = column.cat.codes.to_numpy(dtype=np.int64) + np.int64(1)
-        return numbers, len(column.cat.categories) + 1
+        levels_of: Codes = column.cat.codes.to_numpy(dtype=np.int64) + np.int64(1)
+        return levels_of, len(column.cat.categories) + 1
     if column.dtype.kind in "iuf" and len(column):
         values = column.to_numpy()
         low, high = values.min(), values.max()
         if high - low < _LARGEST_PART and (values == np.floor(values)).all():  # else, or missing
-            return (values - low).astype(np.int64), int(high - low) + 1
+            numbers = (values - low).astype(np.int64)
+            if high - low > _FEW_LEVELS:
+                return numbers, int(high - low) + 1
+            there = np.bincount(numbers) > 0  # days, of which few are ever drawn on
+            return (np.cumsum(there) - 1)[numbers], int(there.sum())
     codes, levels = pd.factorize(column, use_na_sentinel=False)
     return codes, max(len(levels), 1)
 
