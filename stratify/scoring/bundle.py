@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import NormalDist
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,10 @@ from stratify.tables.tabular import sha256_of
 from stratify.treatment.grounds import require_landmark
 from stratify.treatment.policy import Policy
 from stratify.treatment.triage import triage
+from stratify.trees.model_text import check_model_text
+
+if TYPE_CHECKING:
+    import lightgbm
 
 __all__ = ["ResistanceModel", "load"]
 
@@ -433,10 +437,8 @@ def load(path: str | Path) -> ResistanceModel:
     _check_versions(path, card["schema_versions"])
     fitted = json.loads(texts["classifier.json"])
     classifier = ResistanceClassifier(**fitted["parameters"])
-    import lightgbm
-
     members = [
-        lightgbm.Booster(model_str=text)
+        _member(path, name, text)
         for name, text in sorted(texts.items())
         if name.startswith("members/")
     ]
@@ -464,6 +466,19 @@ def load(path: str | Path) -> ResistanceModel:
         uncertainty=None if doubt is None else Uncertainty.from_json(doubt),
         version=_version(card, manifest["sha256"]),
     )
+
+
+def _member(bundle: Path, name: str, text: str) -> lightgbm.Booster:
+    import lightgbm
+
+    try:
+        check_model_text(text)
+        return lightgbm.Booster(model_str=text)
+    except (BundleError, ArgumentError, lightgbm.basic.LightGBMError) as error:
+        raise BundleError(
+            f"{bundle} holds a damaged model ({name}); LightGBM's text is expected. Restore the "
+            "bundle from its source, or train again."
+        ) from error
 
 
 def _is_bundle(path: Path) -> bool:

@@ -7,6 +7,7 @@ the trees is needed to read them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from stratify.errors import ArgumentError, BundleError
 
-__all__ = ["Trees", "UnsupportedTreesError", "read_trees"]
+__all__ = ["Trees", "UnsupportedTreesError", "check_model_text", "read_trees"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -153,6 +154,20 @@ def read_trees(texts: Sequence[str]) -> Trees:
         n_members=len(members),
         blocks=blocks,
     )
+
+
+def check_model_text(text: str) -> None:
+    """Refuse a text of which a part is missing: LightGBM would end the process.
+
+    Raises
+    ------
+    ArgumentError
+        If it is not a model of one output, the sum of its trees.
+    BundleError
+        If it is damaged.
+    """
+    with suppress(UnsupportedTreesError):
+        _blocks(text, 0)
 
 
 def _damaged(what: str) -> BundleError:

@@ -415,6 +415,23 @@ def test_a_csv_file_that_ends_early_keeps_the_complete_parts(place):
     assert place.names == PARTS[:4]
 
 
+def test_a_parquet_file_damaged_in_the_middle_keeps_the_complete_parts(place):
+    path = place.write()
+    sound = path.read_bytes()
+    group = pq.ParquetFile(path).metadata.row_group(4)  # of 33 rows: those of the third part
+    damaged = bytearray(sound)
+    for k in range(group.num_columns):
+        first = group.column(k).dictionary_page_offset or group.column(k).data_page_offset
+        damaged[first : first + 40] = b"\xff" * 40
+    path.write_bytes(bytes(damaged))
+    with pytest.raises(FileError) as raised:
+        place.score()
+    assert str(raised.value).startswith(f"{path} cannot be read: ")
+    assert place.names == PARTS[:2]
+    path.write_bytes(sound)
+    assert place.score().n == N
+
+
 def test_a_disk_that_is_full_keeps_the_complete_parts(place, monkeypatch):
     place.write()
     real, written = pq.write_table, []

@@ -239,7 +239,25 @@ def escape(bundle: Path) -> None:
     change_manifest(bundle, lambda m: m["sha256"].update({"../outside.txt": digest}))
 
 
+def cut_member(bundle: Path) -> None:
+    member = bundle / "members" / "001.txt"
+    text = member.read_text(encoding="utf-8")
+    member.write_text(text[: len(text) // 2], encoding="utf-8")
+    mend_manifest(bundle, "members/001.txt")
+
+
+def no_member(bundle: Path) -> None:
+    (bundle / "members" / "001.txt").write_text("a letter\n", encoding="utf-8")
+    mend_manifest(bundle, "members/001.txt")
+
+
+DAMAGED = (
+    "holds a damaged model (members/001.txt); LightGBM's text is expected. Restore the bundle "
+    "from its source, or train again."
+)
 ALTERED = {
+    "half a model under a true sum": (cut_member, DAMAGED),
+    "a letter under a true sum": (no_member, DAMAGED),
     "a byte": (alter_byte, f"is not as it was written (altered: members/001.txt). {REMEDY}"),
     "a missing member": (
         lambda b: (b / "members" / "000.txt").unlink(),
