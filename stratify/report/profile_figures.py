@@ -37,16 +37,15 @@ def _title(step: str) -> str:
     return found.title if found.number is None else f"{found.number} {found.title}"
 
 
-def _hatched(ax: Axes, values: np.ndarray) -> None:
-    """Hatch what clearly lowers the risk, so that sides can be told apart without colour."""
+def _hatched(ax: Axes, cells: np.ndarray, pattern: str) -> None:
+    """Hatch cells, so that they can be told apart without colour."""
     from matplotlib.patches import Rectangle
 
-    lowers = np.nan_to_num(values) < -_CLEAR * np.nanmax(np.abs(values), initial=1e-9)
-    for i, row in enumerate(lowers):
+    for i, row in enumerate(cells):
         edges = np.flatnonzero(np.diff(np.concatenate([[0], row.astype(int), [0]])))
         for start, end in edges.reshape(-1, 2):
             ax.add_patch(
-                Rectangle((start - 0.5, i - 0.5), end - start, 1, fill=False, hatch="////",
+                Rectangle((start - 0.5, i - 0.5), end - start, 1, fill=False, hatch=pattern,
                           linewidth=0, edgecolor="#4A535C")
             )  # fmt: skip
 
@@ -61,6 +60,7 @@ def _image(ax: Axes, values: np.ndarray, figure: Figure, label: str) -> None:
         vmax=most or 1.0,
         interpolation="nearest",
     )
+    _hatched(ax, np.isnan(values), "...")
     ax.grid(False)
     figure.colorbar(drawn, ax=ax, aspect=25, pad=0.02, label=label)
 
@@ -86,7 +86,8 @@ def profile_heat_map(matrix: pd.DataFrame, *, title: str) -> Figure:
     figure, (ax,) = new_figure(title, 1.9 + 0.34 * max(4, len(steps)))
     values = matrix[steps].to_numpy(dtype=float).T
     _image(ax, values, figure, FIGURES["contribution"])
-    _hatched(ax, values)
+    most = np.nanmax(np.abs(values), initial=1e-9)
+    _hatched(ax, np.nan_to_num(values) < -_CLEAR * most, "////")
     ax.set_yticks(range(len(steps)), [_title(step) for step in steps])
     cluster = matrix["cluster"].to_numpy()
     edges = np.flatnonzero(np.diff(cluster)) + 0.5

@@ -61,13 +61,13 @@ FIGURES: dict[str, Any] = {
     "weight": "Weight of one grade 3 or worse event",
     "benefit_harm": "Benefit minus harm ({})",
     "contribution": "Contribution (log-odds)",
-    "by_cluster": "Patients by cluster; hatched: lowers the risk, grey: not assessed",
+    "by_cluster": "Patients by cluster; hatched: lowers the risk, dotted: not assessed",
     "difference": "Difference (log-odds)",
     "rank_of": "Rank of {}",
     "grey_other": "Grey crosses: {} not measured.",
     "without_value": " {n} patients without {feature} are not drawn.",
-    "clear": "+ and −: contributes more or less; * 95 % interval without 0. Grey: fewer than 20 "
-    "patients assessed.",
+    "clear": "+ and −: contributes more or less; * 95 % interval without 0. Dotted: fewer than "
+    "20 patients assessed.",
     "cluster": "{k}\n(n = {n})",
     "surest": "surest first",
     "everyone": "everyone, or decided by lot",
