@@ -109,10 +109,9 @@ def _value(feature: str, value: Any, level: Any = None) -> str:
         return "–"
     if field.type == "boolean":
         return str(PATIENT["yes" if value else "no"])
-    units = {"percent": "\u00a0%", "score": "", "ratio": "", "count": "", "fraction": ""}
-    unit = units.get(field.unit or "", f"\u00a0{field.unit}" if field.unit else "")
+    written = PATIENT["units"].get(field.unit or "", f"\u00a0{field.unit}" if field.unit else "")
     text = f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
-    return text.replace("-", "−") + unit
+    return text.replace("-", "−") + str(written)
 
 
 def _risk_block(found: PatientFindings, model: ResistanceModel) -> dict[str, Any]:

@@ -58,6 +58,13 @@ PATIENT: dict[str, Any] = {
     "raises_mark": "\u25b2",
     "lowers_mark": "\u25bc",
     "points": "points",
+    "units": {  # as they are written after a value; others as the dictionaries have them
+        **dict.fromkeys(("score", "ratio", "count", "fraction"), ""),
+        "percent": "\u00a0%",
+        "10^9/L": "\u00a0\u00d7\u00a010\u2079/L",
+        "cells/mm2": "\u00a0cells/mm\u00b2",
+        "kg/m2": "\u00a0kg/m\u00b2",
+    },
     "range": "{low} to\u00a0{high}",
     "change": "{} ({} to\u00a0{})",
     "outside": "outside the training range",
