@@ -7,7 +7,6 @@ patient's value.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import secrets
 import shutil
@@ -33,10 +32,19 @@ from stratify.model.forest import without_extremes
 from stratify.model.linear import LinearScore
 from stratify.model.recalibration import Recalibration
 from stratify.model.reference import References
+from stratify.scoring.manifest import (
+    FORMAT,
+    FORMAT_VERSION,
+    as_json,
+    check_versions,
+    is_bundle,
+    read_manifest,
+    sums_of,
+    version_of,
+)
 from stratify.scoring.reasons import top_reasons
 from stratify.study import MONOTHERAPY
-from stratify.tables.schema import load_schema, panel_versions
-from stratify.tables.tabular import sha256_of
+from stratify.tables.schema import load_schema
 from stratify.treatment.grounds import require_landmark
 from stratify.treatment.policy import Policy
 from stratify.treatment.triage import triage
@@ -49,9 +57,6 @@ __all__ = ["ResistanceModel", "load"]
 
 Floats = npt.NDArray[np.float64]
 
-FORMAT = "stratify-bundle"
-FORMAT_VERSION = "1.0"
-_PARTS = ("card.json", "classifier.json", "references.json")
 _FITTED = ("features_", "levels_", "complete_", "monotone_", "ranges_")
 
 
@@ -84,7 +89,7 @@ class ResistanceModel:
 
     def __post_init__(self) -> None:
         if not self.version:
-            object.__setattr__(self, "version", _version(self.card, _sums(self._texts())))
+            object.__setattr__(self, "version", version_of(self.card, sums_of(self._texts())))
 
     @property
     def landmark_weeks(self) -> float | None:
@@ -360,11 +365,11 @@ class ResistanceModel:
             If the folder cannot be written, or holds something else than a bundle.
         """
         path = Path(path)
-        if path.exists() and not _is_bundle(path):
+        if path.exists() and not is_bundle(path):
             raise FileError(f"{path} exists and is no bundle; choose another folder.")
         texts = self._texts()
-        texts["manifest.json"] = _json(
-            {"format": FORMAT, "format_version": FORMAT_VERSION, "sha256": _sums(texts)}
+        texts["manifest.json"] = as_json(
+            {"format": FORMAT, "format_version": FORMAT_VERSION, "sha256": sums_of(texts)}
         )
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         older = temporary.with_suffix(".old")
@@ -392,7 +397,7 @@ class ResistanceModel:
             f"members/{k:03d}.txt": without_extremes(member.model_to_string())
             for k, member in enumerate(ensemble.members)
         }
-        texts["classifier.json"] = _json(
+        texts["classifier.json"] = as_json(
             {
                 "parameters": {k: v for k, v in classifier.get_params().items() if k != "n_jobs"},
                 "classes": [int(c) for c in classifier.classes_],
@@ -403,12 +408,12 @@ class ResistanceModel:
                 "base_value": ensemble.base_value,
             }
         )
-        texts["references.json"] = _json(self.references.to_json())
-        texts["card.json"] = _json(dict(self.card))
+        texts["references.json"] = as_json(self.references.to_json())
+        texts["card.json"] = as_json(dict(self.card))
         if self.policy is not None:
-            texts["policy.json"] = _json(self.policy.model_dump())
+            texts["policy.json"] = as_json(self.policy.model_dump())
         if self.uncertainty is not None:
-            texts["uncertainty.json"] = _json(self.uncertainty.to_json())
+            texts["uncertainty.json"] = as_json(self.uncertainty.to_json())
         return texts
 
 
@@ -431,10 +436,10 @@ def load(path: str | Path) -> ResistanceModel:
     path = Path(path)
     if not path.is_dir():
         raise FileError(f"There is no bundle folder {path}.")
-    manifest = _manifest(path)
+    manifest = read_manifest(path)
     texts = {name: (path / name).read_text(encoding="utf-8") for name in manifest["sha256"]}
     card = json.loads(texts["card.json"])
-    _check_versions(path, card["schema_versions"])
+    check_versions(path, card["schema_versions"])
     fitted = json.loads(texts["classifier.json"])
     classifier = ResistanceClassifier(**fitted["parameters"])
     members = [
@@ -464,7 +469,7 @@ def load(path: str | Path) -> ResistanceModel:
         card=card,
         policy=None if policy is None else Policy.model_validate(policy),
         uncertainty=None if doubt is None else Uncertainty.from_json(doubt),
-        version=_version(card, manifest["sha256"]),
+        version=version_of(card, manifest["sha256"]),
     )
 
 
@@ -479,73 +484,3 @@ def _member(bundle: Path, name: str, text: str) -> lightgbm.Booster:
             f"{bundle} holds a damaged model ({name}); LightGBM's text is expected. Restore the "
             "bundle from its source, or train again."
         ) from error
-
-
-def _is_bundle(path: Path) -> bool:
-    """Whether a folder holds a bundle, be it altered or of another version."""
-    try:
-        manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
-        return bool(manifest["format"] == FORMAT)
-    except (ValueError, KeyError, TypeError, OSError):
-        return False
-
-
-def _manifest(path: Path) -> dict[str, Any]:
-    try:
-        manifest: dict[str, Any] = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
-        sums, kind = {**manifest["sha256"]}, manifest["format"]
-        major = str(manifest["format_version"]).partition(".")[0]
-    except FileNotFoundError:
-        raise BundleError(f"{path} is no stratify bundle: it has no manifest.json.") from None
-    except (ValueError, KeyError, TypeError, OSError):
-        raise BundleError(
-            f"{path} is no stratify bundle: its manifest.json is unreadable."
-        ) from None
-    if kind != FORMAT:
-        raise BundleError(f"{path} is no stratify bundle: its manifest names another format.")
-    if major != FORMAT_VERSION.partition(".")[0]:
-        raise BundleError(
-            f"{path} has bundle format {manifest['format_version']}; this version of stratify "
-            f"reads {FORMAT_VERSION}. Train again or use the matching version."
-        )
-    present = {p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()}
-    present.discard("manifest.json")
-    altered = sorted(n for n in sums if n in present and sha256_of(path / n) != sums[n])
-    missing, foreign = sorted({*sums, *_PARTS} - present), sorted(present - set(sums))
-    faults = [
-        f"{what}: {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}"
-        for what, names in (("altered", altered), ("missing", missing), ("foreign", foreign))
-        if names
-    ]
-    if faults:
-        raise BundleError(
-            f"{path} is not as it was written ({'; '.join(faults)}). Restore the bundle from its "
-            "source, or train again."
-        )
-    return manifest
-
-
-def _check_versions(path: Path, versions: Mapping[str, str]) -> None:
-    here = panel_versions()
-    other = [
-        f"{panel} {version} (here {here.get(panel, 'absent')})"
-        for panel, version in versions.items()
-        if version.partition(".")[0] != here.get(panel, "").partition(".")[0]
-    ]
-    if other:
-        raise BundleError(
-            f"{path} was trained with data dictionaries of another major version: "
-            f"{', '.join(other)}. Train again, or use the matching version of stratify."
-        )
-
-
-def _sums(texts: Mapping[str, str]) -> dict[str, str]:
-    return {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
-
-
-def _version(card: Mapping[str, Any], sums: Mapping[str, str]) -> str:
-    return f"{card['study']}-{hashlib.sha256(_json(sums).encode()).hexdigest()[:8]}"
-
-
-def _json(document: Mapping[str, Any]) -> str:
-    return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
