@@ -85,6 +85,9 @@ def value_of_information(
 
     Notes
     -----
+    The range is a little too narrow: on simulated patients it held the risk that the panel then
+    gave in 81, 76, 70 and 78 % (PD-L1, TMB, infiltration, ctDNA; 250 patients, one seed).
+
     Preposterior analysis (Raiffa & Schlaifer 1961); the values of a group are drawn together, see
     :class:`~stratify.interpretation.training_distribution.TrainingDistribution`.
     """

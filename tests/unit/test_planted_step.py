@@ -145,8 +145,9 @@ def test_killing_is_hidden_by_the_floor_of_pdl1_and_told_by_markers_of_other_ste
 def test_the_value_of_a_panel_is_what_refitting_with_it_changes(panel):
     """Predicted from draws, against the risks of a model refitted without the panel.
 
-    2026-11-23, root mean square of the change, predicted against refitted: pdl1 0.043, 0.046;
-    tmb 0.076, 0.084; infiltration 0.067, 0.082; ctdna 0.037, 0.035.
+    2026-11-23, with six members of 60 trees, seed 2, 250 patients, root mean square of the change,
+    predicted against refitted: pdl1 0.079, 0.084; tmb 0.086, 0.110; infiltration 0.089, 0.098;
+    ctdna 0.021, 0.029. Risks within the 80 % range: 81, 76, 70, 78 %.
     """
     table, _ = drawn(1500, 0, missingness=0.5)
     table = table[table["label"].notna()].reset_index(drop=True)
@@ -167,4 +168,4 @@ def test_the_value_of_a_panel_is_what_refitting_with_it_changes(panel):
     actual = np.sqrt(((risk - refitted) ** 2).mean())
     assert np.sqrt((predicted["spread"] ** 2).mean()) == pytest.approx(actual, rel=0.3)
     inside = (risk >= predicted["drawn_low"]) & (risk <= predicted["drawn_high"])
-    assert 0.6 < inside.mean() < 0.9  # of 80 %
+    assert 0.65 < inside.mean() < 0.9  # of 80 %
