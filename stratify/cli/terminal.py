@@ -64,9 +64,10 @@ def progress() -> Callable[[str], None]:
         def emit(self, record: logging.LogRecord) -> None:
             tell(record.getMessage())
 
-    trees = logging.getLogger("stratify.trees")
-    trees.setLevel(logging.INFO)
-    trees.handlers = [Telling()]
+    for room in ("compiled", "trees"):
+        logger = logging.getLogger(f"stratify.{room}")
+        logger.setLevel(logging.INFO)
+        logger.handlers = [Telling()]
     return tell
 
 

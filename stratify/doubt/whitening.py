@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stratify.trees.margins import compiled
+from stratify.compiled import compiled
 
 __all__ = ["interpolated", "lengths"]
 

@@ -252,6 +252,8 @@ def average_precision(y: ArrayLike, score: ArrayLike, level: float = 0.95) -> Es
     >>> round(average_precision([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]).value, 4)
     0.8333
     """
+    from stratify.statistics.resampled import precision_areas
+
     truth, ranked = _checked(("y", y, "binary"), ("score", score, "number"))
     _both_classes(truth)
     _z(level)
@@ -260,14 +262,13 @@ def average_precision(y: ArrayLike, score: ArrayLike, level: float = 0.95) -> Es
     ends = np.append(np.flatnonzero(np.diff(ranked)), ranked.size - 1)
 
     def precision(weights: Floats) -> Floats:
-        events = np.cumsum(weights * truth, axis=1)[:, ends]
-        flagged = np.maximum(np.cumsum(weights, axis=1)[:, ends], 1)
-        steps = np.diff(events, axis=1, prepend=0.0)
-        total = np.where(events[:, -1] > 0, events[:, -1], np.nan)
-        areas: Floats = (steps * events / flagged).sum(axis=1) / total
+        areas = np.empty(len(weights))
+        precision_areas(weights, truth, ends, areas)  # type: ignore[no-untyped-call]
         return areas
 
-    value = float(precision(np.ones((1, truth.size)))[0])
+    once = np.ones((1, truth.size))
+    once.setflags(write=False)  # as the draws: compiled for one kind of array
+    value = float(precision(once)[0])
     return _percentiles(value, [precision(block) for block in _resamples(truth.size)], level)
 
 

@@ -9,67 +9,25 @@ Importing this module imports numba, and the first call compiles: seconds once, 
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
-import numba
 import numpy as np
 import numpy.typing as npt
-from numba.core.event import Event, Listener, register
 
+from stratify.compiled import compiled, inlined
 from stratify.trees.model_text import CODES, NONE, ZERO
 
 if TYPE_CHECKING:
     from stratify.trees.model_text import Trees
 
-__all__ = ["block_of", "compiled", "decide", "goes_left", "inlined", "margins", "rank"]
+__all__ = ["block_of", "decide", "goes_left", "margins", "rank"]
 
 Floats = npt.NDArray[np.float64]
-_log = logging.getLogger(__name__)
-_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _BLOCK = 512  # rows; fewer spend more on the steps, more leave the cache
 _ZERO = float(np.float32(1e-35))  # LightGBM reads what is nearer to zero as zero
 _ALL, _NONE, _ONE = np.uint32(0xFFFFFFFF), np.uint32(0), np.uint32(1)
 _WORD, _LAST_BIT = np.uint32(5), np.uint32(31)  # words of 32 bits
-
-
-def compiled(function: _Function) -> _Function:
-    """Compile on first call, and keep the result on disk where there is a place for it."""
-    # No fast arithmetic: the same numbers on every machine, for a row alone and among others.
-    options: Any = {"nogil": True, "error_model": "numpy"}
-    try:
-        fast = numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # neither the package's folder nor the user's can be written
-        _log.info("No folder for compiled code: compiling in each process.")
-        fast = numba.njit(**options)(function)
-    return fast  # type: ignore[no-any-return]
-
-
-class _Told(Listener):  # type: ignore[misc]
-    """Says once that loops are compiled; what is kept on disk is not."""
-
-    told = False
-
-    def on_start(self, event: Event) -> None:
-        """Tell of the first function of ours."""
-        module = event.data["dispatcher"].py_func.__module__
-        if not self.told and module.startswith("stratify."):
-            self.told = True
-            _log.info("compiling the loops over patients and trees: some 20 s, once")
-
-    def on_end(self, event: Event) -> None:
-        """Say nothing."""
-
-
-_told = _Told()
-register("numba:compile", _told)
-
-
-def inlined(function: _Function) -> _Function:
-    """Write a compiled function into its callers: handing arrays on takes longer than a step."""
-    return numba.njit(inline="always")(function)  # type: ignore[no-any-return]
 
 
 def margins(trees: Trees, matrix: Floats) -> Floats:

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from stratify.trees.margins import block_of, compiled, decide, goes_left, inlined, rank
+from stratify.compiled import compiled, inlined
+from stratify.trees.margins import block_of, decide, goes_left, rank
 
 if TYPE_CHECKING:
     from stratify.trees.model_text import Trees

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from stratify.trees.margins import block_of, compiled, decide, goes_left, rank
+from stratify.compiled import compiled
+from stratify.trees.margins import block_of, decide, goes_left, rank
 from stratify.trees.model_text import NAN
 from stratify.trees.shapley import shapley_values
 

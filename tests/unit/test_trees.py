@@ -12,6 +12,7 @@ import numba
 import numpy as np
 import pytest
 
+from stratify import compiled
 from stratify.errors import ArgumentError, BundleError
 from stratify.trees import margins, members, shapley, tabulated
 from stratify.trees.members import Members, trying_rows
@@ -313,8 +314,9 @@ def test_each_layout_in_memory_is_scored_by_the_code_that_is_compiled(booster):
         assert np.array_equal(scored.interactions(layout), expected[2])
     twice = Members.checked([booster, booster])
     assert np.array_equal(twice.contributions(ROWS[:3], each=True)[1], expected[1][:3])
-    for compiled in (margins._strike_out, tabulated._look_up, tabulated._look_up_row):
-        assert len(compiled.signatures) == 1
+    for function in (margins._strike_out, tabulated._look_up, tabulated._look_up_row):
+        kinds = [str(given[-1].dtype) for given in function.signatures]
+        assert sorted(kinds) == sorted(set(kinds))  # one for each precision
 
 
 def test_importing_the_package_does_not_import_numba():
@@ -326,7 +328,7 @@ def test_importing_the_package_does_not_import_numba():
 
 
 def test_compiling_is_told_once_and_what_is_kept_is_not(caplog, monkeypatch):
-    monkeypatch.setattr(margins._told, "told", False)
+    monkeypatch.setattr(compiled._told, "told", False)
     with caplog.at_level(logging.INFO):
         twice = numba.njit(lambda x: 2 * x)
         twice.py_func.__module__ = "stratify.trees.margins"
@@ -344,6 +346,6 @@ def test_without_a_folder_for_compiled_code(monkeypatch, caplog):
 
     monkeypatch.setattr(numba, "njit", unwritable)
     with caplog.at_level(logging.INFO):
-        twice = margins.compiled(lambda x: 2 * x)
+        twice = compiled.compiled(lambda x: 2 * x)
     assert twice(3) == 6
     assert caplog.messages == ["No folder for compiled code: compiling in each process."]
