@@ -10,7 +10,6 @@ EFFECT: dict[str, Any] = {
     "kind": "Treatment effect",
     "evidence_more": "Nothing here is class C2 (predictive): a rule that chooses a treatment "
     "needs a prospective trial.",
-    "refused": "No effect was estimated.",
     "sections": {
         "answer": "Answer",
         "question": "What is compared",

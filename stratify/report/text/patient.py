@@ -86,7 +86,6 @@ PATIENT: dict[str, Any] = {
     "profile_more": "Summed over measured features. It explains the model, not the tumour. "
     "{for_mark} raises, {against_mark} lowers the risk; a dashed step is not assessed, "
     "which is not the same as intact.",
-    "beside": "Beside the cycle, prognostic",
     "leads_mark": "leads",
     "cycle": ["Cancer-", "immunity", "cycle"],
     "state": "By {marker}: {state}.",
