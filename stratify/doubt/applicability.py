@@ -20,7 +20,7 @@ import pandas as pd
 
 from stratify.cohort.features import panels_missing
 from stratify.doubt.normal_scores import NormalScores
-from stratify.model.columns import FeatureColumns, level_codes
+from stratify.model.columns import FeatureColumns, codes_of
 
 __all__ = ["Applicability"]
 
@@ -129,9 +129,8 @@ class Applicability:
         measured = ~np.isnan(scores)
         squares = squared_lengths(scores, self._correlation)
         n = measured.sum(axis=1)
-        for name, known in self.rarity.items():
-            rarities = np.array([*known.values(), np.nan])
-            code = level_codes(matrix[name], list(known))
+        for name, known, rarities in self._rarities:
+            code = codes_of(matrix, name, known)
             rare = rarities[np.where(np.isnan(code), -1, code).astype(int)]
             n = n + ~np.isnan(rare)
             squares += np.where(np.isnan(rare), 0.0, rare) ** 2
@@ -165,6 +164,13 @@ class Applicability:
 
         answers = {pattern: unseen(pattern) for pattern in set(missing)}
         return np.array([answers[pattern] for pattern in missing], dtype=bool)
+
+    @cached_property
+    def _rarities(self) -> list[tuple[str, tuple[str, ...], Floats]]:
+        return [
+            (name, tuple(known), np.array([*known.values(), np.nan], dtype=float))
+            for name, known in self.rarity.items()
+        ]
 
     @cached_property
     def _seen(self) -> list[set[str]]:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from stratify.doubt.normal_scores import NormalScores
-from stratify.model.columns import FeatureColumns, level_codes
+from stratify.model.columns import FeatureColumns, codes_of
 
 __all__ = ["LinearPosterior"]
 
@@ -101,7 +101,7 @@ class LinearPosterior:
             }
             for name, known in sorted(levels.items())
         }
-        known = _design(matrix, numbers, shares)
+        known = _design(matrix, numbers, _indicators(shares))
         design = np.nan_to_num(known)
         weights = np.ones(len(label)) if weight is None else weight
 
@@ -132,7 +132,7 @@ class LinearPosterior:
         -------
         mean, variance : ndarray of shape (n_patients,)
         """
-        known = _design(matrix, self.numbers, self.shares)
+        known = self._design(matrix)
         gaps = np.isnan(known)
         missing, design = gaps.astype(float), np.where(gaps, 0.0, known)
         coefficients, covariance, unmeasured = self._arrays
@@ -156,9 +156,7 @@ class LinearPosterior:
         -------
         mean, variance : ndarray of shape (n_patients,)
         """
-        there, here = (
-            np.nan_to_num(_design(matrix, self.numbers, self.shares)) for matrix in (before, after)
-        )
+        there, here = (np.nan_to_num(self._design(matrix)) for matrix in (before, after))
         coefficients, covariance, _ = self._arrays
         mean: Floats = ((here - there) * coefficients).sum(axis=1)
         return mean, np.maximum(_forms(here - there, covariance), 0)
@@ -179,7 +177,7 @@ class LinearPosterior:
         ndarray of shape (n_patients, n_features)
             Log-odds, features as columns of `matrix`; 0 where a value is not measured.
         """
-        design = np.nan_to_num(_design(matrix, self.numbers, self.shares))
+        design = np.nan_to_num(self._design(matrix))
         values, vectors = np.linalg.eigh(self._arrays[1])
         half = vectors * np.sqrt(np.maximum(values, 0))
         names = ["", *self.numbers.knots]
@@ -192,6 +190,13 @@ class LinearPosterior:
         for off in rng.standard_normal((draws, len(half))) @ half.T:
             yield (design * off) @ sums
 
+    def _design(self, matrix: pd.DataFrame | FeatureColumns) -> Floats:
+        return _design(matrix, self.numbers, self._indicators)
+
+    @cached_property
+    def _indicators(self) -> list[_Indicators]:
+        return _indicators(self.shares)
+
     @cached_property
     def _arrays(self) -> tuple[Floats, Floats, Floats]:
         return np.array(self.coefficients), np.array(self.covariance), np.array(self.unmeasured)
@@ -202,17 +207,27 @@ class LinearPosterior:
         return cls(**{**document, "numbers": NormalScores.from_json(document["numbers"])})
 
 
+# Name, levels, their codes, and the centres of their indicators.
+_Indicators = tuple[str, tuple[str, ...], npt.NDArray[np.int_], Floats]
+
+
+def _indicators(shares: Mapping[str, Mapping[str, float]]) -> list[_Indicators]:
+    return [
+        (name, tuple(known), np.arange(len(known)), np.array(list(known.values()), dtype=float))
+        for name, known in shares.items()
+    ]
+
+
 def _design(
     matrix: pd.DataFrame | FeatureColumns,
     numbers: NormalScores,
-    shares: Mapping[str, Mapping[str, float]],
+    indicators: Sequence[_Indicators],
 ) -> Floats:
     """Intercept, normal scores, centred indicators; NaN where missing or never seen."""
     parts = [np.ones((len(matrix), 1)), numbers(matrix)]
-    for name, known in shares.items():
-        level = level_codes(matrix[name], list(known))[:, None]
-        indicators = (level == np.arange(len(known))) - np.array(list(known.values()))
-        parts.append(np.where(np.isnan(level), np.nan, indicators))
+    for name, known, places, centres in indicators:
+        level = codes_of(matrix, name, known)[:, None]
+        parts.append(np.where(np.isnan(level), np.nan, (level == places) - centres))
     return np.concatenate(parts, axis=1)
 
 

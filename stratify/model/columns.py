@@ -16,7 +16,7 @@ import pandas as pd
 
 from stratify.errors import ArgumentError
 
-__all__ = ["FeatureColumns", "level_codes"]
+__all__ = ["FeatureColumns", "codes_of", "level_codes"]
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -107,6 +107,12 @@ class FeatureColumns:
         places = _places(tuple(self.columns), tuple(names))
         return np.ascontiguousarray(self.encoded[:, places])
 
+    def codes(self, name: str, known: tuple[str, ...]) -> Floats:
+        """Position of each patient's level among the known ones; NaN where it is none of them."""
+        if tuple(self._levels.get(name, ())) == known:
+            return self.encoded[:, self.columns.index(name)]
+        return level_codes(self[name], known)
+
     def once(self, key: str, compute: Callable[[], Floats]) -> Floats:
         """Give what was computed under a key, computed if it was not yet; not to be modified."""
         if key not in self._known:
@@ -184,6 +190,13 @@ def _numbers(column: pd.Series, name: str) -> Floats:
         return column.to_numpy(dtype=np.float64, na_value=np.nan)
     except (ValueError, TypeError):
         raise _not_numeric(name) from None
+
+
+def codes_of(table: pd.DataFrame | FeatureColumns, name: str, known: tuple[str, ...]) -> Floats:
+    """Codes of a column's levels, see :func:`level_codes`."""
+    if isinstance(table, FeatureColumns):
+        return table.codes(name, known)
+    return level_codes(table[name], known)
 
 
 def level_codes(values: Any, known: Sequence[str]) -> Floats:

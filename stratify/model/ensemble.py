@@ -175,10 +175,11 @@ class AnchoredEnsemble:
         margins : ndarray of shape (n_members, n_patients)
         contributions : ndarray of shape (n_patients, n_features)
         """
-        values, parts = self.trees.contributions(matrix), self._anchored(matrix)
+        margins, values = self.trees.explained(matrix)
+        parts = self._anchored(matrix)
         if parts is not None:
             values[:, self.anchor_columns] += parts
-        return self._beside(self.trees.margins(matrix), parts), values
+        return self._beside(margins, parts), values
 
     def _anchored(self, matrix: Floats) -> Floats | None:
         """Contributions of the anchor's columns."""

@@ -198,10 +198,28 @@ class Members:
             from stratify.trees.tabulated import looked_up
 
             kept = answers.values.astype(dtype, copy=False)
-            return looked_up(self.trees, answers._replace(values=kept), rows, each=each)
+            return looked_up(self.trees, answers._replace(values=kept), rows, each=each)[1]
         from stratify.trees.shapley import shapley_values
 
         return shapley_values(self.trees, self._paths(dtype), rows, each=each)
+
+    def explained(self, matrix: Floats) -> tuple[Floats, Floats]:
+        """Margins and contributions, in less time than one after the other where trees are small.
+
+        Parameters
+        ----------
+        matrix : ndarray of shape (n_rows, n_features)
+
+        Returns
+        -------
+        margins : ndarray of shape (n_members, n_rows)
+        contributions : ndarray of shape (n_rows, n_features)
+        """
+        if self.trees is None or self._answers is None:
+            return self.margins(matrix), self.contributions(matrix)
+        from stratify.trees.tabulated import looked_up
+
+        return looked_up(self.trees, self._answers, self._rows(matrix))
 
     def interactions(self, matrix: Floats) -> Floats:
         """Exact pairwise Shapley interactions of the mean margin.

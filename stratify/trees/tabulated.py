@@ -1,8 +1,9 @@
-"""Shapley values of small trees, looked up.
+"""Margins and Shapley values of small trees, looked up.
 
 They follow from which splits of a tree send a row to the left, and a tree of eight leaves has seven
-splits: all 128 answers are computed once, by the quadrature of :mod:`stratify.trees.shapley`. A row
-then costs its splits and one place in a table. Importing this module imports numba.
+splits: all 128 answers are computed once, the Shapley values by the quadrature of
+:mod:`stratify.trees.shapley`. A row then costs its splits and one place in a table. Importing this
+module imports numba.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stratify.compiled import compiled
-from stratify.trees.margins import block_of, decide, goes_left, rank
+from stratify.trees.margins import block_of, decide, goes_left, margins, rank
 from stratify.trees.model_text import NAN
 from stratify.trees.shapley import shapley_values
 
@@ -31,7 +32,7 @@ _TREES = 64  # tabulated at a time
 
 
 class Answers(NamedTuple):
-    """Shapley values of every tree by which of its splits send a row to the right.
+    """Margin and Shapley values of every tree by which of its splits send a row to the right.
 
     Attributes
     ----------
@@ -40,8 +41,8 @@ class Answers(NamedTuple):
     feature : ndarray of int
         Distinct features of each tree, ascending.
     first_value : ndarray of int of shape (n_trees,)
-        First value of each tree: those of its features stand together, by the number whose bits
-        are the splits that send a row to the right.
+        First value of each tree: its margin and those of its features stand together, by the
+        number whose bits are the splits that send a row to the right.
     values : ndarray of float
         In log-odds.
     """
@@ -53,7 +54,7 @@ class Answers(NamedTuple):
 
 
 def answers_of(trees: Trees, paths: Paths) -> Answers | None:
-    """Tabulate the Shapley values of every tree.
+    """Tabulate margin and Shapley values of every tree.
 
     Parameters
     ----------
@@ -73,8 +74,10 @@ def answers_of(trees: Trees, paths: Paths) -> Answers | None:
     values: list[Floats] = []
     for start in range(0, len(splits), _TREES):
         some = range(start, min(start + _TREES, len(splits)))
-        for k, found in zip(some, _by_pattern(trees, paths, some), strict=True):
-            values.append(found[: 1 << splits[k], features[k]].ravel())
+        leaves, found = _by_pattern(trees, paths, some)
+        for k, leaf, shapley in zip(some, leaves, found, strict=True):
+            answers = np.column_stack([leaf, shapley[:, features[k]]])
+            values.append(answers[: 1 << splits[k]].ravel())
     widths, sizes = [len(named) for named in features], [len(found) for found in values]
     return Answers(
         np.cumsum([0, *widths], dtype=np.int64),
@@ -84,8 +87,8 @@ def answers_of(trees: Trees, paths: Paths) -> Answers | None:
     )
 
 
-def _by_pattern(trees: Trees, paths: Paths, some: range) -> Floats:
-    """Shapley values of some trees in which each split has a column of its own, of 0 or 1."""
+def _by_pattern(trees: Trees, paths: Paths, some: range) -> tuple[Floats, Floats]:
+    """Margins and Shapley values of some trees, each split with a column of its own, of 0 or 1."""
     nodes = slice(trees.node_start[some.start], trees.node_start[some.stop])
     leaves = slice(trees.leaf_start[some.start], trees.leaf_start[some.stop])
     node_start = trees.node_start[some.start : some.stop + 1] - nodes.start
@@ -121,11 +124,13 @@ def _by_pattern(trees: Trees, paths: Paths, some: range) -> Floats:
     )
     patterns = np.arange(1 << _MOST_SPLITS)
     rights = ((patterns[:, None] >> columns) & 1).astype(np.float64)
-    return shapley_values(apart, here, rights, each=True)
+    return margins(apart, rights), shapley_values(apart, here, rights, each=True)
 
 
-def looked_up(trees: Trees, answers: Answers, matrix: Floats, *, each: bool = False) -> Floats:
-    """Exact path-dependent Shapley values of the margin, as `shapley_values`.
+def looked_up(
+    trees: Trees, answers: Answers, matrix: Floats, *, each: bool = False
+) -> tuple[Floats, Floats]:
+    """Margins, as `margins`, and exact path-dependent Shapley values, as `shapley_values`.
 
     Parameters
     ----------
@@ -137,29 +142,32 @@ def looked_up(trees: Trees, answers: Answers, matrix: Floats, *, each: bool = Fa
 
     Returns
     -------
-    ndarray of shape (n_rows, n_features), or (n_members, n_rows, n_features) for `each`
+    margins : ndarray of shape (n_members, n_rows)
+        In the precision of the answers.
+    values : ndarray of shape (n_rows, n_features), or (n_members, n_rows, n_features) for `each`
     """
     n_groups = trees.n_members if each else 1
     shape = (n_groups, len(matrix), trees.n_features)
     values: Floats = np.zeros(shape, dtype=answers.values.dtype)
+    total: Floats = np.zeros((trees.n_members, len(matrix)), dtype=values.dtype)
     group = trees.member if each else np.zeros_like(trees.member)
     if len(matrix) == 1:
-        _look_up_row(trees, answers, group, matrix, values)
+        _look_up_row(trees, answers, group, matrix, total, values)
     elif len(matrix):
-        _look_up(trees, answers, group, matrix, values)
+        _look_up(trees, answers, group, matrix, total, values)
     if each:
-        return values
+        return total, values
     mean: Floats = values[0] / values.dtype.type(trees.n_members)
-    return mean
+    return total, mean
 
 
 @compiled
-def _look_up(trees, answers, group, matrix, values):
-    """Add up the Shapley values of each group of trees."""
+def _look_up(trees, answers, group, matrix, total, values):
+    """Add up the margins of each member, and the Shapley values of each group of trees."""
     node_start, column, limit = trees.node_start, trees.column, trees.limit
     missing_right, set_start, words = trees.missing_right, trees.set_start, trees.words
     first_feature, feature = answers.first_feature, answers.feature
-    first_value, answer = answers.first_value, answers.values
+    first_value, answer, member = answers.first_value, answers.values, trees.member
     n_rows, n_features = len(matrix), trees.n_features
     block = block_of(n_rows)
     ranks = np.empty((len(trees.column_feature), block), np.uint32)
@@ -169,15 +177,18 @@ def _look_up(trees, answers, group, matrix, values):
         rows = min(block, n_rows - start)
         rank(trees, matrix[start : start + rows], ranks)
         for k in range(len(group)):
-            width = np.uint32(first_feature[k + 1] - first_feature[k])
+            width = np.uint32(1 + first_feature[k + 1] - first_feature[k])
             place[:] = 0
             for i in range(node_start[k], node_start[k + 1]):
                 decide(i, column, limit, missing_right, set_start, words, ranks, left)
                 step = width << np.uint32(i - node_start[k])
                 for b in range(block):
                     place[b] += np.uint32(~left[b]) & step
-            for p in range(width):
-                j, first = feature[first_feature[k] + p], first_value[k] + p
+            to, margin = member[k], first_value[k]
+            for b in range(rows):
+                total[to, start + b] += answer[margin + place[b]]
+            for p in range(1, width):
+                j, first = feature[first_feature[k] + p - 1], first_value[k] + p
                 for b in range(block):
                     value[j, b] += answer[first + place[b]]
             if k + 1 == len(group) or group[k + 1] != group[k]:
@@ -188,19 +199,20 @@ def _look_up(trees, answers, group, matrix, values):
 
 
 @compiled
-def _look_up_row(trees, answers, group, matrix, values):
+def _look_up_row(trees, answers, group, matrix, total, values):
     """`_look_up` for one row, added up in the same order."""
     node_start, column, limit = trees.node_start, trees.column, trees.limit
     missing_right, set_start, words = trees.missing_right, trees.set_start, trees.words
     first_feature, feature = answers.first_feature, answers.feature
-    first_value, answer = answers.first_value, answers.values
+    first_value, answer, member = answers.first_value, answers.values, trees.member
     ranks = np.empty((len(trees.column_feature), 1), np.uint32)
     rank(trees, matrix, ranks)
     for k in range(len(group)):
-        width, place = first_feature[k + 1] - first_feature[k], 0
+        width, place = 1 + first_feature[k + 1] - first_feature[k], 0
         for i in range(node_start[k], node_start[k + 1]):
             if not goes_left(i, column, limit, missing_right, set_start, words, ranks):
                 place += width << (i - node_start[k])
-        for p in range(width):
-            j = feature[first_feature[k] + p]
+        total[member[k], 0] += answer[first_value[k] + place]
+        for p in range(1, width):
+            j = feature[first_feature[k] + p - 1]
             values[group[k], 0, j] += answer[first_value[k] + place + p]

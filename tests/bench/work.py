@@ -15,6 +15,7 @@ from typing import NamedTuple
 import lightgbm
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import yaml
 from timing import Measured, p50, ratios, seconds, three, used
 
@@ -42,7 +43,6 @@ def bundle(folder: Path) -> Path:
 def registry(folder: Path, n: int) -> Path:
     """Study of one Parquet file of `n` simulated patients."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     place = folder / f"registry_{n}"
     study = place / "study.yaml"
@@ -224,7 +224,8 @@ def _usual_way(folder: Path) -> float:
     members = model.classifier.ensemble_.members
     explainers = [shap.TreeExplainer(member) for member in members]
     start = used()
-    raw = pd.read_parquet(registry(folder, PARTS).parent / "registry.parquet").head(FEW)
+    file = pq.ParquetFile(registry(folder, PARTS).parent / "registry.parquet")
+    raw = next(file.iter_batches(FEW)).to_pandas()
     matrix = model.classifier.encoded(scorer.read(raw, Findings(whole=False)))
     risk = 1 / (1 + np.exp(-np.mean([m.predict(matrix, raw_score=True) for m in members], axis=0)))
     values = np.mean([explainer.shap_values(matrix) for explainer in explainers], axis=0)

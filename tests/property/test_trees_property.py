@@ -154,6 +154,10 @@ def test_small_trees_are_looked_up_as_they_are_computed(parameters):
     for each in (False, True):
         computed = shapley_values(members.trees, members._exact, rows, each=each)
         assert members.contributions(rows, each=each) == pytest.approx(computed, abs=1e-12)
+    for some in (rows, rows[:1]):
+        margins, values = members.explained(some)
+        assert np.array_equal(margins, members.margins(some))
+        assert np.array_equal(values, members.contributions(some))
     coarse = members.contributions(rows, dtype=np.float32)
     assert coarse.dtype == np.float32
     assert coarse == pytest.approx(members.contributions(rows), abs=1e-4)

@@ -254,7 +254,8 @@ def test_values_that_do_not_add_up_are_not_trusted(booster, monkeypatch):
     nothing = np.full((32, 4), np.nan)  # what LightGBM says below a leaf without training rows
     monkeypatch.setattr(members, "_contributions", lambda booster, rows: nothing)
     assert Members.checked([booster]).trees is not None
-    monkeypatch.setattr(tabulated, "looked_up", lambda *given, each: np.zeros((1, 32, 3)))
+    wrong = np.zeros((1, 32)), np.zeros((1, 32, 3))
+    monkeypatch.setattr(tabulated, "looked_up", lambda *given, each: wrong)
     assert Members.checked([booster]).trees is None
 
 
