@@ -33,7 +33,7 @@ test-team: $(READY)  ## a team's server: PostgreSQL and MLflow on loopback (need
 benchmark: $(READY)  ## each public cohort left out in turn (minutes)
 	$(BIN)/python pipelines/benchmark.py --out benchmark
 
-bench: $(READY)  ## every row of BENCHMARKS.md, against other packages (extra bench; half an hour)
+bench: $(READY)  ## every row of BENCHMARKS.md, against other packages (extra bench; 20 minutes)
 	$(BIN)/python -m pip install --quiet -e ".[bench,scale]"
 	$(BIN)/python tests/bench/run.py
 	$(BIN)/python tests/bench/run.py --write BENCHMARKS.md --check

@@ -28,6 +28,7 @@ Floats = npt.NDArray[np.float64]
 _FEW = 20
 _SHRUNK = 0.1  # of every covariance
 _SMALLEST = 1e-3  # eigenvalue
+_KINDS = 100_000  # combinations of missing columns whose weights are kept
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,8 @@ class Expected:
 
     def _weight(self, kind: bytes, missing: npt.NDArray[np.bool_], coefficients: Floats) -> Floats:
         if kind not in self._weights:
+            if len(self._weights) >= _KINDS:  # a registry may hold any number of them
+                self._weights.clear()
             weight = np.where(missing, 0.0, coefficients)
             if missing.any() and not missing.all():
                 seen = ~missing

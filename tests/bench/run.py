@@ -72,8 +72,26 @@ def table(results: dict[str, list[list[object]]]) -> str:
         for work, against, found, unit, note in rows:
             shown = " | ".join(_shown(value, unit) for value in found)
             aim = bounds.get(_named(work, against), ("", 0, ""))[2]
-            lines.append(f"| {work} | {against} | {shown} | {aim} | {note} |")
+            told = f"**missed** {note}" if missed(aim, found[1]) else note
+            lines.append(f"| {work} | {against} | {shown} | {aim} | {told.strip()} |")
     return "\n".join(lines)
+
+
+def missed(aim: str, median: float) -> bool:
+    """Whether a median does not reach what is aimed at, such as ``20x, better 40x`` or ``< 3 GiB``.
+
+    >>> missed("20x, better 40x", 19.0), missed("< 3 GiB", 2.1), missed("within 0.005", -0.01)
+    (True, False, True)
+    """
+    number = re.search(r"\d[\d.]*(e-\d+)?", aim)
+    if number is None:
+        return False
+    bound = float(number[0])
+    if aim.startswith("within") and not aim.endswith("x"):
+        return median < -bound  # a difference in our favour is none to be limited
+    if aim.startswith(("<", "within")) or bound == 0:
+        return median > bound
+    return median < bound
 
 
 def _named(work: object, against: object) -> str:

@@ -182,9 +182,11 @@ def _scored(folder: Path, n: int, workers: int) -> Registry:
     return Registry(taken, wall, own + workers * child)
 
 
-def registries(folder: Path, workers: int = 2) -> Iterator[Measured]:
+def registries(
+    folder: Path, workers: int = 2, sizes: tuple[int, int] = (1_000_000, 10_000_000)
+) -> Iterator[Measured]:
     """One and ten million patients from Parquet to scores, reasons and recommendation."""
-    million, ten = 1_000_000, 10_000_000
+    million, ten = sizes
     theirs = _usual_way(folder) / FEW
     ours = _scored(folder, million, workers)
     name = f"{million:,} patients, Parquet to scores, 5 reasons, recommendation"
