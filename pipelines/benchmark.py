@@ -16,9 +16,10 @@ def main() -> None:
     arguments.add_argument("file", type=Path, nargs="?", default=default)
     arguments.add_argument("--out", type=Path, required=True)
     arguments.add_argument("--store", help="MLflow tracking URI or folder; by default no runs")
+    arguments.add_argument("--workers", type=int, default=1, help="processes; 1: threads")
     given = arguments.parse_args()
 
-    result = run_benchmark(given.file, given.out, progress=print)
+    result = run_benchmark(given.file, given.out, workers=given.workers, progress=print)
     print(result.headline().to_string(index=False))
     print(f"Results in {given.out}, research use only")
     if given.store:

@@ -156,6 +156,7 @@ def run_benchmark(
     out: str | Path,
     *,
     classifier: ResistanceClassifier | None = None,
+    workers: int = 1,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Benchmark:
     """Run the tasks of a benchmark file and write what they show.
@@ -169,6 +170,9 @@ def run_benchmark(
         ``benchmark.md`` (the headline tables) and one ``forest_TASK.png`` a task.
     classifier : ResistanceClassifier, optional
         Unfitted, with other settings than the default.
+    workers : int
+        Processes that share the parts left out, as in
+        :func:`~stratify.validation.internal_external.internal_external`.
     progress : callable
         Told of each step.
 
@@ -200,6 +204,7 @@ def run_benchmark(
             by=task.by,
             groups=groups,
             in_sample=task.in_sample,
+            workers=workers,
             progress=partial(_told, progress, task.name),
         )
         told, largest = missingness_tells(features_matrix(table, features), table[task.by])
