@@ -14,7 +14,7 @@ import tempfile
 import textwrap
 import warnings
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -164,7 +164,8 @@ def _make(uri: str) -> None:
             if not path.exists():
                 part.replace(path)
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # the first error is the one to tell
+            part.unlink()
 
 
 def _reason(error: BaseException, uri: str) -> str:

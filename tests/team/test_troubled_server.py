@@ -34,21 +34,23 @@ def slowed(port: int, delay: float | None) -> Iterator[int]:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = listening.accept()
+                kept.append(client)
                 if delay is None:
-                    kept.append(client)  # connected, and never answered
-                    continue
+                    continue  # connected, and never answered
                 server = socket.create_connection(("127.0.0.1", port))
+                kept.append(server)
                 for pair in ((client, server, delay), (server, client, 0.0)):
                     threading.Thread(target=hand_on, args=pair, daemon=True).start()
 
-    kept: list[socket.socket] = []
+    kept = [listening]
     threading.Thread(target=serve, daemon=True).start()
     try:
         yield listening.getsockname()[1]
     finally:
-        listening.close()
-        for client in kept:
-            client.close()
+        with contextlib.suppress(OSError):
+            listening.shutdown(socket.SHUT_RDWR)  # else it would wait for another client
+        for one in kept:
+            one.close()
 
 
 def test_a_slow_server_gets_the_whole_run(team: Team, unsent, tmp_path):
