@@ -30,7 +30,7 @@ from stratify.tracking.registry import bundle_folder
 from stratify.tracking.request import as_request, score_request
 from stratify.tracking.runs import log_results
 
-OLD = Path(__file__).with_name("mlflow_3_1.sql")  # written by mlflow 3.1.0, the oldest supported
+OLD = Path(__file__).with_name("mlflow_3_1.sql")  # written by mlflow 3.1.0; 3.16 is needed
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +53,7 @@ def store(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> str:
 # ------------------------------------------------------------------ comparison
 
 
-def test_a_store_of_the_oldest_supported_mlflow_opens_and_takes_a_run(store, trained):
+def test_a_store_older_than_the_oldest_supported_mlflow_opens_and_takes_a_run(store, trained):
     table = compare_runs(store, metrics=("auroc",))
 
     assert table["model"].tolist() == [trained.results.model.version, "", "demo-00000000"]
