@@ -36,6 +36,7 @@ def groups(folder: Path, rounds: int) -> dict[str, Callable[[], Iterator[object]
     import work
 
     return {
+        "files": lambda: work.files(folder),
         "trees": lambda: trees.rows(rounds),
         "patient": lambda: work.one_patient(folder, rounds),
         "intervals": lambda: work.intervals(rounds),
