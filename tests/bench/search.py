@@ -96,7 +96,7 @@ def measured(work: Callable[[], np.ndarray]) -> tuple[np.ndarray, float, float]:
     return risks, used() - begun, wall
 
 
-def rows(trials: int = 5, folds: int = 4, n: int = 1000) -> Iterator[Measured]:
+def rows(trials: int = 10, folds: int = 3, n: int = 1000) -> Iterator[Measured]:
     """Nested validation on two workers, by stratify and by others."""
     X, y = patients(n)
     outer = StratifiedKFold(folds, shuffle=True, random_state=0)
