@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +14,9 @@ import pandas as pd
 
 from stratify.cohort.cohort import Cohort, data_sha256, read_cohort, require_usable
 from stratify.cohort.features import informative_features, model_matrix
-from stratify.errors import CohortError
-from stratify.experiment.experiment import _policy
+from stratify.cohort.training_scales import TrainingScales
+from stratify.errors import ArgumentError, CohortError
+from stratify.experiment.experiment import check_against_training, policy_of
 from stratify.model.classifier import ResistanceClassifier
 from stratify.report.effect_report import effect_figures, write_effect_report
 from stratify.report.figures import png
@@ -128,9 +129,23 @@ def run_effect(
         If the data have errors, the arms are not there, or files cannot be read or written.
     """
     estimand = Estimand.of(study)
-    chosen = _policy(study) if policy is None else Policy.load(policy)
+    chosen = policy_of(study) if policy is None else Policy.load(policy)
     progress("reading the cohorts")
-    cohort = read_cohort(study, labels=False, eligible_only=False)
+    model = None if bundle is None else load(bundle)
+    if model is not None and model.landmark_weeks is not None:
+        raise ArgumentError(
+            f"The model is of week {model.landmark_weeks:g}; arms are compared from baseline, "
+            "where nothing of it is known. Take a baseline model."
+        )
+    if policy is not None and chosen is not None and chosen.marker_rule is None and model is None:
+        raise ArgumentError(
+            f"The {chosen.rule} decides by a risk; give the model of the risk (--bundle), or a "
+            "policy with a marker_rule."
+        )
+    scales = None if model is None else TrainingScales.from_json(model.card.get("training_scales"))
+    cohort = read_cohort(study, labels=False, eligible_only=False, scales=scales)
+    if model is not None:
+        check_against_training(model, cohort)
     require_usable(cohort, f"The study {study.name}")
     arms = read_arms(cohort, estimand)
     make_folder(Path(out))
@@ -139,18 +154,17 @@ def run_effect(
     score, name, note, scores = None, "risk", "", None
     if not design.allowed:
         pass  # nothing is scored or trained
-    elif bundle is not None:
-        model = load(bundle)
-        scores = model.score_cohort(arms.table)
+    elif model is not None:
+        scores = model.score_table(arms.table, cohort.assays)
         score, name = scores["risk"].to_numpy(), f"risk by {model.version}"
         note = f"{name}, frozen before this analysis."
     else:
         progress("training a risk in turn")
         labelled = read_cohort(study, eligible_only=False)
         score, note = _own_risk(arms, labelled, study)
-    rules = {}
+    rules, told = {}, ""
     if chosen is not None and design.allowed:
-        rules = _policy_rule(chosen, arms, scores)
+        rules, told = _policy_rule(chosen, arms, scores)
     analysis = analyse(
         arms,
         design=design,
@@ -160,6 +174,8 @@ def run_effect(
         seed=study.seed,
         progress=progress,
     )
+    if told:
+        analysis = replace(analysis, statements=[*analysis.statements, told])
     results = EffectResults(
         study=study,
         analysis=analysis,
@@ -254,11 +270,22 @@ def risk_in_turn(
 
 def _policy_rule(
     policy: Policy, arms: Arms, scores: pd.DataFrame | None
-) -> dict[str, npt.NDArray[Any]]:
-    """Who gets the alternative by a policy; the reference is monotherapy, and who is referred."""
+) -> tuple[dict[str, npt.NDArray[Any]], str]:
+    """Who gets the alternative by a policy, and a sentence on it.
+
+    The reference is for those with monotherapy and for who is referred.
+    """
+    named = f"{policy.rule[0].upper()}{policy.rule[1:]}"
     if policy.marker_rule is None and scores is None:
-        return {}
+        return {}, f"{named} decides by a risk, and no frozen model was given: it is not valued."
     policy.require_known(arms.table.columns, "the study")
     flags = None if scores is None else scores["flags"]
     answer = triage(scores, arms.table, policy, flags=flags)["recommendation"]
-    return {policy.rule: (answer == "combination").to_numpy()}
+    shares = ", ".join(
+        f"{name} {100 * float((answer == name).mean()):.0f} %"
+        for name in ("monotherapy", "combination", "refer")
+    )
+    return {policy.rule: (answer == "combination").to_numpy()}, (
+        f"{named} gives {shares}; its value counts who is referred as treated with "
+        f"{arms.estimand.reference.name}."
+    )

@@ -40,8 +40,11 @@ from stratify.validation.validation import Assessment, assess, cross_validate
 
 __all__ = [
     "Results",
+    "check_against_training",
     "classifier_of",
     "evaluate",
+    "external_cohorts",
+    "policy_of",
     "recalibrate",
     "score",
     "train",
@@ -98,9 +101,12 @@ def train(
     """
     out = make_folder(Path(out))
     progress("reading the cohorts")
-    policy = _policy(study)
+    policy = policy_of(study)
     cohort = read_cohort(study)
     require_usable(cohort, f"The study {study.name}")
+    if policy is not None:  # a contraindication may have kept its patients out of the study
+        known = [*cohort.table.columns, *(each.marker for each in policy.contraindications)]
+        policy.require_known(known, f"the study {study.name}", study.landmark_weeks)
     home = cohort.of_split("train").evaluable
     if not len(home):
         raise CohortError(
@@ -371,12 +377,13 @@ def external_cohorts(
     progress("reading the cohorts")
     scales = TrainingScales.from_json(model.card.get("training_scales"))
     cohort = read_cohort(study, scales=scales)
-    _check_against_training(model, cohort)
+    check_against_training(model, cohort)
     require_usable(cohort, f"The study {study.name}")
     return study, cohort
 
 
-def _policy(study: Study) -> Policy | None:
+def policy_of(study: Study) -> Policy | None:
+    """Policy of a study file, if it states one."""
     if study.policy is None:
         return None
     policy = Policy.load(study.policy, study.source.parent if study.source else None)
@@ -466,7 +473,7 @@ def _assess_cohorts(
     return found
 
 
-def _check_against_training(model: ResistanceModel, cohort: Cohort) -> None:
+def check_against_training(model: ResistanceModel, cohort: Cohort) -> None:
     """Files the model was trained on, and other assays, are told as findings."""
     trained = set(model.card["training_files"].values())
     trained |= set(model.card.get("recalibration", {}).get("files", {}).values())

@@ -20,6 +20,7 @@ from stratify.treatment.threshold import (
     marker_rules,
     net_benefit_table,
 )
+from stratify.treatment.utilities import Utilities
 
 __all__ = ["choose_policy"]
 
@@ -42,7 +43,8 @@ def choose_policy(
         The cohort is labelled by the bundle's rule; patients without a label are left out.
     out : path
         Folder for ``net_benefit.csv`` (over the study's ``thresholds``), ``guarantees.csv``,
-        ``deferral.csv`` and, with a policy, ``enrichment.csv``.
+        ``deferral.csv`` and, with a policy, ``enrichment.csv``; with utilities ``weights.csv``:
+        for each weight the threshold, and the share of patients whose risk is at or above it.
     policy : path, optional
         In place of the bundle's.
     progress : callable
@@ -86,6 +88,8 @@ def choose_policy(
             label, risk, scores["risk_low"], scores["risk_high"], threshold=0.5
         ),
     }
+    if chosen is not None and chosen.utilities is not None:
+        found["weights"] = _over_the_weights(chosen.utilities, risk)
     if chosen is not None and model.landmark_weeks is None:
         try:
             found["enrichment"] = enrichment_design(scores["recommendation"], label)
@@ -95,3 +99,10 @@ def choose_policy(
     for name, each in found.items():
         write_table(each, out / f"{name}.csv")
     return found
+
+
+def _over_the_weights(utilities: Utilities, risk: pd.Series) -> pd.DataFrame:
+    """For each weight, who would get the combination: a grid, of which no weight is the choice."""
+    grid = utilities.grid()
+    share = [float((risk >= threshold).mean()) for threshold in grid["threshold"]]
+    return grid.assign(share_combination=share, n=len(risk))

@@ -411,7 +411,7 @@ class ResistanceModel:
         texts["references.json"] = as_json(self.references.to_json())
         texts["card.json"] = as_json(dict(self.card))
         if self.policy is not None:
-            texts["policy.json"] = as_json(self.policy.model_dump())
+            texts["policy.json"] = as_json(self.policy.model_dump(mode="json"))
         if self.uncertainty is not None:
             texts["uncertainty.json"] = as_json(self.uncertainty.to_json())
         return texts

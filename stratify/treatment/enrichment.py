@@ -100,7 +100,8 @@ def enrichment_design(
     DataFrame
         population (``selected | all``), hazard_ratio, eligible (share, with low and high),
         event_rate (with event_rate_low, event_rate_high), events, patients, to_screen, n.
-        The event rate's limits carry into ``patients_low`` and ``patients_high``.
+        The event rate's limits carry into ``patients_low`` and ``patients_high``, and into
+        ``power_low`` and ``power_high``: the power that ``patients`` have if they are the truth.
 
     Raises
     ------
@@ -142,9 +143,13 @@ def enrichment_design(
                 patients_needed(ratio, limit, power=power, alpha=alpha)[1]
                 for limit in (rate.high, rate.low)
             ]
+            powers = [
+                power_of(patients, ratio, limit, alpha=alpha) for limit in (rate.low, rate.high)
+            ]
             screened = int(np.ceil(patients / share.value))
-            rows.append((name, ratio, *share, *rate, needed, patients, *ends, screened,
-                         int(mask.sum())))  # fmt: skip
+            rows.append((name, ratio, *share, *rate, needed, patients, *ends, *powers,
+                         screened, int(mask.sum())))  # fmt: skip
     columns = ["population", "hazard_ratio", "eligible", "eligible_low", "eligible_high"]
     columns += ["event_rate", "event_rate_low", "event_rate_high", "events", "patients"]
-    return pd.DataFrame(rows, columns=[*columns, "patients_low", "patients_high", "to_screen", "n"])
+    columns += ["patients_low", "patients_high", "power_low", "power_high", "to_screen", "n"]
+    return pd.DataFrame(rows, columns=columns)

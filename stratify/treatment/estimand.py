@@ -20,6 +20,7 @@ from stratify.cohort.cohort import Cohort
 from stratify.cohort.features import informative_features
 from stratify.errors import CohortError, DataError
 from stratify.study import Study, all_faults
+from stratify.tables.findings import shared_levels
 from stratify.tables.strict import Place, Strict, Texts
 from stratify.treatment.policy import Condition, marker_fault
 from stratify.treatment.restricted_mean import unbiased_times
@@ -210,13 +211,14 @@ def read_arms(cohort: Cohort, estimand: Estimand) -> Arms:
             f"`{column}: TRT01P`."
         )
     values = table[column].astype(object).map(str, na_action="ignore").fillna("")
-    found = sorted(values.unique())
-    shown = ", ".join(map(repr, found[:12])) + (" ..." if len(found) > 12 else "")
-    sides = {}
+    found = set(values)
+    shown = shared_levels(sorted(values))  # a text of one patient may be an identifier
+    sides, absent_arms = {}, False
     for name in ("reference", "alternative"):
         arm: Arm = getattr(estimand, name)
         sides[name] = values.isin(arm.arms).to_numpy()
         if absent := [x for x in arm.arms if x not in found]:
+            absent_arms = True
             faults.append(
                 f"{name}: {', '.join(map(repr, absent))} stands nowhere in {column}, which holds "
                 f"{shown}"
@@ -229,7 +231,14 @@ def read_arms(cohort: Cohort, estimand: Estimand) -> Arms:
         if lacking:
             faults.append(f"outcomes: {outcome} needs {', '.join(lacking)}, which is not recorded")
     if faults:
-        raise CohortError("The arms cannot be compared. " + "; ".join(faults) + ".")
+        one = len(found) == 1
+        raise CohortError(
+            "The arms cannot be compared. "
+            + "; ".join(faults)
+            + "."
+            + (" One arm only: an effect is never estimated from one arm." if one else "")
+            + (f" Write `arms` as the column {column} does, or map it." if absent_arms else "")
+        )
     steps = [("read", "", len(table))]
     either = sides["reference"] | sides["alternative"]
     steps += [("other_arm", "", int((~either).sum()))]

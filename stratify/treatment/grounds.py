@@ -44,37 +44,78 @@ def by_risk(risk: pd.DataFrame, policy: Policy) -> Ground:
     point = risk["risk"].to_numpy()
     mono, combination = high < below, low >= above
     between = (point >= below) & (point < above)
+    limits = _limits(below, above)
     reason = np.select(
         [mono, combination, between],
         [
             f"The whole interval of the risk lies below {below:.4g} ({policy.rule}).",
             f"The whole interval of the risk lies at or above {above:.4g} ({policy.rule}).",
-            f"The risk lies between {below:.4g} and {above:.4g} ({policy.rule}).",
+            f"The risk lies {limits.between} ({policy.rule}).",
         ],
-        f"The interval of the risk crosses a threshold ({below:.4g} or {above:.4g}; "
-        f"{policy.rule}).",
+        f"The interval of the risk crosses a threshold ({limits.crossed}; {policy.rule}).",
     ).astype(object)
     if policy.utilities is not None:
         weights = policy.utilities.weights
         told = f" Weights of one grade 3 event: {min(weights):g} to {max(weights):g}."
         points = policy.utilities.flip_points(point)
         for kind, rows in points.groupby("kind", sort=False):
-            words = [
-                f" By {str(kind).replace('_', '-')} events the choice flips at {w:.2g}."
-                for w in rows["weight"]
-            ]
-            reason += np.array(words, dtype=object)
+            by = f" By {str(kind).replace('_', '-')} events"
+            reason += np.array([f"{by} {_flips(w)}." for w in rows["weight"]], dtype=object)
         reason += told
     change = np.select(
         [mono, combination, between],
         [
             f"A risk whose interval reaches {below:.4g}.",
             f"A risk whose interval reaches below {above:.4g}.",
-            f"A risk whose whole interval lies below {below:.4g} or at or above {above:.4g}.",
+            limits.leaves,
         ],
         "A narrower interval: more markers measured, or a model of more patients.",
     ).astype(object)
     return _baseline(mono, combination, reason, change, policy)
+
+
+class _Limits(NamedTuple):
+    """Words of two thresholds, of which utilities may put one where no risk is."""
+
+    between: str
+    crossed: str
+    leaves: str
+
+
+def _limits(below: float, above: float) -> _Limits:
+    low, high = f"{below:.4g}", f"{above:.4g}"
+    if below > 0 and above <= 1:
+        return _Limits(
+            f"between {low} and {high}",
+            f"{low} or {high}",
+            f"A risk whose whole interval lies below {low} or at or above {high}.",
+        )
+    if below > 0:
+        return _Limits(
+            f"at or above {low}, and no risk gives the combination",
+            low,
+            f"A risk whose whole interval lies below {low}.",
+        )
+    if above <= 1:
+        return _Limits(
+            f"below {high}, and no risk gives monotherapy",
+            high,
+            f"A risk whose whole interval lies at or above {high}.",
+        )
+    return _Limits(
+        "where weights and harms decide, as every risk does",
+        "none is reached",
+        "Fewer weights, or a narrower interval of the relative risk.",
+    )
+
+
+def _flips(weight: float) -> str:
+    """Words of the weight at which the choice flips."""
+    if weight == 0:
+        return "monotherapy is better at every weight"
+    if np.isinf(weight):
+        return "the combination is better at every weight"
+    return f"the choice flips at a weight of {weight:.2g}"
 
 
 def by_marker(markers: pd.DataFrame, policy: Policy) -> Ground:

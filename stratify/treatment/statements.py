@@ -112,7 +112,7 @@ def _of_control(control: pd.DataFrame) -> str:
     told = (
         f"With the treatment permuted {len(control)} times heterogeneity was found {found} times "
         f"and a better rule {better} times; chance alone gives about "
-        f"{ALPHA * len(control):.0f}."
+        f"{ALPHA * len(control):.1g}."
     )
     if rare:
         told += " These are too many: this analysis finds what is not there; rely on no rule of it."

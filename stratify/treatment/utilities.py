@@ -121,6 +121,21 @@ class Utilities(Strict):
         most = max(self.balance(max(self.weights), h, self.relative_risk.high) for h in self.harms)
         return least, most
 
+    def grid(self) -> pd.DataFrame:
+        """Risk from which the combination is better, for each weight and kind of harm.
+
+        Columns kind, weight, threshold, threshold_low, threshold_high: the limits are those of the
+        relative risk; infinite where there is no benefit.
+        """
+        risk = self.relative_risk
+        rows = [
+            (h.kind, w, *(self.balance(w, h, r) for r in (risk.value, risk.low, risk.high)))
+            for h in self.harms
+            for w in self.weights
+        ]
+        columns = ["kind", "weight", "threshold", "threshold_low", "threshold_high"]
+        return pd.DataFrame(rows, columns=columns)
+
     def flip_points(self, risk: ArrayLike) -> pd.DataFrame:
         """Weight above which monotherapy is better, for each risk and each kind of harm.
 

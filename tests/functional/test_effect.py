@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import yaml
 
 from stratify.cli import main
+from stratify.scoring import load
 from stratify.simulation import simulate
 
 EFFECT = {
@@ -80,7 +82,8 @@ def test_arms_that_are_not_there_end_with_the_code_of_an_unusable_cohort(tmp_pat
     assert run("effect", write_trial(tmp_path, effect), "--out", tmp_path / "out") == 11
     assert capsys.readouterr().err.splitlines()[-1] == (
         "Error: The arms cannot be compared. alternative: 'Arm B' stands nowhere in arm, which "
-        "holds 'anti_pd1_pdl1', 'ici_chemotherapy'."
+        "holds 'anti_pd1_pdl1' (125 rows) and 'ici_chemotherapy' (115 rows). Write `arms` as the "
+        "column arm does, or map it."
     )
     assert not (tmp_path / "out").exists()
 
@@ -92,6 +95,45 @@ def test_a_study_without_arms_is_wrong_data(tmp_path, capsys):
     study.write_text(yaml.safe_dump(document), encoding="utf-8")
     assert run("effect", study, "--out", tmp_path / "out") == 10
     assert "the study has no `effect` section" in capsys.readouterr().err
+
+
+def test_a_policy_by_a_risk_needs_the_model_of_the_risk(tmp_path, capsys):
+    study = write_trial(tmp_path, EFFECT)
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(
+        "{name: board, version: 1, source: minutes, monotherapy_below: 0.4, combination_from: 0.7}"
+    )
+    assert run("effect", study, "--out", tmp_path / "out", "--policy", policy) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "Error: The policy board 1 decides by a risk; give the model of the risk (--bundle), or a "
+        "policy with a marker_rule."
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_score_is_not_tested_on_the_patients_it_was_trained_on(trained, tmp_path, capsys):
+    document = yaml.safe_load(trained.study.read_text(encoding="utf-8"))
+    for cohort in document["cohorts"]:
+        for table in cohort["tables"]:
+            table["file"] = str(trained.study.parent / table["file"])
+    study = tmp_path / "again.yaml"
+    study.write_text(yaml.safe_dump(document | {"effect": EFFECT}), encoding="utf-8")
+    out = tmp_path / "out"
+    assert run("effect", study, "--bundle", trained.bundle, "--out", out) == 10
+    assert "(patients_shared)" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_landmark_model_is_not_tested_from_baseline(trained, tmp_path, capsys):
+    model = load(trained.bundle)
+    late = tmp_path / "landmark"
+    replace(model, card={**model.card, "landmark_weeks": 6}, version="").save(late)
+    study = write_trial(tmp_path, EFFECT)
+    assert run("effect", study, "--bundle", late, "--out", tmp_path / "out") == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "Error: The model is of week 6; arms are compared from baseline, where nothing of it is "
+        "known. Take a baseline model."
+    )
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ import yaml
 from stratify.cli import main
 from stratify.errors import ArgumentError, DataError
 from stratify.experiment.experiment import score, train
+from stratify.experiment.policy_choice import choose_policy
 from stratify.experiment.registry import score_registry
 from stratify.scoring import load
 from stratify.study import Study
@@ -139,10 +140,10 @@ def test_the_command_line_refuses_a_landmark_model_without_a_rule_for_it(place, 
         main(["score", str(bundle), str(place.study()), "--out", str(place.folder / out),
               "--policy", str(policy)])  # fmt: skip
     assert exit_.value.code == 2
-    assert capsys.readouterr().err == (
+    assert capsys.readouterr().err.splitlines()[-1] == (
         "Error: The model is of week 6, and policy board 1 has no landmark rule: what is known on "
         "treatment has no part in the decision at baseline. Add `landmark: {weeks: 6, ...}` to "
-        "the policy, or take a baseline model.\n"
+        "the policy, or take a baseline model."
     )
     assert not (place.folder / out).exists()
 
@@ -157,3 +158,35 @@ def test_a_training_with_another_landmark_than_its_policy_stops_before_it_starts
     with pytest.raises(ArgumentError, match=r"The model is of week 9; policy board 1 decides at"):
         train(Study.load(rewritten(change)), tmp_path / "results")
     assert not list((tmp_path / "results").iterdir())
+
+
+def test_a_policy_that_names_what_the_study_lacks_is_refused_before_training(rewritten, tmp_path):
+    def change(document, _):
+        document["policy"] = BOARD | {"required_markers": ["cd8_percent"]}
+
+    with pytest.raises(DataError) as refusal:
+        train(Study.load(rewritten(change)), tmp_path / "out")
+    assert str(refusal.value) == (
+        "policy board 1 names cd8_percent, which the study demo does not have: every patient would "
+        "be referred. Map it in the study file or remove it from the policy."
+    )
+
+
+def test_what_a_policy_would_mean_is_tabulated_on_unseen_patients(trained, tmp_path):
+    harm = {"kind": "immune_related", "monotherapy": 0.08, "combination": 0.2, "source": "invented"}
+    benefit = {"value": 0.7, "low": 0.6, "high": 0.8, "source": "invented"}
+    utilities = {"weights": [0.1, 0.5, 2], "relative_risk": benefit, "harms": [harm]}
+    stated = {key: BOARD[key] for key in ("name", "version", "source")} | {"utilities": utilities}
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(yaml.safe_dump(stated))
+    out = tmp_path / "out"
+    found = choose_policy(trained.bundle, trained.study, out, policy=policy)
+    assert {path.stem for path in out.glob("*.csv")} == set(found)
+    assert {"net_benefit", "guarantees", "deferral", "weights"} <= set(found)
+    against = set(found["net_benefit"]["against"])
+    assert {"combination for all", "monotherapy for all"} < against
+    assert {"PD-L1 below 50 %", "TMB below 10"} & against
+    grid = found["weights"]  # by hand 0.5 x 0.12 / 0.3; a greater weight never gives more
+    assert grid["threshold"].tolist() == pytest.approx([0.04, 0.2, 0.8])
+    assert grid["share_combination"].is_monotonic_decreasing
+    assert grid["share_combination"].iloc[0] == 1

@@ -107,13 +107,21 @@ def test_all_faults_of_the_section_are_told_at_once():
         (
             lambda t: t.assign(arm="A"),
             "The arms cannot be compared. alternative: 'A + B' stands nowhere in arm, which holds "
-            "'A'.",
+            "'A' (400 rows). One arm only: an effect is never estimated from one arm. Write "
+            "`arms` as the column arm does, or map it.",
         ),
         (
             lambda t: t.assign(arm=t["arm"].map({"A": "Drug A alone", "A + B": "Drugs A and B"})),
             "The arms cannot be compared. reference: 'A' stands nowhere in arm, which holds 'Drug "
-            "A alone', 'Drugs A and B'; alternative: 'A + B' stands nowhere in arm, which holds "
-            "'Drug A alone', 'Drugs A and B'.",
+            "A alone' (200 rows) and 'Drugs A and B' (200 rows); alternative: 'A + B' stands "
+            "nowhere in arm, which holds 'Drug A alone' (200 rows) and 'Drugs A and B' (200 rows). "
+            "Write `arms` as the column arm does, or map it.",
+        ),
+        (
+            lambda t: t.assign(arm=[f"patient {k}" for k in range(len(t))]),
+            "The arms cannot be compared. reference: 'A' stands nowhere in arm, which holds 400 "
+            "rare levels; alternative: 'A + B' stands nowhere in arm, which holds 400 rare levels. "
+            "Write `arms` as the column arm does, or map it.",
         ),
         (
             lambda t: t.drop(columns=["arm"]),
@@ -129,7 +137,14 @@ def test_all_faults_of_the_section_are_told_at_once():
             "One arm only: combination has no patient. An effect is never estimated from one arm.",
         ),
     ],
-    ids=["one arm", "arms in words", "no column", "no event", "one arm with outcome"],
+    ids=[
+        "one arm",
+        "arms in words",
+        "no column of arms",
+        "no column",
+        "no event",
+        "one arm with outcome",
+    ],
 )
 def test_arms_that_are_not_there_are_told(change, message):
     with pytest.raises(CohortError) as refusal:
@@ -241,7 +256,7 @@ def test_without_heterogeneity_the_average_effect_speaks(harmless):
     )
     assert said[5] == (
         "With the treatment permuted 2 times heterogeneity was found 0 times and a better rule 0 "
-        "times; chance alone gives about 0."
+        "times; chance alone gives about 0.1."
     )
     assert len(said) == 6
 

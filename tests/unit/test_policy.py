@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from pydantic import ValidationError
 
 from stratify.errors import DataError, FileError
 from stratify.treatment.policy import Policy
+from stratify.treatment.triage import triage
 
 GOOD = {
     "name": "board",
@@ -254,6 +256,54 @@ def test_utilities_give_the_thresholds_at_which_benefit_and_harm_balance():
 def test_where_the_benefit_is_not_shown_it_is_never_combination():
     utilities = {"relative_risk": BENEFIT | {"high": 1.05}, "harms": HARMS, "weights": [0.1, 0.3]}
     assert Policy.load(BARE | {"utilities": utilities}).thresholds[1] == float("inf")
+
+
+def test_the_grid_names_the_threshold_of_every_weight_and_harm():
+    utilities = {"relative_risk": BENEFIT, "harms": HARMS, "weights": [0.1, 0.3]}
+    policy = Policy.load(BARE | {"utilities": utilities})
+    grid = policy.utilities.grid()
+    assert grid[["kind", "weight"]].drop_duplicates().shape[0] == 2 * len(HARMS) == len(grid)
+    assert policy.thresholds == pytest.approx(
+        (grid["threshold_low"].min(), grid["threshold_high"].max())
+    )
+    first = grid.iloc[0]  # by hand 0.1 x 0.4 / (1 - 0.5)
+    assert first["threshold"] == pytest.approx(0.1 * 0.4 / (1 - BENEFIT["value"]))
+
+
+@pytest.mark.parametrize(
+    ("high", "less", "risk", "reason", "change"),
+    [
+        (
+            1.05,
+            0.4,
+            (0.3, 0.5, 0.7),
+            "The risk lies at or above 0.1, and no risk gives the combination (policy board 3). By "
+            "treatment-related events the choice flips at a weight of 0.38. Weights of one grade 3 "
+            "event: 0.1 to 0.3.",
+            "A risk whose whole interval lies below 0.1.",
+        ),
+        (
+            0.8,
+            0.0,
+            (0.3, 0.5, 0.7),
+            "The whole interval of the risk lies at or above 0 (policy board 3). By "
+            "treatment-related events the combination is better at every weight. Weights of one "
+            "grade 3 event: 0.1 to 0.3.",
+            "A risk whose interval reaches below 0.",
+        ),
+    ],
+)
+def test_thresholds_where_no_risk_is_are_said_in_words(high, less, risk, reason, change):
+    """The flip by hand: 0.5 x (1 - 0.7) / 0.4."""
+    utilities = {
+        "relative_risk": BENEFIT | {"high": high},
+        "harms": [HARMS[0] | {"monotherapy": 0.2, "combination": 0.2 + less}],
+        "weights": [0.1, 0.3],
+    }
+    policy = Policy.load(BARE | {"utilities": utilities})
+    row = pd.DataFrame([dict(zip(["risk_low", "risk", "risk_high"], risk, strict=True))])
+    found = triage(row, pd.DataFrame(index=row.index), policy).iloc[0]
+    assert (found["reason"], found["would_change"]) == (reason, change)
 
 
 LANDMARK = {"weeks": 6, "continue_below": 0.3, "intensify_from": 0.5, "change_from": 0.8,

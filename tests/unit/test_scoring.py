@@ -22,6 +22,7 @@ from stratify.model.reference import REFERENCES
 from stratify.scoring import ResistanceModel, load
 from stratify.tables.findings import Findings
 from stratify.tables.schema import PANELS, field_named, load_schema
+from stratify.treatment.policy import Policy
 
 MIXED = (
     "The model was trained on mixed regimens; it states no risk under monotherapy and gives no "
@@ -67,6 +68,24 @@ def test_a_loaded_bundle_scores_the_same_to_the_last_bit(bundle, model, patients
     assert again.classifier.get_params() | {"anchor": None} == (
         model.classifier.get_params() | {"anchor": None}
     )
+
+
+def test_a_policy_with_utilities_and_a_dated_label_survives_the_bundle(model, tmp_path):
+    stated = {
+        "name": "board",
+        "version": "1",
+        "source": "invented",
+        "label": {"jurisdiction": "eu", "on": "2026-11-23"},
+        "utilities": {
+            "weights": [0.1, 0.3],
+            "relative_risk": {"value": 0.7, "low": 0.6, "high": 1.1, "source": "invented"},
+            "harms": [{"kind": "all_cause", "monotherapy": 0.2, "combination": 0.6,
+                       "source": "invented"}],
+        },
+    }  # fmt: skip
+    policy = Policy.load(stated)
+    replace(model, policy=policy, version="").save(tmp_path / "bundle")
+    assert load(tmp_path / "bundle").policy == policy
 
 
 def test_references_and_contributions_survive_the_bundle_too(bundle, model, patients):

@@ -142,6 +142,8 @@ def test_selecting_those_with_more_events_needs_fewer_patients_and_more_screenin
     assert design.loc["selected", "to_screen"] == 2 * design.loc["selected", "patients"]
     assert (design["patients_low"] < design["patients"]).all()
     assert (design["patients"] < design["patients_high"]).all()
+    assert (design["power_low"] < 0.8).all()  # fewer events than planned, less power
+    assert (design["power_high"] > 0.8).all()
 
 
 def test_a_policy_that_selects_few_plans_no_trial():
