@@ -162,7 +162,8 @@ def run_effect(
         progress("training a risk in turn")
         labelled = read_cohort(study, eligible_only=False)
         score, note = _own_risk(arms, labelled, study)
-    rules, told = {}, ""
+    rules: dict[str, npt.NDArray[Any]] = {}
+    told = ""
     if chosen is not None and design.allowed:
         rules, told = _policy_rule(chosen, arms, scores)
     analysis = analyse(
