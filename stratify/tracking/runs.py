@@ -35,7 +35,7 @@ TOLD = {
 }
 KIND = {"model card": "training", "evaluation report": "evaluation"}
 PATIENT_LEVEL = ("scores.csv", "labels.csv", "attributions.parquet", "profiles.parquet")
-GAP = "\u2002"  # en space: Markdown keeps it at the end of a cell
+GAP = "&ensp;"  # kept at the end of a cell, as no space itself is
 LONGEST_PARAM = 5_900  # MLflow takes 6000 characters
 
 

@@ -20,7 +20,6 @@ TAG = f"mlflow.sharedViewState.{VIEW}"
 SHOWN = ("auroc", "delta_auroc_vs_loris", "brier_skill", "calibration_slope")
 ALWAYS = ("attributes.`Created`", "tags.`kind`", "tags.`endpoint_rule`", "tags.`data_sha256`")
 MOST = 16  # columns of metrics; an experiment's tag holds 5000 characters
-WIDTH = 250  # pixels of a column, so that its name can be read
 KINDS = ("training", "evaluation", "benchmark")
 NOT_UNSEEN = ("_cv", "_apparent", "_curves", "_drift")
 
@@ -67,8 +66,7 @@ def save_view(client: Any, experiment: str, record: RunRecord) -> None:
     columns = view_columns((name for name, _, _ in record.metrics), before)
     if set(columns) <= set(before) or len(columns) == len(ALWAYS):
         return
-    widths = {name: WIDTH for name in columns if name.startswith("metrics.")}
-    state = json.dumps({"selectedColumns": columns, "columnWidths": widths})
+    state = json.dumps({"selectedColumns": columns})
     view = {"name": TITLE, "createdAt": record.made, "updatedAt": record.made, "state": state}
     client.set_experiment_tag(experiment, TAG, json.dumps(view))
 

@@ -29,6 +29,7 @@ pytestmark = pytest.mark.browser
 STUDIES = Path(__file__).parents[2] / "pipelines" / "studies"
 DATA = Path(os.environ.get("STRATIFY_DATA", "../shared/data"))
 PATIENCE = 90_000  # milliseconds
+SIZE = {"width": 1500, "height": 950}
 
 
 @dataclass
@@ -105,7 +106,7 @@ def reviewed(request, browser, pictures, tmp_path_factory) -> Iterator[Reviewed]
     try:
         wait_for(f"http://127.0.0.1:{port}/health", server)
         print(f"UI answered after {time.monotonic() - began:.1f} s")
-        page = browser.new_page(viewport={"width": 1500, "height": 950})
+        page = browser.new_page(viewport=SIZE)
         yield Reviewed(study, cohort, store, port, page, pictures)
         page.close()
     finally:
@@ -128,8 +129,9 @@ def test_runs_with_chosen_columns(reviewed):
     path = f"experiments/{reviewed.experiment}/runs"
     reviewed.shows(path, "Views", name="2_runs")
     page = reviewed.page
+    page.set_viewport_size({"width": 1900, "height": 560})  # columns out of sight are not there
     page.get_by_test_id("saved-views-trigger").click()
-    page.get_by_text("Unseen cohorts").first.click()
+    page.get_by_text("Unseen cohorts", exact=True).first.click()
     for name in ("auroc", "delta_auroc_vs_loris", "brier_skill", "calibration_slope"):
         header = page.get_by_role("columnheader").filter(has_text=f"{place}/{name}")
         header.first.wait_for(timeout=PATIENCE)
@@ -141,6 +143,7 @@ def test_runs_with_chosen_columns(reviewed):
     page.get_by_text(shown).first.wait_for(timeout=PATIENCE)
     page.wait_for_timeout(1500)
     page.screenshot(path=reviewed.pictures / f"mlflow_{reviewed.study}_3_columns.png")
+    page.set_viewport_size(SIZE)
 
 
 def test_three_runs_compared(reviewed):
