@@ -9,9 +9,11 @@ import pandas as pd
 
 from stratify.errors import CohortError
 from stratify.experiment.experiment import external_cohorts
+from stratify.report.figures import decision_curve, png
+from stratify.report.share_figures import error_by_share
 from stratify.scoring.bundle import load
 from stratify.statistics.selective import selective_curve
-from stratify.tables.tabular import make_folder, write_table
+from stratify.tables.tabular import make_folder, write_table, written_whole
 from stratify.treatment.enrichment import enrichment_design
 from stratify.treatment.policy import Policy
 from stratify.treatment.threshold import (
@@ -45,6 +47,7 @@ def choose_policy(
         Folder for ``net_benefit.csv`` (over the study's ``thresholds``), ``guarantees.csv``,
         ``deferral.csv`` and, with a policy, ``enrichment.csv``; with utilities ``weights.csv``:
         for each weight the threshold, and the share of patients whose risk is at or above it.
+        ``net_benefit.png`` and ``deferral.png`` draw the tables of that name.
     policy : path, optional
         In place of the bundle's.
     progress : callable
@@ -98,7 +101,21 @@ def choose_policy(
     out = make_folder(Path(out))
     for name, each in found.items():
         write_table(each, out / f"{name}.csv")
+    for name, picture in _pictures(found, study.title or study.name, len(table)).items():
+        with written_whole(out / f"{name}.png") as path:
+            path.write_bytes(picture)
     return found
+
+
+def _pictures(found: dict[str, pd.DataFrame], title: str, n: int) -> dict[str, bytes]:
+    """PNG of the net benefit of every rule, and of the error among the decided."""
+    title = f"{title}, n = {n}"
+    rules = found["net_benefit"]
+    curves = rules[rules["against"] == ""].rename(columns={"rule": "model", "value": "net_benefit"})
+    return {
+        "net_benefit": png(decision_curve(curves, title=title)),
+        "deferral": png(error_by_share(found["deferral"], title=title)),
+    }
 
 
 def _over_the_weights(utilities: Utilities, risk: pd.Series) -> pd.DataFrame:

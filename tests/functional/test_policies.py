@@ -182,6 +182,7 @@ def test_what_a_policy_would_mean_is_tabulated_on_unseen_patients(trained, tmp_p
     out = tmp_path / "out"
     found = choose_policy(trained.bundle, trained.study, out, policy=policy)
     assert {path.stem for path in out.glob("*.csv")} == set(found)
+    assert {path.name for path in out.glob("*.png")} == {"net_benefit.png", "deferral.png"}
     assert {"net_benefit", "guarantees", "deferral", "weights"} <= set(found)
     against = set(found["net_benefit"]["against"])
     assert {"combination for all", "monotherapy for all"} < against
