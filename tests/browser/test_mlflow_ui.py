@@ -97,7 +97,7 @@ def reviewed(request, browser, pictures, tmp_path_factory) -> Iterator[Reviewed]
     port = free_port()
     server = subprocess.Popen(
         [sys.executable, "-m", "stratify.cli", "ui", "--store", folder, "--port", str(port)],
-        stdout=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
