@@ -284,6 +284,10 @@ def report(
     cohort: Annotated[
         str | None, typer.Option("--cohort", help="Cohort of the patient, where several have it.")
     ] = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option(help="With --patient: policy (YAML) in place of the bundle's."),
+    ] = None,
 ) -> None:
     """Write the report of a bundle on a study, or of one patient, and nothing else.
 
@@ -295,10 +299,10 @@ def report(
         raise ArgumentError(f"--out is {out.name}; a file ending in .html is expected.")
     folder = bundle_folder(bundle, None)
     if patient is not None:
-        reporting.report_patient(folder, study, patient, out, cohort=cohort)
+        reporting.report_patient(folder, study, patient, out, cohort=cohort, policy=policy)
         typer.echo(f"Patient report in {out}, research use only. It names the patient.")
         return
-    if cohort is not None:
-        raise ArgumentError("--cohort goes with --patient.")
+    if cohort is not None or policy is not None:
+        raise ArgumentError("--cohort and --policy go with --patient.")
     reporting.report_cohort(folder, study, out, progress=progress())
     typer.echo(f"Report in {out}.")

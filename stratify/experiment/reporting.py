@@ -18,6 +18,7 @@ from stratify.scoring import load
 from stratify.study import Study
 from stratify.tables.schema import LONG_PANELS, load_schema
 from stratify.tables.tabular import make_folder, write_table
+from stratify.treatment.policy import Policy
 
 __all__ = ["label", "report_cohort", "report_patient"]
 
@@ -77,6 +78,7 @@ def report_patient(
     out: str | Path,
     *,
     cohort: str | None = None,
+    policy: str | Path | None = None,
 ) -> PatientFindings:
     """Write the report of one patient of a study; outcomes are not read.
 
@@ -89,6 +91,8 @@ def report_patient(
         HTML file. It names the patient.
     cohort : str, optional
         Cohort of the patient, needed where several have the identifier.
+    policy : path, optional
+        Policy in place of the bundle's.
 
     Returns
     -------
@@ -105,6 +109,10 @@ def report_patient(
     scales = TrainingScales.from_json(model.card.get("training_scales"))
     read = read_cohort(study, outcomes=False, eligible_only=False, scales=scales)
     read.findings.raise_errors(f"The study {study.name}")
+    if policy is not None:
+        model = model.with_policy(
+            Policy.load(policy), read.table.columns, f"the study {study.name}"
+        )
     found = patient_findings(model, the_patient(read, patient_id, cohort))
     write_patient_report(out, model, found)
     return found

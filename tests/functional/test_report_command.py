@@ -34,6 +34,28 @@ def test_one_patient_is_reported_in_a_file_that_names_them(trained, patient, tmp
     assert told == f"Patient report in {out}, research use only. It names the patient.\n"
     assert patient in out.read_text(encoding="utf-8")
 
+    board = tmp_path / "board.yaml"
+    board.write_text(
+        "{name: board, version: '7', source: minutes, monotherapy_below: 0.4, "
+        "combination_from: 0.7, required_markers: [pdl1_ic]}"
+    )
+    code, _, err = run(
+        capsys, "report", trained.bundle, trained.study, "--patient", patient, "--cohort",
+        "simulated_external", "--out", out, "--policy", board,
+    )  # fmt: skip
+    assert (code, err) == (
+        10,
+        "Error: policy board 7 names pdl1_ic, which the study demo does not have: every patient "
+        "would be referred. Map it in the study file or remove it from the policy.\n",
+    )
+    board.write_text(board.read_text().replace("pdl1_ic", "pdl1_tps"))
+    code, _, err = run(
+        capsys, "report", trained.bundle, trained.study, "--patient", patient, "--cohort",
+        "simulated_external", "--out", out, "--policy", board,
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    assert "policy board 7" in out.read_text(encoding="utf-8")
+
 
 @pytest.mark.parametrize(
     ("arguments", "error"),
@@ -41,7 +63,7 @@ def test_one_patient_is_reported_in_a_file_that_names_them(trained, patient, tmp
         (["--patient", "nobody-7"],
          "Error: No patient of simulated_external, simulated_train has the identifier given "
          "(--patient); 300 patients were read. Give it as it stands in the study's files.\n"),
-        (["--cohort", "simulated_external"], "Error: --cohort goes with --patient.\n"),
+        (["--cohort", "simulated_external"], "Error: --cohort and --policy go with --patient.\n"),
         (["--patient", "nobody-7", "--cohort", "elsewhere"],
          "Error: There is no cohort 'elsewhere'; there are simulated_external, "
          "simulated_train.\n"),
