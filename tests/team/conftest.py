@@ -57,7 +57,7 @@ def stopped(process: subprocess.Popen[bytes], how: signal.Signals = signal.SIGTE
         process.wait(60)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # no file sees the runs of another
 def postgres() -> Iterator[str]:
     """Address of a PostgreSQL of its own with two empty data bases, as SQLAlchemy wants it."""
     if shutil.which("initdb") is None or shutil.which("postgres") is None:
@@ -169,7 +169,7 @@ class Team:
             stopped(self.server, how)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def team(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     there = Team(postgres, tmp_path_factory.mktemp("team"))
     there.start()
