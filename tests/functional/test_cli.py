@@ -134,7 +134,7 @@ def test_a_study_is_trained_on_and_others_are_scored_and_judged(
 
     scored = stratify("score", bundle, study_file, "--out", "new/scores.csv")
 
-    assert (scored.code, scored.err) == (0, "")
+    assert (scored.code, scored.error) == (0, "")
     scores = pd.read_csv(tmp_path / "new" / "scores.csv")
     expected = pd.read_csv(bundle.parent / "scores.csv")
     assert (scores["risk"] - expected["risk"]).abs().max() < 1e-12
