@@ -295,6 +295,7 @@ def test_no_rows(booster):
     assert scored.interactions(ROWS[:0]).shape == (0, 3, 3)
 
 
+@pytest.mark.slow  # compiles the loops once more
 def test_single_precision_is_near(booster):
     scored = Members.checked([booster])
     near = scored.contributions(ROWS, dtype=np.float32)
