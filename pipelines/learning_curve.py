@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 
 from stratify import StratifyError, Study, read_cohort
-from stratify.cohort.cohort import require_usable
 from stratify.cohort.features import informative_features
-from stratify.experiment.experiment import classifier_of
+from stratify.cohort.reading import require_usable
+from stratify.experiment.training import classifier_of
 from stratify.report.figures import png
 from stratify.report.share_figures import auroc_by_size
 from stratify.tables.tabular import make_folder, write_table, written_whole

@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 
 from stratify import StratifyError, Study, read_cohort
-from stratify.cohort.cohort import require_usable
 from stratify.cohort.features import informative_features
-from stratify.experiment.experiment import classifier_of
+from stratify.cohort.reading import require_usable
+from stratify.experiment.training import classifier_of
 from stratify.tables.tabular import make_folder, write_table
 from stratify.validation.panels import added_value, masking_cost
 
@@ -35,7 +35,7 @@ def main() -> None:
             classifier_of(study),
             home.table,
             features,
-            rescaled=cohort.learned_again,
+            rescaled=cohort.refitted_scales,
             progress=print,
         )
         write_table(found, out / f"{name}.csv")

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from stratify import StratifyError, Study, load, read_cohort
-from stratify.cohort.cohort import require_usable
+from stratify.cohort.reading import require_usable
 from stratify.tables.tabular import write_table
 from stratify.validation.prognosis import prognosis, statement
 

@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 from stratify import ResistanceClassifier, StratifyError, Study, read_cohort
-from stratify.cohort.cohort import require_usable
 from stratify.cohort.features import informative_features
+from stratify.cohort.reading import require_usable
 from stratify.tables.tabular import write_table
 from stratify.validation.seeds import across_seeds, weighted_differences
 

@@ -12,8 +12,8 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Study": "study",
-    "Cohort": "cohort.cohort",
-    "read_cohort": "cohort.cohort",
+    "Cohort": "cohort.reading",
+    "read_cohort": "cohort.reading",
     "label_outcomes": "endpoint",
     "ResistanceClassifier": "model.classifier",
     "ResistanceModel": "scoring",
@@ -21,9 +21,9 @@ _HOMES = {
     "Policy": "treatment.policy",
     "attributions": "interpretation.attribution",
     "explanation": "interpretation.attribution",
-    "train": "experiment.experiment",
-    "evaluate": "experiment.experiment",
-    "score": "experiment.experiment",
+    "train": "experiment.training",
+    "evaluate": "experiment.training",
+    "score": "experiment.scores",
     "simulate": "simulation",
     "StratifyError": "errors",
 }
@@ -47,10 +47,11 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from stratify.cohort.cohort import Cohort, read_cohort
+    from stratify.cohort.reading import Cohort, read_cohort
     from stratify.endpoint import label_outcomes
     from stratify.errors import StratifyError
-    from stratify.experiment.experiment import evaluate, score, train
+    from stratify.experiment.scores import score
+    from stratify.experiment.training import evaluate, train
     from stratify.interpretation.attribution import attributions, explanation
     from stratify.model.classifier import ResistanceClassifier
     from stratify.scoring import ResistanceModel, load

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stratify.cohort.cohort import Cohort, read_cohort
+from stratify.cohort.reading import Cohort, read_cohort
 from stratify.study import Study
 from stratify.tables.schema import signature_sets
 

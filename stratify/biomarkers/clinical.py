@@ -13,8 +13,9 @@ from typing import TypeAlias
 import numpy as np
 import pandas as pd
 
-from stratify.biomarkers.reported import put_beside
-from stratify.response.visits import Floats, numbers_of
+from stratify.arrays import Floats
+from stratify.biomarkers.reported import with_derived
+from stratify.response.visits import numbers_of
 from stratify.tables.findings import Findings
 
 __all__ = ["INDICES", "add_clinical", "clinical_indices"]
@@ -161,4 +162,4 @@ def add_clinical(patients: pd.DataFrame, cohort: str, findings: Findings) -> pd.
             column="lymphocytes",
             n=int(zero.sum()),
         )
-    return put_beside(patients, derived, "blood counts", cohort, findings)
+    return with_derived(patients, derived, "blood counts", cohort, findings)

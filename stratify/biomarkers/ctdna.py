@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from stratify.arrays import Flags, Floats
 from stratify.biomarkers.ctdna_course import (
     burden_of,
     chosen_draws,
@@ -23,7 +24,7 @@ from stratify.biomarkers.ctdna_course import (
     draw_findings,
     visit_of_draws,
 )
-from stratify.biomarkers.reported import put_beside, tell_all, tell_not_measured
+from stratify.biomarkers.reported import add_not_measured, tell_all, with_derived
 from stratify.biomarkers.variants import (
     DrawRows,
     absent_columns,
@@ -31,7 +32,7 @@ from stratify.biomarkers.variants import (
     variant_doubts,
     variant_faults,
 )
-from stratify.response.visits import Faults, Flags, Floats, check_table, numbers_of
+from stratify.response.visits import Faults, check_table, numbers_of
 from stratify.tables.findings import Findings
 from stratify.tables.measurements import PlasmaRule
 from stratify.tables.schema import load_schema
@@ -370,12 +371,12 @@ def add_ctdna(
     derived = derived.join(course_features(together, rule).set_index("patient_id"))
     drawn = pd.Index(together["patient_id"].unique(), dtype=object)
     unseen = ~patients["patient_id"].astype(object).isin(drawn)
-    tell_not_measured(unseen, files, "ctdna_detected", cohort, findings)
-    _tell_course(together, chosen, rule, files, cohort, findings)
-    return put_beside(patients, derived, files, cohort, findings)
+    add_not_measured(unseen, files, "ctdna_detected", cohort, findings)
+    _add_course_findings(together, chosen, rule, files, cohort, findings)
+    return with_derived(patients, derived, files, cohort, findings)
 
 
-def _tell_course(
+def _add_course_findings(
     draws: pd.DataFrame,
     chosen: Mapping[str, pd.DataFrame],
     rule: PlasmaRule,
@@ -414,7 +415,7 @@ def _tell_course(
 
 
 def _levels(column: pd.Series) -> pd.Series:
-    """Texts as levels in the order of their first rows; quicker than `astype`, which sorts."""
+    """Strings as levels in the order of their first rows; quicker than `astype`, which sorts."""
     codes, levels = pd.factorize(column.to_numpy(dtype=object))
     kinds = pd.Categorical.from_codes(codes, categories=pd.Index(levels, dtype=object))
     return pd.Series(kinds, index=column.index)

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from stratify.arrays import Floats
 from stratify.biomarkers.variants import number_faults
-from stratify.response.visits import Faults, Floats, check_table, numbers_of
+from stratify.response.visits import Faults, check_table, numbers_of
 from stratify.tables.measurements import PlasmaRule
 from stratify.tables.schema import load_schema
 

@@ -8,12 +8,13 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from stratify.arrays import Flags, Floats
 from stratify.biomarkers.expression_scale import (
     WHOLE,
     linear_values,
@@ -31,8 +32,6 @@ from stratify.tables.tabular import read_numbered
 
 __all__ = ["read_expression", "read_matrix", "some_of"]
 
-Floats: TypeAlias = NDArray[np.float64]
-Flags: TypeAlias = NDArray[np.bool_]
 
 MOST_NAMES = 8
 # What can be lived with; anything else forbids scoring.

@@ -8,18 +8,15 @@ totals of patients (Wagner 2012, 10.1007/s12064-012-0162-3).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
+from stratify.arrays import Flags, Floats
 from stratify.tables.measurements import ExpressionMatrix
 from stratify.tables.plausibility import SCALES
 
 __all__ = ["WHOLE", "linear_values", "scale_doubt", "too_low", "unlike_stated"]
 
-Floats: TypeAlias = NDArray[np.float64]
-Flags: TypeAlias = NDArray[np.bool_]
 
 # So many genes are a whole transcriptome, whose totals tell the scale.
 WHOLE = 10_000

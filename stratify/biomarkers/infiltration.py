@@ -16,7 +16,7 @@ from stratify.biomarkers.deconvolution import read_deconvolution
 from stratify.biomarkers.expression import read_expression, some_of
 from stratify.biomarkers.expression_reference import ExpressionReference
 from stratify.biomarkers.regions import aggregate_regions, region_findings
-from stratify.biomarkers.reported import put_beside, tell_all
+from stratify.biomarkers.reported import tell_all, with_derived
 from stratify.biomarkers.signatures import score_signatures, signature_coverage
 from stratify.tables.findings import Findings
 from stratify.tables.measurements import DeconvolutionTable, ExpressionMatrix, RegionRule
@@ -26,8 +26,8 @@ __all__ = [
     "add_regions",
     "add_signatures",
     "checked_expression",
-    "put_signatures",
     "signature_findings",
+    "with_signatures",
 ]
 
 PANEL = "infiltration"
@@ -67,7 +67,7 @@ def add_regions(
     derived = aggregate_regions(table, rule)
     derived = _of_cohort(derived, patients, "table", file, cohort, findings)
     patterns = derived.pop("immune_phenotype").to_numpy(dtype=object)
-    together = put_beside(patients, derived, file, cohort, findings)
+    together = with_derived(patients, derived, file, cohort, findings)
     known = pd.notna(patterns)
     if not known.any():
         return together
@@ -120,7 +120,7 @@ def add_signatures(
     expression = checked_expression(table, settings, file, cohort, findings)
     if expression is None:
         return patients
-    return put_signatures(patients, expression, settings, file, cohort, findings)
+    return with_signatures(patients, expression, settings, file, cohort, findings)
 
 
 def checked_expression(
@@ -141,7 +141,7 @@ def checked_expression(
     return expression
 
 
-def put_signatures(
+def with_signatures(
     patients: pd.DataFrame,
     expression: pd.DataFrame,
     settings: ExpressionMatrix,
@@ -165,7 +165,7 @@ def put_signatures(
     if settings.signatures is not None:
         scores = scores[settings.signatures]
     scores = _of_cohort(scores, patients, "matrix", file, cohort, findings)
-    return put_beside(patients, scores, file, cohort, findings)
+    return with_derived(patients, scores, file, cohort, findings)
 
 
 def add_deconvolution(
@@ -201,7 +201,7 @@ def add_deconvolution(
     if told.has_errors:
         return patients
     cells = _of_cohort(cells, patients, "table", file, cohort, findings)
-    return put_beside(patients, cells, file, cohort, findings)
+    return with_derived(patients, cells, file, cohort, findings)
 
 
 def signature_findings(

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stratify.biomarkers.reported import put_beside
+from stratify.biomarkers.reported import with_derived
 from stratify.response.visits import Faults, numbers_of
 from stratify.tables.findings import Findings, listed
 from stratify.tables.measurements import Pdl1Rule
@@ -102,7 +102,7 @@ def read_pdl1_reports(
     Parameters
     ----------
     reports : Series of shape (n_patients,)
-        Texts; missing where there is none.
+        Strings; missing where there is none.
     name : str
         Name of the table in messages.
 
@@ -286,7 +286,7 @@ def add_pdl1(
     if "pdl1_report" in patients:
         together = _reported(patients, cohort, findings)
     clones = {name: clone for name, text in assays.items() if (clone := clone_in(text))}
-    _tell_unnamed(together, assays, clones, cohort, findings)
+    _add_unnamed_clones(together, assays, clones, cohort, findings)
     if "pdl1_clone" in together:
         together = _one_clone(together, rule, cohort, findings)
     if rule.tiers:
@@ -294,7 +294,7 @@ def add_pdl1(
     return together
 
 
-def _tell_unnamed(
+def _add_unnamed_clones(
     patients: pd.DataFrame,
     assays: Mapping[str, str],
     clones: Mapping[str, str],
@@ -324,7 +324,7 @@ def _reported(patients: pd.DataFrame, cohort: str, findings: Findings) -> pd.Dat
     new = [method for method in stated if method not in patients]
     columns = [f"{method}{side}" for method in new for side in ("", "_low", "_high")]
     kept = values[[*columns, *(method for method in stated if method not in new)]]
-    together = put_beside(patients, kept, "pdl1_report", cohort, findings)
+    together = with_derived(patients, kept, "pdl1_report", cohort, findings)
     if clones.notna().any():
         own = patients.get("pdl1_clone", pd.Series(np.nan, patients.index, dtype=object))
         together["pdl1_clone"] = own.where(own.notna(), clones).astype(object)

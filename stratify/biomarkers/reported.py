@@ -11,7 +11,7 @@ from stratify.response.visits import numbers_of
 from stratify.tables.findings import Findings
 from stratify.tables.schema import field_named
 
-__all__ = ["put_beside", "tell_all", "tell_not_measured"]
+__all__ = ["add_not_measured", "tell_all", "with_derived"]
 
 # Derived and reported values agree within this share, or this much where printed digits are few.
 SAME_SHARE, SAME = 0.01, 0.001
@@ -28,7 +28,7 @@ def tell_all(found: list[dict[str, Any]], panel: str, cohort: str) -> Findings:
     return told
 
 
-def tell_not_measured(
+def add_not_measured(
     missing: pd.Series, file: str, column: str, cohort: str, findings: Findings
 ) -> None:
     """Tell how many patients have no row in a file, and are missing therefore."""
@@ -45,7 +45,7 @@ def tell_not_measured(
         )
 
 
-def put_beside(
+def with_derived(
     patients: pd.DataFrame, derived: pd.DataFrame, file: str, cohort: str, findings: Findings
 ) -> pd.DataFrame:
     """Add derived columns; one that a file reports stays, so that a column has one definition."""

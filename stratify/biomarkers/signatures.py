@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from stratify.arrays import Floats
 from stratify.biomarkers.expression_reference import ExpressionReference
 from stratify.biomarkers.expression_scale import WHOLE
 from stratify.biomarkers.genes import known_genes
@@ -29,7 +28,6 @@ __all__ = [
     "signatures",
 ]
 
-Floats: TypeAlias = NDArray[np.float64]
 
 RANK_POWER = 0.25  # of ssGSEA
 ROUNDING = 1e-9  # shares add up in binary

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stratify.biomarkers.reported import put_beside, tell_all, tell_not_measured
+from stratify.biomarkers.reported import add_not_measured, tell_all, with_derived
 from stratify.biomarkers.variants import (
     DrawRows,
     absent_columns,
@@ -219,11 +219,11 @@ def add_tmb(
     unseen = tmb.isna()
     sequenced = unseen & (numbers_of(patients, "tmb_sequenced") == 1)
     tmb = tmb.mask(sequenced, 0.0)
-    tell_not_measured(unseen & ~sequenced, file, "tmb", cohort, findings)
+    add_not_measured(unseen & ~sequenced, file, "tmb", cohort, findings)
     derived = pd.DataFrame({"tmb": tmb})
     if rule.tumour_only is not None:
         derived["tmb_tumour_only"] = tmb.where(tmb.isna(), float(rule.tumour_only))
-    return put_beside(patients, derived, file, cohort, findings)
+    return with_derived(patients, derived, file, cohort, findings)
 
 
 TRANSFORMS = {
@@ -264,4 +264,4 @@ def add_transforms(patients: pd.DataFrame, cohort: str, findings: Findings) -> p
         if burden in patients
     }
     table = pd.DataFrame(derived, index=patients.index)
-    return put_beside(patients, table, "burdens", cohort, findings)
+    return with_derived(patients, table, "burdens", cohort, findings)

@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from stratify.arrays import Floats
 from stratify.errors import ArgumentError
-from stratify.response.visits import Floats, numbers_of
+from stratify.response.visits import numbers_of
 from stratify.tables.findings import Findings
 
 __all__ = ["TmbCalibration", "WithinAssayScale", "add_harmonised", "add_within_panel"]

@@ -11,7 +11,8 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from stratify.response.visits import Codes, Faults, Flags, Floats, numbers_of
+from stratify.arrays import Flags, Floats
+from stratify.response.visits import Codes, Faults, numbers_of
 from stratify.tables.measurements import BurdenRule
 from stratify.tables.plausibility import ENOUGH_VALUES, FEW
 from stratify.tables.schema import Field, Schema

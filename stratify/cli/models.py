@@ -19,10 +19,10 @@ from stratify.cli.terminal import (
     bundle_folder,
     headline,
     log_run,
+    print_findings,
     progress,
     show_findings,
     show_table,
-    tell_findings,
 )
 from stratify.errors import ArgumentError
 
@@ -50,14 +50,14 @@ def train(
     Example: `stratify train pipelines/studies/chowell.yaml --out results/chowell`
     """
     from stratify.endpoint import rule_name
-    from stratify.experiment import experiment
+    from stratify.experiment import training
     from stratify.study import Study
 
     if endpoint is not None:
         rule_name(endpoint)  # known, or wrong usage: the study file is not to blame
     loaded = Study.load(study, endpoint=endpoint)
-    results = experiment.train(loaded, out, workers=workers, progress=progress())
-    tell_findings(results.findings)
+    results = training.train(loaded, out, workers=workers, progress=progress())
+    print_findings(results.findings)
     show_table(headline(results), f"Model {results.model.version}, research use only")
     typer.echo(f"Results in {out}, model in {out / 'bundle'}, report in {out / 'report.html'}.")
     log_run(results, out, store, track, log_patient_level)
@@ -83,7 +83,7 @@ def evaluate(
     Example: `stratify evaluate results/chowell/bundle pipelines/studies/shim.yaml --out
     results/shim`
     """
-    from stratify.experiment import experiment
+    from stratify.experiment import training
 
     if out.suffix == ".html":
         raise ArgumentError(f"--out is {out.name}; a folder is expected, or use stratify report.")
@@ -91,8 +91,8 @@ def evaluate(
     if monitor:
         _monitor(folder, study, out, store if track else None, track=track)
         return
-    results = experiment.evaluate(folder, study, out, progress=progress())
-    tell_findings(results.findings)
+    results = training.evaluate(folder, study, out, progress=progress())
+    print_findings(results.findings)
     show_table(headline(results), f"Model {results.model.version}, research use only")
     typer.echo(f"Results in {out}, report in {out / 'report.html'}.")
     log_run(results, out, store, track, log_patient_level)
@@ -133,10 +133,10 @@ def recalibrate(
 
     Example: `stratify recalibrate results/chowell/bundle local.yaml --out results/local`
     """
-    from stratify.experiment import experiment
+    from stratify.experiment import training
     from stratify.report.model_card import recalibration_statement
 
-    model, performance = experiment.recalibrate(
+    model, performance = training.recalibrate(
         bundle_folder(bundle, None), study, out, what=what, progress=progress()
     )
     show_table(_before_and_after(performance), "Performance before and after, 95 % intervals")
@@ -210,13 +210,13 @@ def score(
     """
     from collections import Counter
 
-    from stratify.experiment import experiment
-
     folder = bundle_folder(bundle, store)
     if out.suffix.lower() in (".csv", ".parquet", ".xlsx"):
         if dask is not None or workers is not None:
             raise ArgumentError("--workers and --dask are for a registry; let --out be a folder.")
-        scores = experiment.score(
+        from stratify.experiment.scores import score as score_table
+
+        scores = score_table(
             folder, study, out, policy=policy, explain=explain, top=top, progress=progress()
         )
         n, counts = len(scores), Counter(scores["recommendation"].fillna("none"))
@@ -236,7 +236,7 @@ def score(
             dask=dask,
             progress=progress(),
         )
-        tell_findings(scored.findings)
+        print_findings(scored.findings)
         n, counts = scored.n, Counter(scored.recommendations)
     shares = ", ".join(f"{name} {k}" for name, k in counts.most_common())
     typer.echo(f"{n} patients scored ({shares}), research use only: {out}.")

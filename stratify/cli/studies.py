@@ -13,9 +13,9 @@ from stratify.cli.terminal import (
     StudyFile,
     Track,
     app,
+    print_findings,
     show_findings,
     show_table,
-    tell_findings,
 )
 from stratify.errors import ArgumentError, DataError
 
@@ -68,7 +68,7 @@ def init(
 
     Example: `stratify init --from adam exports/adam --out trial --regimen "Drug A=anti_pd1_pdl1"`
     """
-    from stratify.interchange import interchange
+    from stratify.interchange import formats
     from stratify.study import Study
     from stratify.tables.findings import lines_text
 
@@ -78,13 +78,13 @@ def init(
         if not arm:
             raise ArgumentError(f"--regimen is {pair!r}; ARM=CLASS is expected.")
         arms[arm.strip()] = level.strip()
-    read = {"adam": interchange.from_adam, "cbioportal": interchange.from_cbioportal}[source]
+    read = {"adam": formats.from_adam, "cbioportal": formats.from_cbioportal}[source]
     path = read(folder, out, regimens=arms)
     panels = ", ".join(f"panels/{panel.name}" for panel in sorted((out / "panels").iterdir()))
     typer.echo(f"Written to {out}: {path.name}, {panels}.")
     for note in Study.load(path).description.splitlines():
         typer.echo(f"- {note}")
-    for name, lines in interchange.fill_ins(path).items():
+    for name, lines in formats.fill_ins(path).items():
         typer.echo(f"Fill in {name}: {path}, {lines_text(lines)}.")
     typer.echo(f"Then run: stratify validate {path}")
 
@@ -98,7 +98,7 @@ def validate(
 
     Example: `stratify validate pipelines/studies/shim.yaml`
     """
-    from stratify.cohort.cohort import read_cohort
+    from stratify.cohort.reading import read_cohort
     from stratify.study import Study
     from stratify.tables.tabular import write_table
 
@@ -173,7 +173,7 @@ def labels(
     cohort = reporting.label(
         Study.load(study, endpoint=endpoint), out, eligible_only=not all_regimens
     )
-    tell_findings(cohort.findings.table())
+    print_findings(cohort.findings.table())
     counts = cohort.table.groupby(["cohort", "state", "reason"]).size().rename("n").reset_index()
     show_table(counts, "Labels and their reasons")
     typer.echo(f"Labels in {out / 'labels.csv'}, report in {out / 'labels.html'}.")

@@ -122,7 +122,7 @@ def headline(results: Results) -> pd.DataFrame:
     return shown
 
 
-def tell_findings(table: pd.DataFrame) -> None:
+def print_findings(table: pd.DataFrame) -> None:
     """Print how many findings of each code there are, those of mere information left out."""
     notable = table[table["severity"] != "info"]
     if len(notable):

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from stratify.cohort.cohort import Cohort
+from stratify.arrays import Flags, Ints, Strings
+from stratify.cohort.reading import Cohort
 from stratify.errors import CohortError, DataError
 from stratify.tables.schema import PANELS, field_named, load_schema
 
@@ -162,9 +162,7 @@ def panels_missing(matrix: pd.DataFrame) -> pd.Series:
     return pd.Series(texts, index=matrix.index, dtype=object)
 
 
-def panels_without_value(
-    missing: npt.NDArray[np.bool_], features: Sequence[str]
-) -> npt.NDArray[np.object_]:
+def panels_without_value(missing: Flags, features: Sequence[str]) -> Strings:
     """As :func:`panels_missing`, by which values are missing.
 
     Parameters
@@ -178,7 +176,7 @@ def panels_without_value(
 
 
 @lru_cache(maxsize=64)
-def _members_of_panels(features: tuple[str, ...]) -> tuple[list[str], npt.NDArray[np.int64]]:
+def _members_of_panels(features: tuple[str, ...]) -> tuple[list[str], Ints]:
     """Panels with a feature, and which features are theirs, of shape (n_features, n_panels)."""
     panel_of = [field_named(name).panel for name in features]
     panels = [panel for panel in PANELS if panel in panel_of]
@@ -186,7 +184,7 @@ def _members_of_panels(features: tuple[str, ...]) -> tuple[list[str], npt.NDArra
     return panels, np.array(belongs, dtype=np.int64).reshape(len(features), len(panels))
 
 
-def named_marks(marks: npt.NDArray[np.bool_], names: Sequence[str]) -> npt.NDArray[np.object_]:
+def named_marks(marks: Flags, names: Sequence[str]) -> Strings:
     """Names of the columns marked in each row, as text separated by semicolons.
 
     Examples

@@ -11,15 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from stratify.arrays import Flags, Floats
 from stratify.tables.findings import Findings, listed
 from stratify.tables.schema import known_field
 
 __all__ = ["Overlap", "check_shared", "overlap", "overlap_groups"]
 
-Floats = npt.NDArray[np.float64]
 
 # Numbers that hardly depend on each other within sex and tumour and stay as they were recorded.
 NUMBERS = (
@@ -197,14 +196,12 @@ def _patterns(
     return counts, same
 
 
-def _agree(
-    left: pd.Series, right: pd.Series, unit: float, differ: bool, share: float
-) -> npt.NDArray[np.bool_]:
+def _agree(left: pd.Series, right: pd.Series, unit: float, differ: bool, share: float) -> Flags:
     ours, theirs = left.to_numpy(dtype=float)[:, None], right.to_numpy(dtype=float)
     gaps = np.abs(ours - theirs)
     # rounded by one and cut off by the other, values of two precisions lie up to a unit apart
     near = unit * (0.999 if differ else 0.001)
-    agree: npt.NDArray[np.bool_] = gaps <= np.maximum(near, share * np.maximum(ours, theirs))
+    agree: Flags = gaps <= np.maximum(near, share * np.maximum(ours, theirs))
     return agree
 
 

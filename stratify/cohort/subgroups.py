@@ -8,16 +8,14 @@ number below 5 can be had by subtraction from the whole cohort.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from stratify.arrays import Flags, Floats
 from stratify.cohort.features import panels_missing
 from stratify.tables.schema import known_field
 
 __all__ = ["SMALLEST_CLASS", "SMALLEST_SUBGROUP", "large_enough", "subgroups"]
 
-Floats = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
 
 SMALLEST_SUBGROUP = 20
 SMALLEST_CLASS = 5
@@ -39,7 +37,7 @@ def large_enough(label: Floats) -> bool:
     return bool(len(label) >= SMALLEST_SUBGROUP and smaller_class >= SMALLEST_CLASS)
 
 
-def subgroups(table: pd.DataFrame, label: Floats) -> list[tuple[str, Mask]]:
+def subgroups(table: pd.DataFrame, label: Floats) -> list[tuple[str, Flags]]:
     """Find the groups by tumour, sex, age, race, site, line of therapy and panels measured.
 
     Parameters
@@ -75,7 +73,7 @@ def subgroups(table: pd.DataFrame, label: Floats) -> list[tuple[str, Mask]]:
     return found
 
 
-def _tells(label: Floats, shown: list[Mask]) -> bool:
+def _tells(label: Floats, shown: list[Flags]) -> bool:
     """Whether the patients that are not shown make a small count."""
     left = ~np.any(shown, axis=0)
     counts = (left.sum(), label[left].sum(), (1 - label[left]).sum())

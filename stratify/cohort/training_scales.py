@@ -3,8 +3,8 @@
 Genes are placed among those of the training patients before signatures are scored, and burdens
 among the training patients of the same assay, so that a new patient can be scored alone. No label
 enters. The cross-validation of a training, and that of what panels add, learn them again in each
-fold, see :class:`LearnedAgain`; the learning curve and calibration inside the classifier use those
-of all training patients.
+fold, see :class:`RefittedScales`; the learning curve and calibration inside the classifier use
+those of all training patients.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from stratify.arrays import Flags
 from stratify.biomarkers.expression_reference import ExpressionReference
-from stratify.biomarkers.infiltration import put_signatures
+from stratify.biomarkers.infiltration import with_signatures
 from stratify.biomarkers.tmb_scale import WithinAssayScale, add_within_panel
 from stratify.tables.findings import Findings
 from stratify.tables.measurements import ExpressionMatrix
 
-__all__ = ["LearnedAgain", "Matrix", "TrainingScales"]
+__all__ = ["Matrix", "RefittedScales", "TrainingScales"]
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class TrainingScales:
             units = {cohort: matrix.settings.unit_read for cohort, matrix in parts.items()}
             if len(set(units.values())) > 1:
                 listed = ", ".join(f"{cohort}: {unit}" for cohort, unit in units.items())
-                _tell_units(f"training cohorts are in several units ({listed})", "", findings)
+                _add_unit_finding(f"training cohorts are in several units ({listed})", "", findings)
             elif parts:
                 own = [
                     matrix.expression[
@@ -144,7 +144,7 @@ class TrainingScales:
             if self.expression is not None and matrix is not None:
                 unit, learned = matrix.settings.unit_read, self.expression.unit
                 if unit == learned:
-                    rows = put_signatures(
+                    rows = with_signatures(
                         rows,
                         matrix.expression,
                         matrix.settings,
@@ -155,7 +155,7 @@ class TrainingScales:
                     )
                 else:
                     text = f"{matrix.file} is in {unit}, the scale was learned in {learned}"
-                    _tell_units(text, str(cohort), findings)
+                    _add_unit_finding(text, str(cohort), findings)
             if self.tmb is not None and "tmb" in rows:
                 own = rows.assign(tmb_assay=assay_of(rows, assays))
                 scaled = add_within_panel(own, self.tmb, str(cohort), findings)
@@ -183,7 +183,7 @@ class TrainingScales:
 
 
 @dataclass(frozen=True)
-class LearnedAgain:
+class RefittedScales:
     """What a cohort's scales were learned from, to learn them again on some of its patients.
 
     Attributes
@@ -198,7 +198,7 @@ class LearnedAgain:
     --------
     >>> table = pd.DataFrame({"tmb": np.linspace(1, 60, 60), "tmb_assay": "panel A",
     ...                       "cohort": "home", "tmb_within_panel": 0.0})
-    >>> again = LearnedAgain(["tmb"], ["tmb_within_panel"])(table, (table["tmb"] < 31).to_numpy())
+    >>> again = RefittedScales(["tmb"], ["tmb_within_panel"])(table, (table["tmb"] < 31).to_numpy())
     >>> again["tmb_within_panel"][[14, 15, 59]].round(1).tolist()
     [0.0, 0.1, 4.1]
     """
@@ -208,7 +208,7 @@ class LearnedAgain:
     matrices: Mapping[str, Matrix] = field(default_factory=dict, repr=False)
     assays: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
 
-    def __call__(self, table: pd.DataFrame, train: npt.NDArray[np.bool_]) -> pd.DataFrame:
+    def __call__(self, table: pd.DataFrame, train: Flags) -> pd.DataFrame:
         """Patients on scales of those that are marked.
 
         Parameters
@@ -239,7 +239,7 @@ def assay_of(table: pd.DataFrame, assays: Mapping[str, Mapping[str, str]]) -> pd
     return table["tmb_assay"].where(table["tmb_assay"].notna(), of_cohort).astype(object)
 
 
-def _tell_units(text: str, cohort: str, findings: Findings) -> None:
+def _add_unit_finding(text: str, cohort: str, findings: Findings) -> None:
     findings.add(
         "expression_unit_differs",
         f"{text}; one unit is expected.",

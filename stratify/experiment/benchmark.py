@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import pandas as pd
 from pydantic import Field, ValidationError
 
-from stratify.cohort.cohort import read_cohort, require_usable
 from stratify.cohort.features import features_matrix, informative_features
 from stratify.cohort.overlap import overlap_groups
+from stratify.cohort.reading import read_cohort, require_usable
 from stratify.errors import DataError
 from stratify.model.classifier import ResistanceClassifier
 from stratify.report import figures

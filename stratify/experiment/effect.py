@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from stratify.cohort.cohort import Cohort, data_sha256, read_cohort, require_usable
+from stratify.arrays import Flags, Floats, Ints
 from stratify.cohort.features import informative_features, model_matrix
+from stratify.cohort.reading import Cohort, data_sha256, read_cohort, require_usable
 from stratify.cohort.training_scales import TrainingScales
 from stratify.errors import ArgumentError, CohortError
-from stratify.experiment.experiment import check_against_training, policy_of
+from stratify.experiment.training import check_against_training, policy_of
 from stratify.model.classifier import ResistanceClassifier
 from stratify.report.effect_report import effect_figures, write_effect_report
 from stratify.report.figures import png
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EffectResults", "risk_in_turn", "run_effect"]
 
-Floats = npt.NDArray[np.float64]
+
 LEAST_EVENTS = 20  # of each label in the arm that trains the risk
 
 
@@ -225,9 +226,9 @@ def risk_in_turn(
     table: pd.DataFrame,
     features: list[str],
     label: Floats,
-    trained: npt.NDArray[np.bool_],
+    trained: Flags,
     *,
-    turn: npt.NDArray[np.int64],
+    turn: Ints,
     seed: int = 0,
 ) -> Floats:
     """Risk of both arms' patients by models of one arm's patients of the turns before.

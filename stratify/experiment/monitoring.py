@@ -9,14 +9,13 @@ from typing import Any
 
 import pandas as pd
 
-from stratify.cohort.cohort import Cohort, read_cohort, require_usable
 from stratify.cohort.features import model_matrix
+from stratify.cohort.reading import Cohort, read_cohort, require_usable
 from stratify.cohort.subgroups import large_enough
 from stratify.cohort.training_scales import TrainingScales
-from stratify.doubt.drift import Profile
 from stratify.errors import BundleError
-from stratify.experiment.experiment import external_cohorts
 from stratify.experiment.promotion import LIMITS, off_limits
+from stratify.experiment.training import external_cohorts
 from stratify.report.figures import METRICS, estimate
 from stratify.scoring import ResistanceModel, load
 from stratify.statistics.performance import Prediction, performance_table
@@ -24,6 +23,7 @@ from stratify.study import Study
 from stratify.tables.findings import Findings
 from stratify.tables.schema import load_schema
 from stratify.tables.tabular import make_folder, write_table
+from stratify.uncertainty.drift import Profile
 
 __all__ = ["Monitoring", "monitor"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from stratify.cohort.cohort import Cohort, read_cohort
+from stratify.cohort.reading import Cohort, read_cohort
 from stratify.cohort.training_scales import TrainingScales
 from stratify.errors import ArgumentError, FileError
 from stratify.experiment.parts import Explain, Job, JoinedPatients, Part, SourceFile
@@ -69,7 +69,7 @@ class Plan:
             if policy is not None and first is not None:
                 read = scorer.read(first, Findings(whole=False))
                 _require_markers(scorer, read.columns, f"the cohort {source.cohort}")
-        _tell_unmapped(model.classifier.features_, sources, progress)
+        _report_unmapped(model.classifier.features_, sources, progress)
         return cls(
             sources,
             list(files),
@@ -204,7 +204,7 @@ def _checked(sources: list[SourceFile], scorers: Mapping[str, BatchScorer]) -> l
     return files
 
 
-def _tell_unmapped(features: list[str], sources: list[SourceFile], progress: Progress) -> None:
+def _report_unmapped(features: list[str], sources: list[SourceFile], progress: Progress) -> None:
     for cohort, table in {source.cohort: source.table for source in sources}.items():
         mapped = {name for columns in table.panels.values() for name in columns}
         if not any(name in mapped for name in features):

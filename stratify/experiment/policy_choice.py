@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from stratify.errors import CohortError
-from stratify.experiment.experiment import external_cohorts
+from stratify.experiment.training import external_cohorts
 from stratify.report.figures import decision_curve, png
 from stratify.report.share_figures import error_by_share
 from stratify.scoring.bundle import load

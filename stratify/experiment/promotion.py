@@ -15,7 +15,7 @@ import pandas as pd
 
 from stratify.cohort.features import model_matrix
 from stratify.errors import BundleError
-from stratify.experiment.experiment import external_cohorts
+from stratify.experiment.training import external_cohorts
 from stratify.report.figures import estimate
 from stratify.scoring import ResistanceModel
 from stratify.statistics.performance import Prediction, performance_table

@@ -233,7 +233,9 @@ def _run(
 def _finished(state: Job, name: str, progress: Progress) -> Scored:
     """Write the findings; raise if there are errors."""
     records = dict(sorted({**state.records, **state.bad}.items()))
-    findings = Findings(rows=_told_once([row for r in records.values() for row in r["findings"]]))
+    findings = Findings(
+        rows=_without_repeats([row for r in records.values() for row in r["findings"]])
+    )
     if not state.bad:
         progress("looking for patients that stand twice")
         for cohort, n in _twice(state.out / "scores").items():
@@ -263,7 +265,7 @@ def _finished(state: Job, name: str, progress: Progress) -> Scored:
     return Scored(sum(r["n"] for r in state.records.values()), dict(counts), table)
 
 
-def _told_once(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _without_repeats(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Tell findings of one kind about one column once, with their number."""
     told: dict[tuple[Any, ...], dict[str, Any]] = {}
     more: Counter[tuple[Any, ...]] = Counter()

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from stratify.cohort.cohort import Cohort, data_sha256, read_cohort, require_usable
+from stratify.cohort.reading import Cohort, data_sha256, read_cohort, require_usable
 from stratify.cohort.training_scales import TrainingScales
-from stratify.experiment.experiment import Progress, evaluate
 from stratify.experiment.results import Results, results_of
+from stratify.experiment.training import evaluate
 from stratify.interpretation.patient import PatientFindings, patient_findings, the_patient
+from stratify.progress import Progress
 from stratify.report.label_report import write_label_report
 from stratify.report.patient_report import write_patient_report
 from stratify.scoring import load

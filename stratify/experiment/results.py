@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 
 from stratify.cohort.characteristics import characteristics
-from stratify.cohort.cohort import Cohort, data_sha256
+from stratify.cohort.reading import Cohort, data_sha256
 from stratify.interpretation.cohort_profile import CohortProfile, cohort_profile
 from stratify.interpretation.explained import explain
+from stratify.report.evaluation_report import write_report
 from stratify.report.figures import png
 from stratify.report.model_card import (
     card_facts,
@@ -23,13 +24,12 @@ from stratify.report.model_card import (
     profile_figures,
     share_figures,
 )
-from stratify.report.report import write_report
 from stratify.scoring import ResistanceModel
 from stratify.statistics.selective import selective_curve
 from stratify.study import Study
 from stratify.tables.schema import load_schema
 from stratify.tables.tabular import write_table, written_whole
-from stratify.validation.validation import Assessment
+from stratify.validation.assessment import Assessment
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -99,7 +99,7 @@ def plain(text: object) -> str:
 
 @cache
 def missing_texts() -> frozenset[str]:
-    """Texts that mean missing, as :func:`plain`."""
+    """Strings that mean missing, as :func:`plain`."""
     return frozenset({plain(text) for text in known_names()["missing"]} | {""})
 
 

@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 
 from stratify.cohort.features import model_matrix
-from stratify.doubt.posterior import LinearPosterior
 from stratify.errors import StratifyError
 from stratify.interpretation.cycle import cycle
 from stratify.model.classifier import ResistanceClassifier
 from stratify.tables.schema import field_named, load_schema
+from stratify.uncertainty.posterior import LinearPosterior
 
 if TYPE_CHECKING:
     import shap

@@ -16,7 +16,16 @@ from pydantic import BaseModel, ConfigDict
 from stratify.tables.documents import document
 from stratify.tables.schema import PANELS, field_named, load_schema
 
-__all__ = ["Assignment", "Condition", "Cycle", "Marker", "Partner", "Step", "cycle", "unassigned"]
+__all__ = [
+    "Assignment",
+    "Cycle",
+    "CycleCondition",
+    "Marker",
+    "Partner",
+    "Step",
+    "cycle",
+    "unassigned",
+]
 
 Evidence = Literal["A", "B", "C", "none"]
 
@@ -71,7 +80,7 @@ class Assignment(_Entry):
     by_panel: bool = False
 
 
-class Condition(_Entry):
+class CycleCondition(_Entry):
     """What a marker has to be: below a value, or equal to one."""
 
     feature: str
@@ -83,9 +92,9 @@ class Condition(_Entry):
 
         Examples
         --------
-        >>> Condition(feature="pdl1_tps", below=1).holds({"pdl1_tps": 0.0})
+        >>> CycleCondition(feature="pdl1_tps", below=1).holds({"pdl1_tps": 0.0})
         True
-        >>> Condition(feature="pdl1_tps", below=1).holds({"pdl1_tps": float("nan")})
+        >>> CycleCondition(feature="pdl1_tps", below=1).holds({"pdl1_tps": float("nan")})
         False
         """
         value = values.get(self.feature)
@@ -102,8 +111,8 @@ class Partner(_Entry):
     advice: Literal["discuss", "trial", "do_not_suggest"]
     strength: Literal["A", "B", "C"]
     steps: list[str] = []
-    markers: list[Condition] = []
-    unless: list[Condition] = []
+    markers: list[CycleCondition] = []
+    unless: list[CycleCondition] = []
     cancer_types: list[str] = []
     evidence_for: list[str]
     evidence_against: list[str]

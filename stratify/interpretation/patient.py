@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stratify.cohort.cohort import Cohort
 from stratify.cohort.features import model_matrix
+from stratify.cohort.reading import Cohort
 from stratify.errors import ArgumentError
 from stratify.interpretation.attribution import risk_points, stability
 from stratify.interpretation.counterfactual import along, what_if

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stratify.doubt.normal_scores import NormalScores
 from stratify.interpretation.cycle import Marker, Partner, cycle
 from stratify.tables.schema import load_schema
+from stratify.uncertainty.normal_scores import NormalScores
 
 __all__ = [
     "Inflammation",

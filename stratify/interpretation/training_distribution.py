@@ -13,14 +13,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from stratify.doubt.joint_scores import JointScores
-from stratify.doubt.normal_scores import NormalScores
-from stratify.doubt.uncertainty import Uncertainty
+from stratify.arrays import Floats
 from stratify.tables.schema import known_field
+from stratify.uncertainty.joint_scores import JointScores
+from stratify.uncertainty.normal_scores import NormalScores
+from stratify.uncertainty.risk_interval import Uncertainty
 
 __all__ = ["TrainingDistribution"]
 
-Floats = npt.NDArray[np.float64]
 
 _NOISE = 0.3  # variance by which a measured score is trusted less, so that copies do not add up
 _SWEEPS = 5  # over several missing levels, each given the others

@@ -19,8 +19,9 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from stratify.arrays import Flags, Floats
 from stratify.errors import ArgumentError
-from stratify.model.design import Boosting, Design, Patients, TrainingPatients
+from stratify.model.design import Boosting, Design, MemberPatients, TrainingSet
 from stratify.model.encoding import (
     check_names,
     content_order,
@@ -37,8 +38,6 @@ from stratify.model.settings import check_settings
 from stratify.model.threads import one_thread
 
 __all__ = ["ResistanceClassifier"]
-
-Floats = npt.NDArray[np.float64]
 
 
 class ResistanceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -219,7 +218,7 @@ max_bin
 
     def training_patients(
         self, X: Any, y: Any, sample_weight: Any = None, auxiliary: Any = None
-    ) -> TrainingPatients:
+    ) -> MemberPatients:
         """Check and encode training patients, and learn what their columns are.
 
         Parameters
@@ -229,7 +228,7 @@ max_bin
 
         Returns
         -------
-        TrainingPatients
+        MemberPatients
 
         Raises
         ------
@@ -261,7 +260,7 @@ max_bin
         graded = graded_labels(label, auxiliary)
         self.features_ = sorted(frame.columns)
         self.levels_ = levels_of(frame.loc[used, self.features_])
-        everyone = Patients(self._matrix(frame), label, graded, weight)
+        everyone = TrainingSet(self._matrix(frame), label, graded, weight)
         order = np.flatnonzero(used)[_order(everyone.take(used))]
         patients = everyone.take(order)
         self.complete_ = [
@@ -282,7 +281,7 @@ max_bin
             for name, col in zip(self.features_, patients.matrix.T, strict=True)
             if name not in self.levels_ and not np.isnan(col).all()
         }
-        return TrainingPatients(patients, design, order, len(frame))
+        return MemberPatients(patients, design, order, len(frame))
 
     def _frame_to_fit(self, X: Any, y: Any) -> pd.DataFrame:
         if isinstance(X, pd.DataFrame) and all(isinstance(c, str) for c in X.columns):
@@ -322,7 +321,7 @@ max_bin
     def _matrix(self, frame: pd.DataFrame) -> Floats:
         return encode(frame, self.features_, self.levels_)
 
-    def _fit_ensemble(self, patients: Patients, design: Design, seed: int) -> AnchoredEnsemble:
+    def _fit_ensemble(self, patients: TrainingSet, design: Design, seed: int) -> AnchoredEnsemble:
         with one_thread():
             return AnchoredEnsemble.fit(
                 patients, design, self.boosting, seed=seed, n_jobs=self.n_jobs
@@ -333,7 +332,9 @@ max_bin
         """Settings of the members and the anchor."""
         return Boosting(**{f.name: getattr(self, f.name) for f in fields(Boosting)})
 
-    def _calibrate(self, patients: Patients, design: Design) -> tuple[Floats, tuple[float, float]]:
+    def _calibrate(
+        self, patients: TrainingSet, design: Design
+    ) -> tuple[Floats, tuple[float, float]]:
         """Out-of-fold margins of the training patients and the calibration fitted on them."""
         folds = patients.folds(self.calibration_folds, self.random_state)
         if not folds:
@@ -496,13 +497,13 @@ max_bin
             )
         return matrix
 
-    def unseen_levels(self, X: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    def unseen_levels(self, X: pd.DataFrame) -> Flags:
         """Rows with a category that training never saw; it is read as missing."""
         check_is_fitted(self, "ensemble_")
         return unseen_levels(X, self.levels_)
 
 
-def _order(patients: Patients) -> npt.NDArray[np.intp]:
+def _order(patients: TrainingSet) -> npt.NDArray[np.intp]:
     """Order by content, grades included."""
     columns = np.column_stack([patients.matrix, patients.graded])
     return content_order(columns, patients.label, patients.weight)

@@ -14,12 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from stratify.arrays import Flags, Floats
 from stratify.errors import ArgumentError
 
 __all__ = ["FeatureColumns", "codes_of", "level_codes"]
 
-Floats = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
 
 _FEW = 16  # values looked up one by one
 

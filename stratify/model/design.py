@@ -9,12 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from stratify.arrays import Flags, Floats
 from stratify.errors import ArgumentError
 from stratify.tables.schema import known_field
 
-__all__ = ["Boosting", "Design", "Patients", "TrainingPatients"]
-
-Floats = npt.NDArray[np.float64]
+__all__ = ["Boosting", "Design", "MemberPatients", "TrainingSet"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class Boosting:
 
 
 @dataclass(frozen=True)
-class Patients:
+class TrainingSet:
     """Training patients, in an order that does not depend on the file.
 
     Attributes
@@ -59,9 +58,11 @@ class Patients:
     def __len__(self) -> int:
         return len(self.label)
 
-    def take(self, rows: npt.NDArray[Any]) -> Patients:
+    def take(self, rows: npt.NDArray[Any]) -> TrainingSet:
         """Patients at these positions, or marked True."""
-        return Patients(self.matrix[rows], self.label[rows], self.graded[rows], self.weight[rows])
+        return TrainingSet(
+            self.matrix[rows], self.label[rows], self.graded[rows], self.weight[rows]
+        )
 
     def folds(self, most: int, seed: int) -> list[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
         """Training and left-out positions by fold, stratified; none where a class has one."""
@@ -94,7 +95,7 @@ class Design:
     features: list[str]
     n_levels: Mapping[str, int]
     directions: list[int]
-    panels: list[npt.NDArray[np.bool_]]
+    panels: list[Flags]
     anchor: list[int]
 
     @classmethod
@@ -114,7 +115,7 @@ class Design:
         ArgumentError
             If `monotone` or `anchor` is a word that means nothing.
         """
-        groups: dict[str, npt.NDArray[np.bool_]] = {}
+        groups: dict[str, Flags] = {}
         for j, name in enumerate(features):
             field = known_field(name)
             own = name if field is None else field.panel
@@ -153,12 +154,12 @@ def _directions(
     return [0 if name in levels else d for name, d in zip(features, directions, strict=True)]
 
 
-class TrainingPatients(NamedTuple):
+class MemberPatients(NamedTuple):
     """Training patients as the members see them.
 
     Attributes
     ----------
-    patients : Patients
+    patients : TrainingSet
         Those of weight above 0, in an order of their own.
     design : Design
     order : ndarray of int of shape (n_patients,)
@@ -167,7 +168,7 @@ class TrainingPatients(NamedTuple):
         Rows of the data given.
     """
 
-    patients: Patients
+    patients: TrainingSet
     design: Design
     order: npt.NDArray[np.intp]
     n_rows: int

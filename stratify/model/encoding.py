@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from stratify.arrays import Flags, Floats
 from stratify.errors import ArgumentError
 from stratify.model.columns import level_codes
 
@@ -27,8 +28,6 @@ __all__ = [
     "rounded_out",
     "unseen_levels",
 ]
-
-Floats = npt.NDArray[np.float64]
 
 
 def encode(
@@ -80,9 +79,7 @@ def encode(
     return matrix
 
 
-def unseen_levels(
-    frame: pd.DataFrame, levels: Mapping[str, Sequence[str]]
-) -> npt.NDArray[np.bool_]:
+def unseen_levels(frame: pd.DataFrame, levels: Mapping[str, Sequence[str]]) -> Flags:
     """Rows with a level that training never saw."""
     unseen = np.zeros(len(frame), dtype=bool)
     for name, known in levels.items():

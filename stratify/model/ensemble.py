@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from stratify.model.design import Boosting, Design, Patients
+from stratify.arrays import Floats
+from stratify.model.design import Boosting, Design, TrainingSet
 from stratify.model.linear import LinearScore
 from stratify.tables.schema import family_of
 from stratify.trees.members import Members
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["AnchoredEnsemble"]
 
-Floats = npt.NDArray[np.float64]
 
 # Categories rarer than this in training are pooled by LightGBM's smoothing, not split off.
 _MIN_DATA_PER_CATEGORY = 20
@@ -61,13 +61,19 @@ class AnchoredEnsemble:
 
     @classmethod
     def fit(
-        cls, patients: Patients, design: Design, boosting: Boosting, *, seed: int, n_jobs: int = 1
+        cls,
+        patients: TrainingSet,
+        design: Design,
+        boosting: Boosting,
+        *,
+        seed: int,
+        n_jobs: int = 1,
     ) -> AnchoredEnsemble:
         """Fit anchor and members.
 
         Parameters
         ----------
-        patients : Patients
+        patients : TrainingSet
         design : Design
         boosting : Boosting
         seed : int
@@ -88,8 +94,8 @@ class AnchoredEnsemble:
 
     @staticmethod
     def stages(
-        patients: Patients,
-        judged: Patients,
+        patients: TrainingSet,
+        judged: TrainingSet,
         design: Design,
         boosting: Boosting,
         rounds: Sequence[int],
@@ -101,7 +107,7 @@ class AnchoredEnsemble:
 
         Parameters
         ----------
-        patients, judged : Patients
+        patients, judged : TrainingSet
             Those to learn from, and others.
         design : Design
         boosting : Boosting
@@ -248,7 +254,7 @@ class _Start:
 
 
 def _anchored(
-    patients: Patients, design: Design, boosting: Boosting, seed: int
+    patients: TrainingSet, design: Design, boosting: Boosting, seed: int
 ) -> tuple[LinearScore | None, _Start | None]:
     """Anchor on all patients, and the margin by anchors that did not see the patient."""
     folds = patients.folds(_ANCHOR_FOLDS, seed) if design.anchor else []
@@ -256,7 +262,7 @@ def _anchored(
         return None, None
     names = [design.features[j] for j in design.anchor]
 
-    def fitted(some: Patients) -> LinearScore:
+    def fitted(some: TrainingSet) -> LinearScore:
         return LinearScore.fit(
             some.matrix[:, design.anchor],
             names,
@@ -286,7 +292,7 @@ def _variances(names: list[str], total: float) -> list[float]:
 
 
 def _member(
-    patients: Patients,
+    patients: TrainingSet,
     design: Design,
     boosting: Boosting,
     start: _Start | None,
@@ -299,7 +305,7 @@ def _member(
 
 
 def _seedling(
-    patients: Patients,
+    patients: TrainingSet,
     design: Design,
     boosting: Boosting,
     start: _Start | None,
@@ -323,7 +329,7 @@ def _grown(member: lightgbm.Booster, before: int, after: int, matrix: Floats) ->
 
 
 def _sampled(
-    patients: Patients,
+    patients: TrainingSet,
     design: Design,
     boosting: Boosting,
     start: _Start | None,

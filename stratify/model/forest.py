@@ -14,13 +14,11 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from stratify.arrays import Floats
 from stratify.model.encoding import content_order
 
 __all__ = ["RandomForest"]
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

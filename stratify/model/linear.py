@@ -17,11 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from stratify.arrays import Flags, Floats, Ints
 from stratify.tables.schema import known_field
 
 __all__ = ["LinearScore"]
-
-Floats = npt.NDArray[np.float64]
 
 
 # the covariance of two columns counts as n / (n + this) of it, n patients having both
@@ -104,7 +103,7 @@ class Expected:
         parts: Floats = np.where(np.isnan(columns), 0.0, columns - self.mean) * weights
         return parts
 
-    def _weight(self, kind: bytes, missing: npt.NDArray[np.bool_], coefficients: Floats) -> Floats:
+    def _weight(self, kind: bytes, missing: Flags, coefficients: Floats) -> Floats:
         if kind not in self._weights:
             if len(self._weights) >= _KINDS:  # a registry may hold any number of them
                 self._weights.clear()
@@ -366,7 +365,7 @@ class LinearScore:
     @cached_property
     def _layout(
         self,
-    ) -> tuple[npt.NDArray[np.intp], Floats, Floats, Floats, Floats, npt.NDArray[np.int64]]:
+    ) -> tuple[npt.NDArray[np.intp], Floats, Floats, Floats, Floats, Ints]:
         """Feature, caps, mean and scale of each column, and the level of an indicator, else -1."""
         everything = (-np.inf, np.inf)
         rows: list[tuple[int, float, float, float, float, int]] = []

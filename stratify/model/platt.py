@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
+
+from stratify.arrays import Floats
 
 __all__ = ["platt_line"]
-
-Floats = npt.NDArray[np.float64]
 
 
 def platt_line(margin: Floats, label: Floats, weight: Floats) -> tuple[float, float]:

@@ -21,9 +21,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from stratify.arrays import Floats
 from stratify.cohort.features import model_matrix
 from stratify.errors import ArgumentError, CohortError
 from stratify.statistics.calibration import (
@@ -35,12 +35,11 @@ from stratify.statistics.discrimination import Estimate, _wald
 from stratify.statistics.performance import Prediction, performance_table
 
 if TYPE_CHECKING:
-    from stratify.cohort.cohort import Cohort
+    from stratify.cohort.reading import Cohort
     from stratify.scoring import ResistanceModel
 
 __all__ = ["METHODS", "Recalibration", "before_and_after", "recalibrate"]
 
-Floats = npt.NDArray[np.float64]
 
 METHODS = ("closed_test", "intercept", "intercept_slope")
 _PER_NUMBER = 10  # patients of the rarer label for each number fitted

@@ -12,16 +12,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from stratify.arrays import Flags, Floats
 from stratify.model.forest import RandomForest
 from stratify.model.linear import LinearScore
 from stratify.tables.schema import field_named
 
 __all__ = ["REFERENCES", "LogisticModel", "Reference", "References", "loris", "loris_nsclc"]
 
-Floats = npt.NDArray[np.float64]
 
 # Chang 2024, 10.1038/s43018-024-00772-7, pan-cancer equation for the probability of response.
 LORIS_CANCER_TYPE = {
@@ -329,7 +328,7 @@ class References:
             rf16,
         )
 
-    def complete(self, table: pd.DataFrame) -> dict[str, npt.NDArray[np.bool_]]:
+    def complete(self, table: pd.DataFrame) -> dict[str, Flags]:
         """Patients for whom every input of a reference is measured, by reference."""
         masks = {}
         for name, reference in REFERENCES.items():

@@ -19,9 +19,10 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.base import clone
 
+from stratify.arrays import Floats
 from stratify.errors import ArgumentError, FileError
 from stratify.model.classifier import ResistanceClassifier
-from stratify.model.design import Boosting, Design, Patients
+from stratify.model.design import Boosting, Design, TrainingSet
 from stratify.model.ensemble import AnchoredEnsemble
 from stratify.model.platt import platt_line
 from stratify.model.threads import one_thread
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["tuned"]
 
-Floats = npt.NDArray[np.float64]
 
 # Settings that matter on public cohorts, and the values among which to choose. How many trees there
 # are is not searched: each ensemble is looked at while it grows.
@@ -166,7 +166,7 @@ def tuned(
 class _Search:
     """Training patients, encoded once, and the folds on which settings are judged."""
 
-    patients: Patients
+    patients: TrainingSet
     design: Design
     boosting: Boosting
     folds: list[tuple[npt.NDArray[Any], npt.NDArray[Any]]]
@@ -231,7 +231,7 @@ class _Search:
         return found, rounds[at]
 
 
-def _log_loss(margin: Floats, judged: Patients) -> Floats:
+def _log_loss(margin: Floats, judged: TrainingSet) -> Floats:
     """Log loss of each patient at calibrated margins, times the weight against the mean one."""
     slope, intercept = platt_line(margin, judged.label, judged.weight)
     logit = slope * margin + intercept
@@ -266,7 +266,7 @@ def _journal(path: str | Path) -> optuna.storages.BaseStorage:
     return JournalStorage(JournalFileBackend(str(path)))
 
 
-def _name(model: ResistanceClassifier, patients: Patients, design: Design) -> str:
+def _name(model: ResistanceClassifier, patients: TrainingSet, design: Design) -> str:
     """Name by content, so that a search never goes on with other patients, settings or choices."""
     parts = {name: value for name, value in model.get_params().items() if name != "n_jobs"}
     choices = (_CHOICES, _ANCHOR_CHOICES, _ANCHOR_VARIANCE, _ROUNDS, _MEMBERS, _FOLDS, _FULL)

@@ -17,9 +17,15 @@ from stratify.report.effect_figures import (
     targeting_curves,
     trade_off,
 )
+from stratify.report.evaluation_report import (
+    page_pairs,
+    page_picture,
+    page_table,
+    rendered,
+    write_page,
+)
 from stratify.report.figures import estimate, kaplan_meier
 from stratify.report.page_table import PageTable
-from stratify.report.report import page_pairs, page_picture, page_table, rendered, write_page
 from stratify.report.text import EFFECT, TEXT
 from stratify.study import Study
 from stratify.treatment.effect import EffectAnalysis

@@ -12,8 +12,8 @@ from typing import Any
 
 import pandas as pd
 
-from stratify.cohort.cohort import Cohort
-from stratify.report.report import page_picture, page_table, rendered, write_page
+from stratify.cohort.reading import Cohort
+from stratify.report.evaluation_report import page_picture, page_table, rendered, write_page
 from stratify.report.response_figures import label_flow, swimmer, waterfall
 from stratify.report.text import LABELS, TEXT
 from stratify.study import Study
@@ -29,7 +29,7 @@ def write_label_report(path: str | Path, cohort: Cohort, study: Study) -> None:
     path : path
         HTML file to write.
     cohort : Cohort
-        From :func:`stratify.cohort.cohort.read_cohort`, with outcomes.
+        From :func:`stratify.cohort.reading.read_cohort`, with outcomes.
     study : Study
 
     Raises

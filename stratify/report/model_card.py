@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from stratify.cohort.cohort import Cohort
 from stratify.cohort.features import model_matrix
+from stratify.cohort.reading import Cohort
 from stratify.endpoint import rule_name
 from stratify.interpretation.attribution import importance
 from stratify.interpretation.cohort_profile import CohortProfile
@@ -28,7 +28,7 @@ from stratify.tables.documents import document
 from stratify.tables.endpoint_rules import endpoint_rule
 from stratify.tables.schema import field_named, panel_versions
 from stratify.treatment.triage import EVIDENCE_CLASS
-from stratify.validation.validation import Assessment
+from stratify.validation.assessment import Assessment
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

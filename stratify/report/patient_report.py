@@ -15,9 +15,9 @@ import pandas as pd
 from stratify.interpretation.cycle import cycle
 from stratify.interpretation.patient import PatientFindings
 from stratify.report.cycle_drawing import drawn_cycle
+from stratify.report.evaluation_report import rendered, write_page
 from stratify.report.figures import estimate
 from stratify.report.page_table import page_cells
-from stratify.report.report import rendered, write_page
 from stratify.report.text import PATIENT, TEXT
 from stratify.scoring import ResistanceModel
 from stratify.tables.documents import document

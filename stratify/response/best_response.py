@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from stratify.arrays import Flags, Floats
 from stratify.errors import ArgumentError, DataError
 from stratify.response.visits import (
     CONFIRM_DAYS,
@@ -29,8 +30,6 @@ from stratify.response.visits import (
     SD,
     UPD,
     Codes,
-    Flags,
-    Floats,
     check_days,
     check_table,
     first_in,

@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from stratify.arrays import Flags, Floats
 from stratify.response.best_response import best_response
 from stratify.response.irecist import assess_irecist, best_irecist
 from stratify.response.lesions import lesion_findings, visits_from_lesions
 from stratify.response.recist import assess_recist
-from stratify.response.visits import Flags, Floats, first_in, numbers_of, visit_findings
+from stratify.response.visits import first_in, numbers_of, visit_findings
 from stratify.study import ResponseCriteria
 from stratify.tables.findings import Findings
 from stratify.tables.schema import convert

@@ -27,6 +27,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from stratify.arrays import Flags, Floats
 from stratify.response.best_response import Outcome
 from stratify.response.recist import Course, at_place, course_of
 from stratify.response.visits import (
@@ -45,8 +46,6 @@ from stratify.response.visits import (
     SD,
     UPD,
     Codes,
-    Flags,
-    Floats,
     Objects,
     check_days,
     first_in,

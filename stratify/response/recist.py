@@ -28,6 +28,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from stratify.arrays import Flags, Floats
 from stratify.errors import DataError
 from stratify.response.visits import (
     ABSENT,
@@ -48,8 +49,6 @@ from stratify.response.visits import (
     SHRINKAGE,
     YES_NO,
     Codes,
-    Flags,
-    Floats,
     Objects,
     check_days,
     grown,

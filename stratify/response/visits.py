@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from stratify.arrays import Flags, Floats
 from stratify.errors import ArgumentError
 from stratify.tables.findings import lines_text
 from stratify.tables.schema import load_schema, plain_text
@@ -22,8 +23,6 @@ __all__ = [
     "visit_findings",
 ]
 
-Floats: TypeAlias = NDArray[np.float64]
-Flags: TypeAlias = NDArray[np.bool_]
 Codes: TypeAlias = NDArray[np.int64]
 Objects: TypeAlias = NDArray[np.object_]
 

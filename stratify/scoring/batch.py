@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 
 from stratify.biomarkers.tmb import add_transforms
-from stratify.cohort.cohort import OUTCOMES
-from stratify.cohort.patients import derived_alone
+from stratify.cohort.joining import derived_alone
+from stratify.cohort.reading import OUTCOMES
 from stratify.cohort.training_scales import TrainingScales
 from stratify.errors import ArgumentError
 from stratify.scoring.bundle import ResistanceModel, load

@@ -18,12 +18,11 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from stratify.cohort.cohort import Cohort
+from stratify.arrays import Floats, Strings
 from stratify.cohort.features import named_marks, panels_without_value
-from stratify.doubt.uncertainty import Uncertainty
+from stratify.cohort.reading import Cohort
 from stratify.errors import ArgumentError, BundleError, FileError
 from stratify.model.classifier import ResistanceClassifier
 from stratify.model.columns import FeatureColumns, level_codes
@@ -45,17 +44,17 @@ from stratify.scoring.manifest import (
 from stratify.scoring.reasons import top_reasons
 from stratify.study import MONOTHERAPY
 from stratify.tables.schema import load_schema
-from stratify.treatment.grounds import require_landmark
+from stratify.treatment.decision_rules import require_landmark
 from stratify.treatment.policy import Policy
 from stratify.treatment.triage import triage
 from stratify.trees.model_text import check_model_text
+from stratify.uncertainty.risk_interval import Uncertainty
 
 if TYPE_CHECKING:
     import lightgbm
 
 __all__ = ["ResistanceModel", "load"]
 
-Floats = npt.NDArray[np.float64]
 
 _FITTED = ("features_", "levels_", "complete_", "monotone_", "ranges_")
 
@@ -301,7 +300,7 @@ class ResistanceModel:
         record = self.card.get("recalibration")
         return None if record is None else Recalibration.from_json(record)
 
-    def risk_groups(self, risk: Floats) -> npt.NDArray[np.object_]:
+    def risk_groups(self, risk: Floats) -> Strings:
         """Tertile of the training patients' out-of-fold risks in which each risk lies."""
         cuts = self.card["risk_group_cuts"]
         return np.array(["low", "intermediate", "high"], dtype=object)[
@@ -312,9 +311,9 @@ class ResistanceModel:
         self,
         table: pd.DataFrame | Mapping[str, Any],
         columns: FeatureColumns,
-        panels: npt.NDArray[np.object_],
+        panels: Strings,
         assays: Mapping[str, Mapping[str, str]],
-    ) -> npt.NDArray[np.object_]:
+    ) -> Strings:
         """Cautions of each patient, as text; `panels` are those without a value."""
         n, features = len(columns), self.classifier.features_
         everyone = np.ones(n, dtype=bool)

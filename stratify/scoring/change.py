@@ -5,15 +5,14 @@ from __future__ import annotations
 from statistics import NormalDist
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from stratify.arrays import Floats
 from stratify.model.columns import FeatureColumns
 from stratify.scoring.bundle import ResistanceModel
 
 __all__ = ["interval_of_change", "risk_change"]
 
-Floats = npt.NDArray[np.float64]
 
 _POINTS = 61  # of each of two deviates
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from stratify.arrays import Floats
 from stratify.errors import ArgumentError
 
 __all__ = ["check_explain", "top_reasons"]
 
-Floats = npt.NDArray[np.float64]
 
 _MOST = 20  # more are no summary
 

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from stratify.arrays import Floats
 from stratify.errors import ArgumentError
 from stratify.statistics.discrimination import (
     _UNDEFINED,
     Estimate,
-    Floats,
     _both_classes,
     _checked,
     _percentiles,

@@ -23,11 +23,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from stratify.arrays import Floats
 from stratify.errors import ArgumentError
 
 __all__ = ["Estimate", "auroc", "average_precision", "c_index", "delta_auroc", "roc_curve_table"]
 
-Floats: TypeAlias = NDArray[np.float64]
 Counts: TypeAlias = NDArray[np.int64]
 
 _RESAMPLES = 1000

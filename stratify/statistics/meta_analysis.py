@@ -6,16 +6,15 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from stratify.arrays import Floats
 from stratify.errors import ArgumentError
 from stratify.statistics.discrimination import _checked, _z
 
 __all__ = ["META_ANALYSIS_COLUMNS", "Pooled", "pool_performance", "random_effects"]
 
-Floats = npt.NDArray[np.float64]
 
 META_ANALYSIS_COLUMNS = (
     *("model", "reference", "metric", "value", "low", "high", "prediction_low"),

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from stratify.arrays import Floats
 from stratify.errors import ArgumentError
-from stratify.statistics.discrimination import _UNDEFINED, Floats, _checked, _share, _z, auroc
+from stratify.statistics.discrimination import _UNDEFINED, _checked, _share, _z, auroc
 
 __all__ = ["certainty", "selective_curve"]
 

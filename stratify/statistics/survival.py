@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from stratify.arrays import Floats
 from stratify.errors import ArgumentError
-from stratify.statistics.discrimination import _UNDEFINED, Counts, Estimate, Floats, _checked, _z
+from stratify.statistics.discrimination import _UNDEFINED, Counts, Estimate, _checked, _z
 
 __all__ = [
     "censoring_weights",

@@ -19,11 +19,11 @@ from stratify.tables.schema import plain_text
 from stratify.tables.sources import ColumnSource, TableSource
 
 __all__ = [
+    "add_unread",
     "cell_text",
     "dates_in",
     "levels_in",
     "numbers_in",
-    "tell_unread",
     "texts_of",
     "yes_no_in",
 ]
@@ -100,7 +100,7 @@ def numbers_in(
     infinite = np.isinf(values)
     if infinite.any() or not pd.isna(unread).all():
         strange = pd.Series(unread[codes], cells.index, dtype="string")
-        tell_unread(strange, infinite, table.decimal, place)
+        add_unread(strange, infinite, table.decimal, place)
     return pd.Series(np.where(infinite, np.nan, values), index=cells.index)
 
 
@@ -197,7 +197,7 @@ def _matches(text: pd.Series, pattern: str) -> pd.Series:
     return text.str.fullmatch(pattern).fillna(False).astype(bool)
 
 
-def tell_unread(unread: pd.Series, infinite: _Flags, decimal: str, place: Place) -> None:
+def add_unread(unread: pd.Series, infinite: _Flags, decimal: str, place: Place) -> None:
     """Say what stands where a number is expected; ambiguous numbers are never guessed."""
     point, other = re.escape(decimal), "," if decimal == "." else r"\."
     foreign = _matches(

@@ -13,7 +13,7 @@ from stratify.tables.findings import Findings, lines_text
 from stratify.tables.schema import Field
 from stratify.tables.sources import Identifier, TableSource
 
-__all__ = ["as_written", "chosen_rows", "identifiable", "tell_unfit", "written_as"]
+__all__ = ["add_unfit", "as_written", "chosen_rows", "identifiable", "written_as"]
 
 _Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
@@ -37,7 +37,7 @@ def written_as(identifiers: pd.Series, identifier: Identifier | None) -> pd.Seri
     return written
 
 
-def tell_unfit(
+def add_unfit(
     where: str, what: str, n: int, cohort: str, findings: Findings, field: Field | None = None
 ) -> None:
     """Tell of texts or identifiers that do not fit the pattern stated for them."""
@@ -59,7 +59,7 @@ def as_written(
     others = identifiers.notna() & written.isna()
     if others.any():
         where = lines_text(others.index[others], str(others.index.name or "row"))
-        tell_unfit(f"{table.file}, {where}", "identifiers", int(others.sum()), cohort, findings)
+        add_unfit(f"{table.file}, {where}", "identifiers", int(others.sum()), cohort, findings)
     return raw[~others], written[~others]
 
 

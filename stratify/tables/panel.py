@@ -17,17 +17,17 @@ import pandas as pd
 
 from stratify.tables.cells import (
     MISSING,
+    add_unread,
     cell_text,
     dates_in,
     intervals_in,
     levels_in,
     numbers_in,
-    tell_unread,
     texts_of,
     yes_no_in,
 )
 from stratify.tables.findings import Findings
-from stratify.tables.identifiers import as_written, chosen_rows, identifiable, tell_unfit
+from stratify.tables.identifiers import add_unfit, as_written, chosen_rows, identifiable
 from stratify.tables.plausibility import (
     SCALES,
     Place,
@@ -224,7 +224,7 @@ def _column(
             infinite = np.isinf(values.to_numpy())
             if infinite.any():
                 nothing = pd.Series(pd.NA, raw.index, dtype="string")
-                tell_unread(nothing, infinite, table.decimal, place)
+                add_unread(nothing, infinite, table.decimal, place)
             return _measured(values.mask(infinite), source, place)
         cells = cells.astype(object)
     if source.unit in DAY_FORMS and "days" in field.accepted_units:
@@ -271,7 +271,7 @@ def _group_of(cells: pd.Series, pattern: str, place: Place) -> pd.Series:
     unfit = text.notna() & group.isna()
     if unfit.any():
         what = f"texts of {place.field.name}"
-        tell_unfit(
+        add_unfit(
             place.at(unfit), what, int(unfit.sum()), place.cohort, place.findings, place.field
         )
     return group.astype(object)

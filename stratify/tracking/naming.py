@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from stratify.validation.validation import Assessment
+from stratify.validation.assessment import Assessment
 
 __all__ = ["curve_points", "metric_values", "place_of"]
 

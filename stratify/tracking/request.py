@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from stratify.arrays import Flags, Floats, Strings
 from stratify.scoring import ResistanceModel
 from stratify.tables.schema import Field, field_named, load_schema
 
@@ -163,17 +163,17 @@ class _Sent:
     numbers : ndarray of shape (n_patients, n_features)
         NaN where missing, or a level.
     levels : dict of int to ndarray of shape (n_patients,)
-        Texts by the place of their feature; empty where missing.
+        Strings by the place of their feature; empty where missing.
     missing, garbled : ndarray of shape (n_patients, n_features)
         Nothing sent, and text in place of a number.
     """
 
     features: list[str]
     fields: list[Field]
-    numbers: npt.NDArray[np.float64]
-    levels: dict[int, npt.NDArray[np.object_]]
-    missing: npt.NDArray[np.bool_]
-    garbled: npt.NDArray[np.bool_]
+    numbers: Floats
+    levels: dict[int, Strings]
+    missing: Flags
+    garbled: Flags
 
     @classmethod
     def of(cls, table: pd.DataFrame, features: list[str]) -> _Sent:
@@ -181,7 +181,7 @@ class _Sent:
         shape = len(table), len(features)
         numbers, missing = np.full(shape, np.nan), np.ones(shape, dtype=bool)
         garbled = np.zeros(shape, dtype=bool)
-        levels: dict[int, npt.NDArray[np.object_]] = {}
+        levels: dict[int, Strings] = {}
         for j, (name, field) in enumerate(zip(features, fields, strict=True)):
             if name not in table:
                 continue
@@ -198,7 +198,7 @@ class _Sent:
                 garbled[:, j] = np.isnan(numbers[:, j]) & ~missing[:, j]
         return cls(features, fields, numbers, levels, missing, garbled)
 
-    def findings(self, identifiers: pd.Series) -> npt.NDArray[np.object_]:
+    def findings(self, identifiers: pd.Series) -> Strings:
         """Tell what is wrong with each row, as ``code:column`` separated by semicolons.
 
         The codes are those of the findings about a study's files.
@@ -246,7 +246,7 @@ class _Sent:
 
 
 @cache
-def _limits(features: tuple[str, ...]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _limits(features: tuple[str, ...]) -> tuple[Floats, Floats]:
     """Lowest and highest possible value of each feature."""
     fields = [field_named(name) for name in features]
     low = [-np.inf if field.minimum is None else field.minimum for field in fields]

@@ -47,8 +47,8 @@ def log_results(
     Parameters
     ----------
     results : Results
-        From :func:`stratify.experiment.experiment.train` or
-        :func:`stratify.experiment.experiment.evaluate`.
+        From :func:`stratify.experiment.training.train` or
+        :func:`stratify.experiment.training.evaluate`.
     out : path
         Folder the results were written to.
     uri : str, optional

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from stratify.arrays import Flags, Floats
 from stratify.statistics.discrimination import Estimate
 from stratify.treatment.doubly_robust import doubly_robust_scores, folds_of, value_table
 from stratify.treatment.heterogeneity import ALPHA, best_linear_predictor
@@ -24,13 +25,10 @@ _TREE, _ALL, _NONE = "policy tree", "alternative for all", "reference for all"
 # Findings among 20 permutations that chance alone gives in fewer than one analysis of a hundred.
 _RARE = 0.01
 
-Floats = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
-
 
 def permuted_treatment(
     matrices: Callable[[npt.NDArray[np.intp]], Encoded],
-    treated: Mask,
+    treated: Flags,
     outcome: Floats,
     *,
     times: int,

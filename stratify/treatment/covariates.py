@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from stratify.arrays import Floats
 from stratify.cohort.features import model_matrix
 from stratify.model.encoding import encode, levels_of
 from stratify.tables.schema import field_named
 
 __all__ = ["CovariateMatrix"]
-
-Floats = npt.NDArray[np.float64]
 
 
 class CovariateMatrix:

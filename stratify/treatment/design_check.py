@@ -10,16 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from stratify.arrays import Flags, Floats
 from stratify.statistics.discrimination import auroc
 from stratify.treatment.covariates import CovariateMatrix
 from stratify.treatment.estimand import Arms
 
 __all__ = ["DesignCheck", "check_design", "standardised_differences"]
 
-Floats = npt.NDArray[np.float64]
 
 # Crump RK et al. Biometrika 2009;96:187-199: patients outside 0.1 to 0.9 are left out.
 TRIM = (0.1, 0.9)
@@ -50,7 +49,7 @@ class DesignCheck:
     """
 
     propensity: Floats
-    kept: npt.NDArray[np.bool_]
+    kept: Flags
     checks: pd.DataFrame
     balance: pd.DataFrame
     refusals: list[str] = field(default_factory=list)
@@ -68,7 +67,7 @@ class DesignCheck:
         return "No effect is estimated: " + "; ".join(self.refusals) + "."
 
 
-def standardised_differences(X: Floats, treated: npt.NDArray[np.bool_], weight: Floats) -> Floats:
+def standardised_differences(X: Floats, treated: Flags, weight: Floats) -> Floats:
     """Weighted difference of the arms' means over the pooled standard deviation before weighting.
 
     References
@@ -245,7 +244,7 @@ def _cross_fitted(arms: Arms, seed: int) -> Floats:
     return fitted
 
 
-def _randomisation_p(X: Floats, treated: npt.NDArray[np.bool_]) -> float:
+def _randomisation_p(X: Floats, treated: Flags) -> float:
     """Likelihood ratio test that no covariate tells the arm; 1 where it cannot be made."""
     import warnings
 

@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from stratify.arrays import Flags, Floats, Ints
 from stratify.statistics.discrimination import Estimate, _standard_error, _wald
 
 __all__ = ["Scores", "doubly_robust_scores", "folds_of", "regressor", "value_table"]
 
-Floats = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
+
 FOLDS = 5
 
 
@@ -62,7 +62,7 @@ class Scores:
         """Alternative minus reference: noisy for one patient, unbiased in the mean."""
         return self.alternative - self.reference
 
-    def of(self, treats: Mask | Floats) -> Floats:
+    def of(self, treats: Flags | Floats) -> Floats:
         """Score of the treatment that a rule gives; a number between 0 and 1 is a lottery."""
         share = np.asarray(treats, dtype=float)
         return share * self.alternative + (1 - share) * self.reference
@@ -76,7 +76,7 @@ class Scores:
         return Scores(self.reference[rows], self.alternative[rows])
 
 
-def folds_of(treated: Mask, seed: int, folds: int = FOLDS) -> npt.NDArray[np.int64]:
+def folds_of(treated: Flags, seed: int, folds: int = FOLDS) -> Ints:
     """Fold of each patient, arms spread evenly; the order of rows decides nothing but ties."""
     from sklearn.model_selection import StratifiedKFold
 
@@ -89,11 +89,11 @@ def folds_of(treated: Mask, seed: int, folds: int = FOLDS) -> npt.NDArray[np.int
 
 def doubly_robust_scores(
     X: Floats,
-    treated: Mask,
+    treated: Flags,
     outcome: Floats,
     propensity: Floats,
     *,
-    fold: npt.NDArray[np.int64],
+    fold: Ints,
     model: Callable[[], Any] = regressor,
 ) -> Scores:
     """Cross-fitted scores of both treatments.
@@ -145,7 +145,7 @@ def doubly_robust_scores(
 
 
 def value_table(
-    scores: Scores, rules: Mapping[str, Mask | Floats], *, level: float = 0.95
+    scores: Scores, rules: Mapping[str, Flags | Floats], *, level: float = 0.95
 ) -> pd.DataFrame:
     """Value of each rule, and its difference to each of the others, on the same patients.
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from stratify.arrays import Flags, Floats, Ints
 from stratify.statistics.discrimination import Estimate, c_index
 from stratify.statistics.survival import hazard_ratio, survival_by_group
 from stratify.treatment.controls import e_value, permuted_treatment
@@ -41,7 +42,7 @@ from stratify.treatment.statements import beats_both, statements
 
 __all__ = ["EffectAnalysis", "analyse"]
 
-Floats = npt.NDArray[np.float64]
+
 BY_SCORE, TREE, LEARNER = "by the score", "policy tree", "by the DR-learner"  # learned in turn
 LEAST_TRAINED = 50
 TESTED = "dr_learner"  # whose predictions make the test of heterogeneity; the others stand beside
@@ -129,7 +130,7 @@ def analyse(
     progress("estimating the average effects")
     whole = CovariateMatrix(arms.covariates).fit(arms.table)
     X = whole.transform(arms.table)
-    by_outcome: dict[str, tuple[Scores, npt.NDArray[np.bool_]]]
+    by_outcome: dict[str, tuple[Scores, Flags]]
     by_outcome = {name: _scores(arms, X, name, propensity, fold) for name in arms.estimand.outcomes}
     tables["effects"] = _effects(arms, by_outcome)
     primary, _ = by_outcome[arms.primary]
@@ -220,17 +221,17 @@ def analyse(
     )
 
 
-def _centred(values: Floats, turn: npt.NDArray[np.int64]) -> Floats:
+def _centred(values: Floats, turn: Ints) -> Floats:
     """Predictions less their mean in the turn, since turns have models of their own."""
     return np.asarray(values - pd.Series(values).groupby(turn).transform("mean").to_numpy())
 
 
 def _by_score(
     score: Floats,
-    treated: npt.NDArray[np.bool_],
+    treated: Flags,
     outcome: Floats,
     propensity: Floats,
-    turn: npt.NDArray[np.int64],
+    turn: Ints,
 ) -> Floats:
     """Choice by the score, in turn: the sign of an effect that is linear in it; NaN unjudged."""
     weight = np.sqrt(np.where(treated, 1 / propensity, 1 / (1 - propensity)))
@@ -293,8 +294,8 @@ def _taken(arms: Arms, rows: npt.NDArray[np.intp]) -> Arms:
 
 
 def _scores(
-    arms: Arms, X: Floats, outcome: str, propensity: Floats, fold: npt.NDArray[np.int64]
-) -> tuple[Scores, npt.NDArray[np.bool_]]:
+    arms: Arms, X: Floats, outcome: str, propensity: Floats, fold: Ints
+) -> tuple[Scores, Flags]:
     """Scores of the patients with the outcome, and who they are."""
     values = arms.outcomes[outcome]
     known = ~np.isnan(values)
@@ -324,9 +325,7 @@ def _effects(arms: Arms, by_outcome: Mapping[str, tuple[Scores, Any]]) -> pd.Dat
     return pd.DataFrame(rows, columns=columns)
 
 
-def _unrecorded(
-    by_outcome: Mapping[str, tuple[Scores, npt.NDArray[np.bool_]]], arms: Arms
-) -> pd.DataFrame:
+def _unrecorded(by_outcome: Mapping[str, tuple[Scores, Flags]], arms: Arms) -> pd.DataFrame:
     """Tabulate the E-values of the average effects."""
     rows = []
     for name, (scores, known) in by_outcome.items():
@@ -351,14 +350,14 @@ def _survival(arms: Arms) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
     return found
 
 
-def _difference(values: Floats, treated: npt.NDArray[np.bool_]) -> Estimate:
+def _difference(values: Floats, treated: Flags) -> Estimate:
     a, b = values[treated], values[~treated]
     value = float(a.mean() - b.mean())
     half = 1.959963984540054 * float(np.sqrt(a.var(ddof=1) / a.size + b.var(ddof=1) / b.size))
     return Estimate(value, value - half, value + half)
 
 
-def _time(arms: Arms, outcome: str, rows: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
+def _time(arms: Arms, outcome: str, rows: Flags) -> tuple[Floats, Floats]:
     table = arms.table[rows]
     return (
         table[outcome].to_numpy(dtype=float),
@@ -367,7 +366,7 @@ def _time(arms: Arms, outcome: str, rows: npt.NDArray[np.bool_]) -> tuple[Floats
 
 
 def _heterogeneity(
-    effect: Floats, predicted: Mapping[str, Floats], fold: npt.NDArray[np.int64], seed: int
+    effect: Floats, predicted: Mapping[str, Floats], fold: Ints, seed: int
 ) -> pd.DataFrame:
     rows = []
     for name, values in predicted.items():
@@ -396,7 +395,7 @@ def _benefit(effect: Floats, predicted: Floats) -> pd.DataFrame:
 
 def _score_tables(
     arms: Arms,
-    by_outcome: Mapping[str, tuple[Scores, npt.NDArray[np.bool_]]],
+    by_outcome: Mapping[str, tuple[Scores, Flags]],
     score: Floats,
     name: str,
 ) -> dict[str, pd.DataFrame]:

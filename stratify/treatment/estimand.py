@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from pydantic import Field, ValidationError
 
-from stratify.cohort.cohort import Cohort
+from stratify.arrays import Flags, Floats
 from stratify.cohort.features import informative_features
+from stratify.cohort.reading import Cohort
 from stratify.errors import CohortError, DataError
 from stratify.study import Study, all_faults
 from stratify.tables.findings import shared_levels
@@ -27,7 +27,7 @@ from stratify.treatment.restricted_mean import unbiased_times
 
 __all__ = ["OUTCOMES", "Arm", "Arms", "Estimand", "MarkerChoice", "read_arms"]
 
-Floats = npt.NDArray[np.float64]
+
 # outcome -> unit, words; a higher value is better for the patient
 OUTCOMES = {
     "os": ("months", "overall survival"),
@@ -55,7 +55,7 @@ class MarkerChoice(Condition):
     gives: Literal["alternative", "reference"] = "alternative"
     missing: Literal["alternative", "reference"] = "reference"
 
-    def treats(self, table: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    def treats(self, table: pd.DataFrame) -> Flags:
         """Patients who get the alternative by the rule."""
         holds = self.holds(table).to_numpy(dtype=object)
         met = [self.gives == "alternative" if h else self.gives != "alternative" for h in holds]
@@ -170,7 +170,7 @@ class Arms:
 
     estimand: Estimand
     table: pd.DataFrame
-    treated: npt.NDArray[np.bool_]
+    treated: Flags
     covariates: list[str]
     outcomes: dict[str, Floats]
     attrition: pd.DataFrame
@@ -295,9 +295,7 @@ def _response(table: pd.DataFrame) -> Floats:
     return result
 
 
-def _per_patient(
-    table: pd.DataFrame, treated: npt.NDArray[np.bool_], outcome: str, estimand: Estimand
-) -> Floats:
+def _per_patient(table: pd.DataFrame, treated: Flags, outcome: str, estimand: Estimand) -> Floats:
     raw = _raw(table, outcome)
     if outcome == "objective_response":
         filled = estimand.missing_response == "no_response"

@@ -9,9 +9,9 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from stratify.arrays import Flags, Floats, Ints
 from stratify.errors import ArgumentError
 from stratify.statistics.discrimination import _UNDEFINED, Estimate, _z
 
@@ -25,9 +25,9 @@ __all__ = [
     "targeting_curve",
 ]
 
-Floats = npt.NDArray[np.float64]
+
 ALPHA = 0.05  # of tests whether effects differ
-Mask = npt.NDArray[np.bool_]
+
 HALF_SAMPLES = 400
 
 
@@ -89,7 +89,7 @@ def _slope(effect: Floats, z: Floats, level: float) -> tuple[Estimate, float]:
 
 
 def best_linear_predictor(
-    effect: Floats, predicted: Floats, fold: npt.NDArray[np.int64], level: float = 0.95
+    effect: Floats, predicted: Floats, fold: Ints, level: float = 0.95
 ) -> tuple[Estimate, float]:
     """Slope of the effect on its cross-fitted prediction, and one-sided p that it is above 0.
 
@@ -119,7 +119,7 @@ def best_linear_predictor(
 
 
 def ratio_of_hazard_ratios(
-    time: Floats, event: Floats, treated: Mask, score: Floats, level: float = 0.95
+    time: Floats, event: Floats, treated: Flags, score: Floats, level: float = 0.95
 ) -> tuple[Estimate, float]:
     """Ratio of the treatment's hazard ratios for one standard deviation more of a score.
 

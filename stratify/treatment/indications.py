@@ -8,10 +8,10 @@ from functools import cache
 from typing import Annotated
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from pydantic import BeforeValidator
 
+from stratify.arrays import Flags
 from stratify.tables.documents import document
 from stratify.tables.strict import Strict
 from stratify.treatment.policy import Condition, LabelCheck
@@ -120,7 +120,7 @@ def on_file(table: pd.DataFrame, treatment: str, check: LabelCheck) -> pd.Series
 
 def _applying(
     table: pd.DataFrame, treatment: str, check: LabelCheck
-) -> Iterator[tuple[list[LabelRule], npt.NDArray[np.bool_]]]:
+) -> Iterator[tuple[list[LabelRule], Flags]]:
     """Rules of one indication and line, with the patients they are for."""
     empty = pd.Series(None, index=table.index, dtype=object)
     types = table.get("cancer_type", empty).astype(object)

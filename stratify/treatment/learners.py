@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from stratify.arrays import Flags, Floats, Ints
 from stratify.errors import ArgumentError
 from stratify.treatment.doubly_robust import (
     doubly_robust_scores,
@@ -22,8 +23,7 @@ from stratify.treatment.doubly_robust import (
 
 __all__ = ["FIRST", "LEARNERS", "InTurn", "TreeRule", "learn_in_turn", "policy_tree", "turns_of"]
 
-Floats = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
+
 LEARNERS = ("dr_learner", "t_learner", "x_learner", "causal_forest")
 INNER = 2  # folds of the scores inside the training patients
 TURNS, FIRST = 10, 4  # tenths, and how many of them only train
@@ -45,7 +45,7 @@ class InTurn:
         One a turn.
     """
 
-    judged: Mask
+    judged: Flags
     effects: dict[str, Floats]
     treats: Floats
     trees: list[TreeRule]
@@ -65,7 +65,7 @@ class TreeRule:
     tree: Any
     text: str
 
-    def treats(self, X: Floats) -> Mask:
+    def treats(self, X: Floats) -> Flags:
         """Who gets the alternative."""
         return np.asarray(self.tree.predict(X) == 1)
 
@@ -150,10 +150,10 @@ Encoded = tuple[Floats, Sequence[str], Callable[[int, float], float]]
 
 def learn_in_turn(
     matrices: Callable[[npt.NDArray[np.intp]], Encoded],
-    treated: Mask,
+    treated: Flags,
     outcome: Floats,
     propensity: Floats,
-    turn: npt.NDArray[np.int64],
+    turn: Ints,
     *,
     learners: Sequence[str] = LEARNERS,
     depth: int = 2,
@@ -212,7 +212,7 @@ def learn_in_turn(
     return InTurn(turn >= FIRST, effects, treats, trees)
 
 
-def turns_of(treated: Mask, seed: int) -> npt.NDArray[np.int64]:
+def turns_of(treated: Flags, seed: int) -> Ints:
     """Turn of each patient at random, arms spread evenly."""
     return folds_of(treated, seed, TURNS)
 
@@ -220,7 +220,7 @@ def turns_of(treated: Mask, seed: int) -> npt.NDArray[np.int64]:
 def _fitted(
     name: str,
     X: Floats,
-    treated: Mask,
+    treated: Flags,
     outcome: Floats,
     randomised: bool,
     seed: int,

@@ -8,8 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from stratify.arrays import Floats
 from stratify.errors import ArgumentError
-from stratify.statistics.discrimination import Estimate, Floats, _checked, _standard_error, _wald
+from stratify.statistics.discrimination import Estimate, _checked, _standard_error, _wald
 
 __all__ = ["rmst_difference", "unbiased_times"]
 

@@ -14,13 +14,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from stratify.arrays import Floats
 from stratify.errors import ArgumentError
-from stratify.statistics.discrimination import (
-    Floats,
-    _checked,
-    _standard_error,
-    _wald,
-)
+from stratify.statistics.discrimination import _checked, _standard_error, _wald
 from stratify.statistics.performance import decision_curve
 
 __all__ = [

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from stratify.treatment.grounds import (
+from stratify.arrays import Flags, Strings
+from stratify.treatment.decision_rules import (
     CHANGE,
     COMBINATION,
     MONO,
@@ -36,9 +36,6 @@ MIXED = (
     "recommendation."
 )
 UNMIXED = "A model of patients under anti-PD-(L)1 monotherapy."
-
-Mask = npt.NDArray[np.bool_]
-Texts = npt.NDArray[np.object_]
 
 
 def triage(
@@ -177,14 +174,14 @@ def triage(
 class _Contraindicated(NamedTuple):
     """By what is spoken against: words of the conditions that hold, markers not recorded."""
 
-    known: dict[str, Texts]
-    unknown: dict[str, Texts]
+    known: dict[str, Strings]
+    unknown: dict[str, Strings]
 
 
 def _contraindicated(markers: pd.DataFrame, policy: Policy) -> _Contraindicated:
     n = len(markers)
-    known: dict[str, Texts] = {}
-    unknown: dict[str, Texts] = {}
+    known: dict[str, Strings] = {}
+    unknown: dict[str, Strings] = {}
     order = {"monotherapy": 0, "combination": 1, "any": 2}
     for each in sorted(policy.contraindications, key=lambda c: order[c.against]):
         holds = each.holds(markers).to_numpy(dtype=object)
@@ -197,7 +194,7 @@ def _contraindicated(markers: pd.DataFrame, policy: Policy) -> _Contraindicated:
     return _Contraindicated(known, unknown)
 
 
-def _concerned(ground: Ground, against: str) -> Mask:
+def _concerned(ground: Ground, against: str) -> Flags:
     """Patients whose treatment a contraindication speaks against."""
     if against == "any":
         return np.asarray(ground.answer != CHANGE)
@@ -208,7 +205,7 @@ def _named(against: str) -> str:
     return "any checkpoint inhibitor" if against == "any" else against
 
 
-def _cautions(flags: pd.Series | None, policy: Policy, n: int) -> Texts:
+def _cautions(flags: pd.Series | None, policy: Policy, n: int) -> Strings:
     if flags is None:
         return _all(n, "")
     codes, distinct = pd.factorize(flags.to_numpy(dtype=object))  # few distinct ones
@@ -216,7 +213,7 @@ def _cautions(flags: pd.Series | None, policy: Policy, n: int) -> Texts:
     return np.array(named, dtype=object)[codes]
 
 
-def _missing(markers: pd.DataFrame, names: list[str]) -> Texts:
+def _missing(markers: pd.DataFrame, names: list[str]) -> Strings:
     missing = _all(len(markers), "")
     for name in names:
         absent = markers[name].isna().to_numpy() if name in markers else np.ones(len(markers), bool)
@@ -224,11 +221,11 @@ def _missing(markers: pd.DataFrame, names: list[str]) -> Texts:
     return missing
 
 
-def _all(n: int, value: object) -> Texts:
+def _all(n: int, value: object) -> Strings:
     return np.full(n, value, dtype=object)
 
 
-def _decisions(index: pd.Index, answer: Texts, reason: Texts, change: Texts) -> pd.DataFrame:
+def _decisions(index: pd.Index, answer: Strings, reason: Strings, change: Strings) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "recommendation": pd.Series(answer, index=index, dtype=object),

@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from stratify.arrays import Floats
 from stratify.compiled import compiled, inlined
 from stratify.trees.model_text import CODES, NONE, ZERO
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["block_of", "decide", "goes_left", "margins", "rank"]
 
-Floats = npt.NDArray[np.float64]
 
 _BLOCK = 512  # rows; fewer spend more on the steps, more leave the cache
 _ZERO = float(np.float32(1e-35))  # LightGBM reads what is nearer to zero as zero

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from stratify.arrays import Floats
 from stratify.errors import ArgumentError
 from stratify.trees.model_text import CODES, Trees, UnsupportedTreesError, read_trees
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Members", "trying_rows"]
 
-Floats = npt.NDArray[np.float64]
 
 _log = logging.getLogger(__name__)
 

@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from stratify.arrays import Flags, Floats, Ints
 from stratify.errors import ArgumentError, BundleError
 
 __all__ = ["Trees", "UnsupportedTreesError", "check_model_text", "read_trees"]
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+
 Words = npt.NDArray[np.uint32]
 
 # What counts as missing in a column: nothing, NaN being read as zero; NaN and zero; NaN. The
@@ -317,7 +317,7 @@ def _depth_first(child: Ints, node_start: Ints, leaf_start: Ints) -> tuple[Ints,
 
 
 def _columns(
-    feature: Ints, missing: Ints, codes: npt.NDArray[np.bool_], threshold: Floats
+    feature: Ints, missing: Ints, codes: Flags, threshold: Floats
 ) -> tuple[Ints, Ints, Ints, Ints, Ints, Floats]:
     """Column of each node and its cut within the column, and what the columns are."""
     if not (missing[~codes] <= NAN).all():

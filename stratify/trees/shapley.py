@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from stratify.arrays import Floats, Ints
 from stratify.compiled import compiled, inlined
 from stratify.trees.margins import block_of, decide, goes_left, rank
 
@@ -32,9 +33,6 @@ __all__ = ["Paths", "interactions", "paths_of", "shapley_values"]
 _FACTORS, _STEPS = 0, 3  # first rows in a table of entries
 _PAIRS = 2**23  # numbers held for the interactions of a block
 _FEW = 6  # rows up to which one after the other is faster
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 
 class Paths(NamedTuple):

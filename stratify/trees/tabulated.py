@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from stratify.arrays import Floats, Ints
 from stratify.compiled import compiled
 from stratify.trees.margins import block_of, decide, goes_left, margins, rank
 from stratify.trees.model_text import NAN
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Answers", "answers_of", "looked_up"]
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 _MOST_SPLITS = 7  # one more doubles the table, which has to stay in the fastest memory
 _TREES = 64  # tabulated at a time

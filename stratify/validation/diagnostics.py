@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from stratify.cohort.cohort import Cohort
+from stratify.arrays import Floats
 from stratify.cohort.features import model_matrix
+from stratify.cohort.reading import Cohort
 from stratify.statistics.discrimination import auroc
 from stratify.statistics.sample_size import candidate_parameters, required_sample_size
 from stratify.tables.findings import Findings
@@ -20,7 +21,6 @@ from stratify.tables.schema import field_named
 
 __all__ = ["check_training", "missingness_auroc", "missingness_tells", "single_feature_auroc"]
 
-Floats = npt.NDArray[np.float64]
 
 # No baseline biomarker of resistance comes near; TMB and PD-L1 reach 0.6 to 0.7.
 LEAK = 0.95
@@ -158,7 +158,7 @@ def missingness_auroc(matrix: pd.DataFrame, label: npt.ArrayLike) -> float:
     1.0
     """
     truth = np.asarray(label, dtype=float)
-    shares = _told_by_gaps(matrix, truth)
+    shares = _predicted_by_gaps(matrix, truth)
     return 0.5 if shares is None else auroc(truth, shares[:, 1]).value
 
 
@@ -188,13 +188,13 @@ def missingness_tells(matrix: pd.DataFrame, groups: npt.ArrayLike) -> tuple[floa
     names = names.where(counts >= _FOLDS, names.value_counts().index[0])
     codes, found = pd.factorize(names, sort=True)
     largest = float(np.bincount(codes).max() / len(codes))
-    shares = _told_by_gaps(matrix, codes) if len(found) > 1 else None
+    shares = _predicted_by_gaps(matrix, codes) if len(found) > 1 else None
     if shares is None:
         return largest, largest
     return float((shares.argmax(axis=1) == codes).mean()), largest
 
 
-def _told_by_gaps(matrix: pd.DataFrame, target: npt.NDArray[np.number]) -> Floats | None:
+def _predicted_by_gaps(matrix: pd.DataFrame, target: npt.NDArray[np.number]) -> Floats | None:
     """Return out-of-fold probabilities of each class of the target, None without gaps."""
     from sklearn.linear_model import LogisticRegression
 

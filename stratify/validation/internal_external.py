@@ -6,16 +6,16 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from stratify.arrays import Flags
 from stratify.cohort.subgroups import SMALLEST_CLASS, SMALLEST_SUBGROUP, large_enough
 from stratify.errors import ArgumentError
 from stratify.model.classifier import ResistanceClassifier
 from stratify.statistics.meta_analysis import pool_performance
+from stratify.validation.assessment import Assessment, assess
 from stratify.validation.folds import each_fold
 from stratify.validation.training import EarlyCensoring, Training, risks_without
-from stratify.validation.validation import Assessment, assess
 
 __all__ = ["InternalExternal", "internal_external"]
 
@@ -54,7 +54,7 @@ def internal_external(
     in_sample: Mapping[str, Collection[str]] | None = None,
     censoring: EarlyCensoring | None = None,
     trials: int = 0,
-    rescaled: Callable[[pd.DataFrame, npt.NDArray[np.bool_]], pd.DataFrame] | None = None,
+    rescaled: Callable[[pd.DataFrame, Flags], pd.DataFrame] | None = None,
     thresholds: Sequence[float] = (),
     workers: int = 1,
     progress: Callable[[str], None] | None = None,
@@ -84,11 +84,11 @@ def internal_external(
         As in :func:`~stratify.validation.training.fit_with_references`: settings are chosen anew
         without each part.
     rescaled : callable, optional
-        As in :func:`~stratify.validation.validation.cross_validate`, without each part.
+        As in :func:`~stratify.validation.assessment.cross_validate`, without each part.
     thresholds : sequence of float
         Risks at which probabilities are turned into decisions.
     workers : int
-        As in :func:`~stratify.validation.validation.cross_validate`.
+        As in :func:`~stratify.validation.assessment.cross_validate`.
     progress : callable, optional
         Told of each part, and of the time left.
 

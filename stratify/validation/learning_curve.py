@@ -11,6 +11,7 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.model_selection import StratifiedKFold
 
+from stratify.arrays import Floats
 from stratify.cohort.features import model_matrix
 from stratify.errors import ArgumentError
 from stratify.model.classifier import ResistanceClassifier
@@ -21,7 +22,6 @@ from stratify.statistics.discrimination import Estimate, auroc
 
 __all__ = ["LEARNING_CURVE_COLUMNS", "learning_curve"]
 
-Floats = npt.NDArray[np.float64]
 
 LEARNING_CURVE_COLUMNS = (
     *("model", "metric", "n_train", "value", "low", "high", "n", "n_events", "repeats"),

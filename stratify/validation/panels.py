@@ -11,6 +11,7 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.model_selection import StratifiedKFold
 
+from stratify.arrays import Flags, Floats
 from stratify.cohort.features import features_matrix
 from stratify.cohort.subgroups import large_enough
 from stratify.errors import ArgumentError
@@ -24,7 +25,7 @@ __all__ = ["added_value", "masking_cost"]
 ADDED = ("panels", "patients", "auroc_clinical", "auroc", "difference", "low", "high")
 MASKED = ("masked", "auroc_masked", "auroc_without", "difference", "low", "high")
 COUNTS = ("n", "n_events")
-Rescaled = Callable[[pd.DataFrame, npt.NDArray[np.bool_]], pd.DataFrame]
+Rescaled = Callable[[pd.DataFrame, Flags], pd.DataFrame]
 
 
 def added_value(
@@ -127,7 +128,7 @@ def masking_cost(
     folds, seed : int
         Of the cross-validation.
     rescaled : callable, optional
-        As in :func:`~stratify.validation.validation.cross_validate`.
+        As in :func:`~stratify.validation.assessment.cross_validate`.
     progress : callable
         Told of each fold.
 
@@ -196,7 +197,7 @@ def _of_fold(
 
 
 def _splits(
-    label: npt.NDArray[np.float64], folds: int, seed: int
+    label: Floats, folds: int, seed: int
 ) -> list[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
     split = StratifiedKFold(folds, shuffle=True, random_state=seed)
     return list(split.split(label, label))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from stratify.cohort.cohort import Cohort
+from stratify.cohort.reading import Cohort
 from stratify.errors import CohortError
 from stratify.scoring import ResistanceModel
 from stratify.statistics.discrimination import c_index
@@ -29,7 +29,7 @@ def prognosis(model: ResistanceModel, cohort: Cohort, *, outcome: str = "os") ->
     ----------
     model : ResistanceModel
     cohort : Cohort
-        From :func:`stratify.cohort.cohort.read_cohort` with ``labels=False``; patients whose
+        From :func:`stratify.cohort.reading.read_cohort` with ``labels=False``; patients whose
         survival is not recorded are left out.
     outcome : {"os", "pfs"}
 

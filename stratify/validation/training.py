@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from stratify.arrays import Flags, Floats
 from stratify.cohort.features import model_matrix
 from stratify.model.classifier import ResistanceClassifier
 from stratify.model.horizons import horizon_outcomes
@@ -26,8 +27,6 @@ __all__ = [
     "judged_risks",
     "risks_without",
 ]
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Risks:
     """
 
     by_model: dict[str, Floats]
-    complete: dict[str, npt.NDArray[np.bool_]]
+    complete: dict[str, Flags]
     filled: bool
     fold: npt.NDArray[np.int_] | None = None
 

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from stratify import ResistanceClassifier, Study, train
-from stratify.experiment.experiment import evaluate
 from stratify.experiment.reporting import report_patient
+from stratify.experiment.training import evaluate
 from stratify.simulation import write_study
 
 pytestmark = pytest.mark.browser

@@ -207,7 +207,7 @@ def test_a_study_with_warnings_alone_is_valid(stratify, study_file):
 
 def test_the_demo_trains_on_a_simulated_study(stratify, tmp_path, monkeypatch):
     quick = partial(ResistanceClassifier, n_members=2, n_estimators=5, calibration_folds=2)
-    monkeypatch.setattr("stratify.experiment.experiment.ResistanceClassifier", quick)
+    monkeypatch.setattr("stratify.experiment.training.ResistanceClassifier", quick)
 
     ended = stratify("demo", "--out", tmp_path / "demo", "--n", 100, "--no-track")
 
@@ -669,6 +669,6 @@ def test_what_is_no_fault_of_the_user_keeps_its_traceback(stratify, study_file, 
     def broken(*arguments: object, **options: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("stratify.cohort.cohort.read_cohort", broken)
+    monkeypatch.setattr("stratify.cohort.reading.read_cohort", broken)
     with pytest.raises(ZeroDivisionError, match="a bug"):
         main(["validate", str(study_file)])

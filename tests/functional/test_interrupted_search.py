@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from stratify import Study, train
-from stratify.experiment import experiment
+from stratify.experiment import training
 from stratify.model import tuning
 from stratify.model.classifier import ResistanceClassifier
 from stratify.simulation import write_study
@@ -29,7 +29,7 @@ def test_an_interrupted_search_goes_on_and_leaves_nothing_behind(tmp_path, monke
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(experiment, "cross_validate", interrupted)
+        patched.setattr(training, "cross_validate", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train(study, out, classifier=SMALL, folds=2)
     assert [p.name for p in out.iterdir()] == ["search.log"]

@@ -13,7 +13,7 @@ import pytest
 
 from functional.conftest import IDENTIFIER, Trained
 from stratify import Study, evaluate, read_cohort, score
-from stratify.cohort.cohort import data_sha256
+from stratify.cohort.reading import data_sha256
 from stratify.cohort.subgroups import SMALLEST_CLASS, SMALLEST_SUBGROUP
 from stratify.model.reference import REFERENCES
 from stratify.tables.endpoint_rules import endpoint_reasons, endpoint_rules
@@ -466,7 +466,7 @@ def test_outcomes_are_not_needed_for_scoring(trained, rewritten, tmp_path):
 
 
 def typed(table: pd.DataFrame) -> pd.DataFrame:
-    """Texts of a CSV as numbers where all of a column are."""
+    """Strings of a CSV as numbers where all of a column are."""
     cells = {}
     for name, column in table.items():
         numbers = pd.to_numeric(column.where(column != ""), errors="coerce")

@@ -11,9 +11,10 @@ import yaml
 
 from stratify.cli import main
 from stratify.errors import ArgumentError, DataError
-from stratify.experiment.experiment import score, train
 from stratify.experiment.policy_choice import choose_policy
 from stratify.experiment.registry import score_registry
+from stratify.experiment.scores import score
+from stratify.experiment.training import train
 from stratify.scoring import load
 from stratify.study import Study
 

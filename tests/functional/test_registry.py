@@ -21,8 +21,8 @@ import yaml
 from stratify.cli import main
 from stratify.errors import ArgumentError, DataError, FileError, StratifyError
 from stratify.experiment import parts
-from stratify.experiment.experiment import score
 from stratify.experiment.registry import Scored, score_registry
+from stratify.experiment.scores import score
 from stratify.interpretation.cycle import cycle
 from stratify.scoring.batch import BatchScorer
 from stratify.simulation import _exported, _stated, simulate

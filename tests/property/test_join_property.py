@@ -10,7 +10,7 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stratify.cohort.cohort import Cohort, data_sha256, read_cohort
+from stratify.cohort.reading import Cohort, data_sha256, read_cohort
 from stratify.study import Study
 
 TABLES: dict[str, tuple[str, dict[str, Any]]] = {

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from stratify import ResistanceClassifier, Study
-from stratify.cohort.cohort import read_cohort
-from stratify.experiment.experiment import score, train
+from stratify.cohort.reading import read_cohort
+from stratify.experiment.scores import score
+from stratify.experiment.training import train
 
 STUDY = "pipelines/studies/inspire_landmark.yaml"
 pytestmark = pytest.mark.realdata

@@ -11,8 +11,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from stratify.cohort.cohort import read_cohort
-from stratify.interchange.interchange import fill_ins, from_cbioportal
+from stratify.cohort.reading import read_cohort
+from stratify.interchange.formats import fill_ins, from_cbioportal
 from stratify.study import Study
 
 DATA = Path(os.environ.get("STRATIFY_DATA") or Path(__file__).parents[3] / "shared" / "data")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stratify import Study, label_outcomes, read_cohort
-from stratify.interchange.interchange import from_cbioportal
+from stratify.interchange.formats import from_cbioportal
 
 pytestmark = pytest.mark.realdata
 

@@ -9,10 +9,10 @@ import pytest
 from scipy.special import expit, logit
 
 from stratify.cohort.features import informative_features, model_matrix
-from stratify.doubt.uncertainty import Uncertainty
 from stratify.model.classifier import ResistanceClassifier
 from stratify.model.recalibration import Recalibration
 from stratify.statistics.calibration import brier, calibration_intercept
+from stratify.uncertainty.risk_interval import Uncertainty
 
 pytestmark = [pytest.mark.realdata, pytest.mark.slow]
 

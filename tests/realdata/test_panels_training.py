@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from stratify.cohort.features import informative_features, model_matrix
-from stratify.experiment.experiment import classifier_of
+from stratify.experiment.training import classifier_of
 from stratify.statistics.discrimination import auroc
 from stratify.study import Study
 from stratify.tables.schema import field_named

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stratify.biomarkers.reported import put_beside
+from stratify.biomarkers.reported import with_derived
 from stratify.biomarkers.tmb_scale import WithinAssayScale
 from stratify.tables.findings import Findings
 
@@ -24,7 +24,7 @@ def test_inspire_burdens_of_two_files_differ_in_one_patient(public_data: Path):
     other = pd.read_csv(folder / "pembrolizumab.csv").set_index("id")["tmb"]
     derived = pd.DataFrame({"tmb": np.exp(other).reindex(patients["patient_id"]).to_numpy()})
     told = Findings()
-    together = put_beside(patients, derived, "pembrolizumab.csv", "inspire", told)
+    together = with_derived(patients, derived, "pembrolizumab.csv", "inspire", told)
     assert together["tmb"].equals(patients["tmb"])
     assert [row["message"] for row in told.rows] == [
         "pembrolizumab.csv: tmb as derived differs from what is reported in 1 of 71 patients; the "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stratify.doubt.venn_abers import VennAbers
+from stratify.uncertainty.venn_abers import VennAbers
 
 CELLS = [(0.1, 6, 1), (0.25, 5, 0), (0.4, 8, 4), (0.55, 5, 2), (0.7, 9, 7), (0.9, 7, 6)]
 LOW = [1 / 12, 1 / 12, 3 / 7, 3 / 7, 0.7, 13 / 17]

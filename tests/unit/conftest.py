@@ -8,7 +8,6 @@ import pytest
 from sklearn.base import clone
 
 from stratify.cohort.features import features_matrix
-from stratify.doubt.uncertainty import Uncertainty
 from stratify.endpoint import label_outcomes
 from stratify.model.classifier import ResistanceClassifier
 from stratify.model.reference import References
@@ -16,6 +15,7 @@ from stratify.scoring import ResistanceModel
 from stratify.simulation import simulate
 from stratify.tables.schema import PANELS, field_named, panel_versions
 from stratify.treatment.policy import Policy
+from stratify.uncertainty.risk_interval import Uncertainty
 
 FEATURES = [
     *("age", "albumin", "cancer_type", "ecog", "nlr", "prior_systemic_therapy", "sex"),

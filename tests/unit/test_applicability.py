@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from scipy.stats import chi2, norm
 
-from stratify.doubt.applicability import Applicability
-from stratify.doubt.normal_scores import NormalScores
+from stratify.uncertainty.applicability import Applicability
+from stratify.uncertainty.normal_scores import NormalScores
 
 IDENTITY = NormalScores({name: ([-1.0, 1.0], [-1.0, 1.0]) for name in ("albumin", "nlr", "tmb")})
 

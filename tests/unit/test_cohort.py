@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stratify.cohort.cohort import data_sha256, read_cohort, require_usable
 from stratify.cohort.features import features_matrix, informative_features, panels_missing
+from stratify.cohort.reading import data_sha256, read_cohort, require_usable
 from stratify.errors import ArgumentError, CohortError, DataError, FileError
 from stratify.tables.schema import load_schema
 

@@ -8,12 +8,12 @@ import pytest
 from test_planted_step import drawn, features_of, fitted
 
 from stratify.cohort.features import model_matrix
-from stratify.doubt.uncertainty import Uncertainty
 from stratify.interpretation.attribution import attributions, stability
 from stratify.model.reference import References
 from stratify.scoring import ResistanceModel
 from stratify.scoring.change import risk_change
 from stratify.tables.schema import panel_versions
+from stratify.uncertainty.risk_interval import Uncertainty
 
 pytestmark = pytest.mark.slow
 

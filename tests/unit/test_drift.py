@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stratify.doubt.drift import DRIFT_COLUMNS, Profile, Shares
+from stratify.uncertainty.drift import DRIFT_COLUMNS, Profile, Shares
 
 
 def patients(n: int, seed: int) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from stratify import Study
-from stratify.cohort.cohort import Cohort
+from stratify.cohort.reading import Cohort
 from stratify.errors import ArgumentError, CohortError, DataError
 from stratify.statistics.discrimination import Estimate
 from stratify.tables.findings import Findings

@@ -997,7 +997,7 @@ def test_a_clean_training_is_only_small(hospital):
     assert home.findings.codes() == ["sample_size_small"]
 
 
-# Told by `stratify.doubt.drift` of patients in use, and tested there.
+# Told by `stratify.uncertainty.drift` of patients in use, and tested there.
 IN_USE = {"input_shift", "missingness_shift", "score_shift", "calibration_shift"}
 
 

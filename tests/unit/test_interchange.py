@@ -11,10 +11,10 @@ import pandas as pd
 import pyreadstat
 import pytest
 
-from stratify.cohort.cohort import read_cohort
+from stratify.cohort.reading import read_cohort
 from stratify.errors import ArgumentError, DataError, FileError, StratifyError
 from stratify.interchange import adam
-from stratify.interchange.interchange import (
+from stratify.interchange.formats import (
     fill_ins,
     from_adam,
     from_cbioportal,

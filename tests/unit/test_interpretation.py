@@ -10,7 +10,6 @@ import pytest
 from sklearn.base import clone
 
 from stratify.cohort.features import features_matrix, model_matrix
-from stratify.doubt.uncertainty import Uncertainty
 from stratify.errors import ArgumentError
 from stratify.interpretation.attribution import attributions, by_group, risk_points, stability
 from stratify.interpretation.counterfactual import along, what_if
@@ -21,6 +20,7 @@ from stratify.interpretation.training_distribution import TrainingDistribution
 from stratify.model.recalibration import Recalibration
 from stratify.scoring.change import risk_change
 from stratify.statistics.discrimination import Estimate
+from stratify.uncertainty.risk_interval import Uncertainty
 
 KEY = ["cohort", "patient_id"]
 

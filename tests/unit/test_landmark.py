@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stratify.cohort.cohort import read_cohort
 from stratify.cohort.features import features_matrix, informative_features
+from stratify.cohort.reading import read_cohort
 from stratify.errors import DataError
 from stratify.statistics.survival import censoring_weights
 from stratify.study import Study

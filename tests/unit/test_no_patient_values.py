@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from stratify.cohort.cohort import read_cohort, require_usable
+from stratify.cohort.reading import read_cohort, require_usable
 from stratify.errors import FileError, StratifyError
 
 SHARED = 5

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.stats import norm, rankdata
 
-from stratify.doubt.normal_scores import NormalScores
+from stratify.uncertainty.normal_scores import NormalScores
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stratify.cohort.cohort import Cohort
+from stratify.cohort.reading import Cohort
 from stratify.errors import ArgumentError
 from stratify.interpretation.cycle import cycle
 from stratify.interpretation.patient import patient_findings, the_patient

@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 from stratify.cohort.features import model_matrix
-from stratify.doubt.uncertainty import Uncertainty
 from stratify.endpoint import label_outcomes
 from stratify.interpretation.attribution import attributions
 from stratify.interpretation.information import value_of_information
@@ -17,6 +16,7 @@ from stratify.model.reference import References
 from stratify.scoring import ResistanceModel
 from stratify.simulation import STEPS, SimulatedCohort, simulate
 from stratify.tables.schema import PANELS, field_named, known_field, panel_versions
+from stratify.uncertainty.risk_interval import Uncertainty
 
 STEP = {"antigenicity": "release", "infiltration": "infiltration", "checkpoint": "killing",
         "burden": "burden", "host": "host"}  # fmt: skip

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from statsmodels.genmod.families import Binomial
 from statsmodels.genmod.generalized_linear_model import GLM
 
-from stratify.doubt.posterior import LinearPosterior, _fitted
+from stratify.uncertainty.posterior import LinearPosterior, _fitted
 
 LEVELS = {"cancer_type": ["melanoma", "nsclc"]}
 EFFECTS = np.array([-0.8, 0.5, 0.0])

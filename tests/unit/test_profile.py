@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stratify.doubt.normal_scores import NormalScores
 from stratify.interpretation.attribution import attributions
 from stratify.interpretation.cycle import cycle
 from stratify.interpretation.profile import (
@@ -18,6 +17,7 @@ from stratify.interpretation.profile import (
     why_no_partner,
 )
 from stratify.tables.schema import load_schema
+from stratify.uncertainty.normal_scores import NormalScores
 
 
 def long_of(rows: dict[str, tuple[float | str | None, float]], patient: str = "1") -> pd.DataFrame:

@@ -13,7 +13,7 @@ from scipy.stats import chi2
 from statsmodels.genmod.families import Binomial
 from statsmodels.genmod.generalized_linear_model import GLM
 
-from stratify.cohort.cohort import Cohort
+from stratify.cohort.reading import Cohort
 from stratify.errors import ArgumentError, CohortError
 from stratify.model.recalibration import Recalibration, before_and_after, recalibrate
 from stratify.scoring import ResistanceModel, load

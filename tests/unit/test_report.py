@@ -14,7 +14,7 @@ from jinja2 import UndefinedError
 
 from stratify.errors import ArgumentError, FileError
 from stratify.report import figures, report
-from stratify.report.report import write_report
+from stratify.report.evaluation_report import write_report
 
 EVIL = "<script>alert('x')</script>"
 

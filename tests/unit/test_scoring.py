@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stratify.cohort.cohort import Cohort
+from stratify.cohort.reading import Cohort
 from stratify.errors import ArgumentError, BundleError, FileError
 from stratify.model.encoding import rounded_out
 from stratify.model.reference import REFERENCES

@@ -9,19 +9,20 @@ import pandas as pd
 import pytest
 import yaml
 
-from stratify.cohort.cohort import read_cohort
+from stratify.cohort.reading import read_cohort
 from stratify.cohort.training_scales import TrainingScales
 from stratify.errors import DataError
-from stratify.experiment.experiment import score, train
 from stratify.experiment.reporting import report_patient
+from stratify.experiment.scores import score
+from stratify.experiment.training import train
 from stratify.model.classifier import ResistanceClassifier
 from stratify.scoring import load
 from stratify.tables.findings import Findings
 from stratify.validation import training
+from stratify.validation.assessment import cross_validate
 from stratify.validation.internal_external import internal_external
 from stratify.validation.panels import added_value, masking_cost
 from stratify.validation.training import fit_with_references
-from stratify.validation.validation import cross_validate
 
 SIGNATURES = ["cyt", "gep", "cells_cd8"]
 
@@ -74,8 +75,8 @@ def test_one_patient_alone_is_scored_as_among_others(home):
     home.write()
     alone = read_cohort(home.study(), outcomes=False, scales=scales)
 
-    assert alone.learned_again is None
-    assert together.of_split("train").learned_again.columns[-1] == "tmb_within_panel"
+    assert alone.refitted_scales is None
+    assert together.of_split("train").refitted_scales.columns[-1] == "tmb_within_panel"
     columns = [*SIGNATURES, "tmb_within_panel"]
     expected = together.table.set_index("patient_id").loc[[one], columns]
     pd.testing.assert_frame_equal(alone.table.set_index("patient_id")[columns], expected)
@@ -110,12 +111,12 @@ def test_scales_learned_again_are_those_of_a_study_of_the_others_alone(home):
     whole = home.read()
     train = whole.of_split("train").table
     marked = (np.arange(len(train)) % 3 > 0).astype(bool)
-    again = whole.learned_again(train, marked)
+    again = whole.refitted_scales(train, marked)
 
     columns = [*SIGNATURES, "impres", "tmb_within_panel"]
     ids = train.loc[marked, "patient_id"]
     split = whole.table.assign(split=np.where(whole.table["patient_id"].isin(ids), "train", "test"))
-    source = whole.learned_again
+    source = whole.refitted_scales
     scales = TrainingScales.fit(
         split, source.matrices, source.assays, ["expression", "tmb"], Findings()
     )
@@ -145,9 +146,9 @@ def test_scales_are_learned_without_the_judged_patients(home, monkeypatch, by):
     features = ["cyt", "tmb_within_panel"]
 
     if by is None:
-        cross_validate(small, table, features, folds=2, rescaled=cohort.learned_again)
+        cross_validate(small, table, features, folds=2, rescaled=cohort.refitted_scales)
     else:
-        internal_external(small, table, features, by=by, rescaled=cohort.learned_again)
+        internal_external(small, table, features, by=by, rescaled=cohort.refitted_scales)
     assert np.abs(means).max() < 1e-3
     assert len(means) == (2 if by is None else table["site"].nunique())
 

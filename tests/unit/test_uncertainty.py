@@ -13,12 +13,12 @@ from scipy.special import logit
 from sklearn.base import clone
 
 from stratify.cohort.features import features_matrix
-from stratify.doubt.uncertainty import Uncertainty
 from stratify.endpoint import label_outcomes
 from stratify.model.classifier import ResistanceClassifier
 from stratify.scoring import ResistanceModel, load
 from stratify.simulation import simulate
 from stratify.tables.schema import PANELS, field_named
+from stratify.uncertainty.risk_interval import Uncertainty
 
 FEATURES = [
     *("age", "albumin", "bmi", "cancer_type", "ecog", "ever_smoker", "hemoglobin", "ldh_ratio"),

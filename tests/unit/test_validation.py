@@ -15,8 +15,8 @@ from stratify.statistics.discrimination import auroc
 from stratify.statistics.performance import PERFORMANCE_COLUMNS
 from stratify.statistics.survival import survival_by_group
 from stratify.tables.schema import load_schema
+from stratify.validation.assessment import Assessment, assess, cross_validate
 from stratify.validation.training import Risks, judged_risks
-from stratify.validation.validation import Assessment, assess, cross_validate
 
 FOLDS = 3
 # Standard error of the AUROC of a score without information, 133 and 107 patients

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.isotonic import IsotonicRegression
 
-from stratify.doubt.venn_abers import VennAbers
+from stratify.uncertainty.venn_abers import VennAbers
 
 
 def drawn(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 
 from stratify.biomarkers.pdl1 import check_clones
+from stratify.cohort.joining import Match, check_matched, read_patients
 from stratify.cohort.overlap import check_shared
-from stratify.cohort.patients import Match, check_matched, read_patients
-from stratify.cohort.training_scales import LearnedAgain, Matrix, TrainingScales
+from stratify.cohort.training_scales import Matrix, RefittedScales, TrainingScales
 from stratify.endpoint import label_outcomes
 from stratify.errors import CohortError, FileError
 from stratify.study import Split, Study
@@ -68,7 +68,7 @@ class Cohort:
         None where no cohort has visits or lesions.
     scales : TrainingScales or None
         What was learned on the training patients, or taken from a bundle.
-    learned_again : LearnedAgain or None
+    refitted_scales : RefittedScales or None
         Learns the scales on some of the training patients, for validation; None where there are
         no scales of this cohort's own.
     """
@@ -82,7 +82,7 @@ class Cohort:
     mixed_regimens: bool
     responses: pd.DataFrame | None = None
     scales: TrainingScales | None = None
-    learned_again: LearnedAgain | None = None
+    refitted_scales: RefittedScales | None = None
 
     def __len__(self) -> int:
         return len(self.table)
@@ -221,7 +221,9 @@ def read_cohort(
         mixed_regimens=study.mixed_regimens,
         responses=pd.concat(responses, ignore_index=True) if responses else None,
         scales=scales,
-        learned_again=LearnedAgain(study.training_scales, new, matrices, assays) if own else None,
+        refitted_scales=RefittedScales(study.training_scales, new, matrices, assays)
+        if own
+        else None,
     )
 
 

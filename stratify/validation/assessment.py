@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from stratify.arrays import Flags, Floats, Strings
 from stratify.cohort.subgroups import large_enough, subgroups
 from stratify.model.classifier import ResistanceClassifier
 from stratify.model.reference import REFERENCES
@@ -31,8 +31,7 @@ from stratify.validation.training import EarlyCensoring, Risks, Training, risks_
 
 __all__ = ["Assessment", "assess", "cross_validate"]
 
-Floats = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
+
 OUTCOMES = ("pfs", "os")
 
 
@@ -100,7 +99,7 @@ def cross_validate(
         in every fold.
     rescaled : callable, optional
         Given the table and which patients train, gives it on scales learned from these, such as
-        :class:`stratify.cohort.training_scales.LearnedAgain`; for every fold.
+        :class:`stratify.cohort.training_scales.RefittedScales`; for every fold.
     workers : int
         Processes of one thread each that share the folds; 1 for this process, with the threads
         of the classifier. The risks are the same.
@@ -118,7 +117,7 @@ def cross_validate(
     folds = max(2, min(folds, int(label.sum()), int((1 - label).sum())))
     split = StratifiedKFold(folds, shuffle=True, random_state=seed)
     by_model: dict[str, Floats] = {}
-    complete: dict[str, npt.NDArray[np.bool_]] = {}
+    complete: dict[str, Flags] = {}
     filled = True
     fold = np.zeros(len(table), dtype=int)
     parts = list(split.split(table, label))
@@ -156,7 +155,7 @@ def assess(
     cohort: str,
     split: str,
     thresholds: list[float],
-    groups: npt.NDArray[np.object_] | None = None,
+    groups: Strings | None = None,
     apparent: Risks | None = None,
 ) -> Assessment:
     """Judge risks against labels and survival.
@@ -285,7 +284,7 @@ def _prediction(name: str, risk: Floats) -> Prediction:
     return Prediction(risk, probability=kind == "probability", binary=kind == "rule")
 
 
-def _row_groups(risks: Risks, label: Floats) -> list[tuple[str, npt.NDArray[np.bool_], list[str]]]:
+def _row_groups(risks: Risks, label: Floats) -> list[tuple[str, Flags, list[str]]]:
     everyone = np.ones(len(label), dtype=bool)
     whole = [n for n in risks.by_model if n == "stratify" or risks.complete[n].all()]
     if risks.filled and "loris" in risks.by_model and "loris" not in whole:
@@ -326,9 +325,7 @@ def _times(table: pd.DataFrame, outcome: str) -> dict[str, Floats]:
     return {"time": table[outcome].to_numpy(float), "event": table[event].to_numpy(float)}
 
 
-def _survival(
-    table: pd.DataFrame, groups: npt.NDArray[np.object_]
-) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
+def _survival(table: pd.DataFrame, groups: Strings) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
     found = {}
     for outcome in OUTCOMES:
         if not {outcome, f"{outcome}_event"} <= set(table.columns):

@@ -17,12 +17,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from stratify.doubt.normal_scores import NormalScores
+from stratify.arrays import Floats
 from stratify.model.columns import FeatureColumns, codes_of
+from stratify.uncertainty.normal_scores import NormalScores
 
 __all__ = ["LinearPosterior"]
 
-Floats = npt.NDArray[np.float64]
 
 # Log variances of the prior of a coefficient, each as likely as another before the data.
 _LOG_PRIOR_VARIANCES = np.linspace(-9.0, 1.0, 21)

@@ -403,7 +403,7 @@ def _check_regimens(export: Export, regimens: Mapping[str, str]) -> None:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Texts that the study file's reader would take for numbers stay quoted."""
+    """Strings that the study file's reader would take for numbers stay quoted."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

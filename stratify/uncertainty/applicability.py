@@ -15,16 +15,15 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from stratify.arrays import Flags, Floats, Strings
 from stratify.cohort.features import panels_missing
-from stratify.doubt.normal_scores import NormalScores
 from stratify.model.columns import FeatureColumns, codes_of
+from stratify.uncertainty.normal_scores import NormalScores
 
 __all__ = ["Applicability"]
 
-Floats = npt.NDArray[np.float64]
 
 _TAIL, _FOLDS = 0.99, 5  # share of patients within the limit, each judged by other folds
 _PAIRS = 20  # patients with both features, below which two features count as unrelated
@@ -138,11 +137,11 @@ class Applicability:
         deviate: Floats = (np.cbrt(squares / n) - 1 + 2 / (9 * n)) / np.sqrt(2 / (9 * n))
         return deviate
 
-    def far(self, matrix: pd.DataFrame | FeatureColumns) -> npt.NDArray[np.bool_]:
+    def far(self, matrix: pd.DataFrame | FeatureColumns) -> Flags:
         """Patients farther from the training patients than 99 % of these."""
         return self.distance(matrix) > self.limit
 
-    def unseen_panels(self, matrix: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    def unseen_panels(self, matrix: pd.DataFrame) -> Flags:
         """Patients whose panels no training patient had together.
 
         Where training masked panels, fewer panels than a training patient had were seen too.
@@ -155,7 +154,7 @@ class Applicability:
         """
         return self.unseen_patterns(panels_missing(matrix).to_numpy())
 
-    def unseen_patterns(self, missing: npt.NDArray[np.object_]) -> npt.NDArray[np.bool_]:
+    def unseen_patterns(self, missing: Strings) -> Flags:
         """As :meth:`unseen_panels`, by the panels missing, as text."""
 
         def unseen(pattern: str) -> bool:
@@ -205,7 +204,7 @@ def squared_lengths(scores: Floats, correlation: Floats) -> Floats:
     With the Cholesky factor L of the measured part it is the length of the solution z of L z = x.
     Rows with the same values missing share the factor; each row's arithmetic is its own.
     """
-    from stratify.doubt.whitening import lengths
+    from stratify.uncertainty.whitening import lengths
 
     words = np.packbits(np.isnan(scores), axis=1)
     padded = np.zeros((len(scores), -(-words.shape[1] // 8) * 8), dtype=np.uint8)

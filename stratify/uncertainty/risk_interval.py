@@ -10,21 +10,19 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from stratify.doubt.applicability import Applicability
-from stratify.doubt.joint_scores import JointScores
-from stratify.doubt.posterior import LinearPosterior
-from stratify.doubt.venn_abers import VennAbers
+from stratify.arrays import Floats
 from stratify.model.columns import FeatureColumns
+from stratify.uncertainty.applicability import Applicability
+from stratify.uncertainty.joint_scores import JointScores
+from stratify.uncertainty.posterior import LinearPosterior
+from stratify.uncertainty.venn_abers import VennAbers
 
 if TYPE_CHECKING:
     from stratify.model.classifier import ResistanceClassifier
 
 __all__ = ["Uncertainty"]
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,13 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from stratify.doubt.normal_scores import NormalScores
+from stratify.arrays import Floats
+from stratify.uncertainty.normal_scores import NormalScores
 
 __all__ = ["JointScores"]
 
-Floats = npt.NDArray[np.float64]
 
 _FEW = 20  # a correlation counts as n / (n + this) of it, n patients having both
 _RIDGE = 5  # patients by which the shift of a level is drawn to none

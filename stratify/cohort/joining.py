@@ -21,7 +21,7 @@ from stratify.biomarkers.infiltration import (
     add_deconvolution,
     add_regions,
     checked_expression,
-    put_signatures,
+    with_signatures,
 )
 from stratify.biomarkers.pdl1 import add_pdl1
 from stratify.biomarkers.reported import SAME, SAME_SHARE
@@ -34,7 +34,7 @@ from stratify.response.followup import follow_up
 from stratify.response.visits import numbers_of
 from stratify.study import Study
 from stratify.tables.findings import Findings
-from stratify.tables.identifiers import tell_unfit, written_as
+from stratify.tables.identifiers import add_unfit, written_as
 from stratify.tables.measurements import BurdenRule, PairedSamples
 from stratify.tables.panel import read_panels
 from stratify.tables.schema import LONG_PANELS, VISIT_PANELS, field_named
@@ -255,7 +255,9 @@ def _measure(
         each = long["mutations"]
         rule = each.source.burden or BurdenRule(scored_mb=1)
         joined = add_tmb(joined, each.frame, rule, each.file, cohort, findings)
-        _tell_assay(patients.add(joined, rule.assay, each.source), each.file, cohort, findings)
+        _add_absent_assays(
+            patients.add(joined, rule.assay, each.source), each.file, cohort, findings
+        )
     if source.tmb_pairs is not None and "tmb" in joined:
         calibration = _calibration(study.folder, source.tmb_pairs, patients.files)
         joined = add_harmonised(joined, calibration, cohort, findings)
@@ -341,7 +343,7 @@ def _clone_of(joined: pd.DataFrame) -> str | None:
     return str(named.pop()) if len(named) == 1 else None
 
 
-def _tell_assay(lacking: list[str], file: str, cohort: str, findings: Findings) -> None:
+def _add_absent_assays(lacking: list[str], file: str, cohort: str, findings: Findings) -> None:
     for name in lacking:
         findings.add(
             "assay_absent",
@@ -378,7 +380,7 @@ def _score(
                 names = settings.signatures or signatures()
                 patients.assays |= dict.fromkeys(names, settings.assay)
             return
-        scored = put_signatures(joined, expression, settings, file, cohort, findings)
+        scored = with_signatures(joined, expression, settings, file, cohort, findings)
         patients.add(scored, settings.assay)
     elif table.deconvolution is not None:
         cells = add_deconvolution(joined, raw, table.deconvolution, table.file, cohort, findings)
@@ -403,7 +405,7 @@ def _renamed(
         names = pd.Index([label, *columns.dropna()], dtype=object, name=raw.columns.name)
         renamed = raw[[label, *kept]].set_axis(names, axis=1)
     if unfit:
-        tell_unfit(table.file, "identifiers", unfit, cohort, findings)
+        add_unfit(table.file, "identifiers", unfit, cohort, findings)
     return renamed
 
 

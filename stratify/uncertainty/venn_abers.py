@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
+
+from stratify.arrays import Floats
 
 __all__ = ["VennAbers"]
 
-Floats = npt.NDArray[np.float64]
 
 _CELLS = 100  # of equal width between 0 and 1
 _PATIENTS = 5  # at least, in each cell that is kept

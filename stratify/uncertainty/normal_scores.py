@@ -13,14 +13,13 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from stratify.arrays import Floats, Ints
 from stratify.model.columns import FeatureColumns
 
 __all__ = ["NormalScores"]
 
-Floats = npt.NDArray[np.float64]
 
 # The outer two per cent are left out: in a small cohort they would be single patients.
 _SHARES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
@@ -91,7 +90,7 @@ class NormalScores:
         return repr(self.knots)
 
     def _scores(self, matrix: pd.DataFrame | FeatureColumns) -> Floats:
-        from stratify.doubt.whitening import interpolated
+        from stratify.uncertainty.whitening import interpolated
 
         if isinstance(matrix, FeatureColumns):
             values = matrix.numbers(self._names)
@@ -103,7 +102,7 @@ class NormalScores:
         return values
 
     @cached_property
-    def _lines(self) -> tuple[npt.NDArray[np.int64], Floats, Floats]:
+    def _lines(self) -> tuple[Ints, Floats, Floats]:
         """First knot of each column; places and scores of all knots in their order."""
         lengths = [len(at) for at, _ in self.knots.values()]
         start = np.cumsum([0, *lengths], dtype=np.int64)

@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from stratify.arrays import Flags, Strings
 from stratify.errors import ArgumentError
 from stratify.study import MONOTHERAPY
 from stratify.treatment.policy import MarkerRule, Policy
@@ -23,18 +23,15 @@ MONO, COMBINATION, REFER = "monotherapy", "combination", "refer"
 CONTINUE, INTENSIFY, CHANGE = "continue", "intensify", "change"
 COMBINATIONS = ("ici_ici", "ici_chemotherapy", "ici_targeted", "ici_combination")
 
-Mask = npt.NDArray[np.bool_]
-Texts = npt.NDArray[np.object_]
-
 
 class Ground(NamedTuple):
     """What one ground answers for each patient, with its words."""
 
-    answer: Texts
-    gives: Texts  # treatment that the patient gets by the answer; empty where none is chosen
-    starts: Texts  # the same, empty where it is given already
-    reason: Texts
-    change: Texts
+    answer: Strings
+    gives: Strings  # treatment that the patient gets by the answer; empty where none is chosen
+    starts: Strings  # the same, empty where it is given already
+    reason: Strings
+    change: Strings
 
 
 def by_risk(risk: pd.DataFrame, policy: Policy) -> Ground:
@@ -152,7 +149,7 @@ def by_marker(markers: pd.DataFrame, policy: Policy) -> Ground:
 
 
 def _baseline(
-    mono: Mask, combination: Mask, reason: Texts, change: Texts, policy: Policy
+    mono: Flags, combination: Flags, reason: Strings, change: Strings, policy: Policy
 ) -> Ground:
     answer = np.select([mono, combination], [MONO, COMBINATION], policy.in_doubt).astype(object)
     if policy.in_doubt != REFER:
@@ -214,7 +211,7 @@ def at_landmark(risk: pd.DataFrame, markers: pd.DataFrame, policy: Policy) -> Gr
     stays, changes = high < stay, low >= other
     wants_more = (low >= more) & (high < other)
     middle = f"The whole interval at {week} lies from {more:g} to {other:g}"
-    steps: list[tuple[Mask, str, str, str]] = [
+    steps: list[tuple[Flags, str, str, str]] = [
         (
             current == "",
             REFER,

@@ -14,11 +14,11 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import chi2_contingency, norm
 
+from stratify.arrays import Floats
 from stratify.tables.schema import PANELS, field_named
 
 __all__ = ["DRIFT_COLUMNS", "Profile", "Shares"]
 
-Floats = npt.NDArray[np.float64]
 
 DRIFT_COLUMNS = (
     *("what", "name", "panel", "psi", "p_value", "value_training", "value", "difference"),

@@ -6,37 +6,35 @@ files are written whole or not at all, and only after everything has been comput
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from stratify.cohort.cohort import Cohort, data_sha256, read_cohort, require_usable
 from stratify.cohort.features import informative_features, model_matrix
+from stratify.cohort.reading import Cohort, data_sha256, read_cohort, require_usable
 from stratify.cohort.training_scales import TrainingScales
-from stratify.doubt.drift import Profile
-from stratify.doubt.uncertainty import Uncertainty
-from stratify.errors import ArgumentError, CohortError, DataError
+from stratify.errors import CohortError, DataError
 from stratify.experiment.results import Results, results_of
-from stratify.interpretation.explained import explained_in_chunks
 from stratify.model import recalibration
 from stratify.model.classifier import ResistanceClassifier
+from stratify.progress import Progress
 from stratify.report.figures import calibration as calibration_figure
 from stratify.report.figures import png
 from stratify.report.model_card import bundle_card
 from stratify.scoring import ResistanceModel, load
-from stratify.scoring.reasons import check_explain
 from stratify.statistics.survival import censoring_weights
 from stratify.study import ResponseCriteria, Study
 from stratify.tables.schema import field_named
-from stratify.tables.tabular import make_folder, write_table, written_chunks, written_whole
-from stratify.treatment.grounds import require_landmark
+from stratify.tables.tabular import make_folder, write_table, written_whole
+from stratify.treatment.decision_rules import require_landmark
 from stratify.treatment.policy import Policy
+from stratify.uncertainty.drift import Profile
+from stratify.uncertainty.risk_interval import Uncertainty
+from stratify.validation.assessment import Assessment, assess, cross_validate
 from stratify.validation.diagnostics import check_training
 from stratify.validation.training import EarlyCensoring, fit_with_references, judged_risks
-from stratify.validation.validation import Assessment, assess, cross_validate
 
 __all__ = [
     "Results",
@@ -46,11 +44,9 @@ __all__ = [
     "external_cohorts",
     "policy_of",
     "recalibrate",
-    "score",
     "train",
 ]
 
-Progress = Callable[[str], None]
 SEARCH = "search.log"  # settings tried so far, by patients and fold; nothing of a patient
 TUNE = "tune"  # key of `model` in a study file: how many settings are tried
 
@@ -155,7 +151,7 @@ def train(
         trials=trials,
         storage=search,
         workers=workers,
-        rescaled=cohort.learned_again,
+        rescaled=cohort.refitted_scales,
         progress=progress,
     )
     progress("judging on patients the model never saw")
@@ -277,82 +273,6 @@ def recalibrate(
     with written_whole(out.with_name(f"{out.name}_calibration.png")) as temporary:
         temporary.write_bytes(png(drawn))
     return local, performance
-
-
-def score(
-    bundle: str | Path,
-    study_path: str | Path,
-    out: str | Path,
-    *,
-    policy: str | Path | None = None,
-    explain: str = "none",
-    top: int = 5,
-    progress: Progress = lambda step: None,
-) -> pd.DataFrame:
-    """Score all patients of a study in memory; outcomes are not read.
-
-    Parameters
-    ----------
-    bundle, study_path : path
-    out : path
-        File ending in ``.csv`` or ``.parquet``. For more patients than fit into memory, and to
-        resume, see :func:`stratify.experiment.registry.score_registry`.
-    policy : path, optional
-        Policy in place of the bundle's.
-    explain : {"none", "top", "full"}
-        Why: nothing, the `top` reasons in columns of the scores, or every contribution and the
-        resistance profiles in ``<out>_attributions.parquet`` and ``<out>_profiles.parquet``
-        beside `out`, written chunk by chunk.
-    top : int
-        Reasons for ``explain="top"``.
-    progress : callable
-        Told of each step.
-
-    Returns
-    -------
-    DataFrame
-        As in the ``scores`` dictionary, then the reasons; by cohort and patient.
-
-    Raises
-    ------
-    ArgumentError, BundleError, DataError, FileError
-    """
-    out = Path(out)
-    if out.suffix.lower() not in (".csv", ".parquet"):
-        raise ArgumentError(f"out is {out.name}; a file ending in .csv or .parquet is expected.")
-    check_explain(explain, top)
-    make_folder(out.parent)
-    model = load(bundle)
-    study = Study.load(study_path)
-    progress("reading the cohorts")
-    scales = TrainingScales.from_json(model.card.get("training_scales"))
-    cohort = read_cohort(study, outcomes=False, eligible_only=False, scales=scales)
-    cohort.findings.raise_errors(f"The study {study.name}")
-    if policy is not None:
-        where = f"the study {study.name}"
-        model = model.with_policy(Policy.load(policy), cohort.table.columns, where)
-    progress(f"scoring {len(cohort)} patients")
-    scores = model.score_table(cohort.table, cohort.assays, top=top if explain == "top" else 0)
-    if explain == "full" and len(cohort):
-        _write_explained(model, cohort.table, out, progress)
-    write_table(scores, out)
-    return scores
-
-
-def _write_explained(
-    model: ResistanceModel, table: pd.DataFrame, out: Path, progress: Progress
-) -> None:
-    """Contributions and profiles of all patients, in memory a chunk at a time."""
-    names = ("attributions", "profiles")
-    files = [out.with_name(f"{out.stem}_{name}.parquet") for name in names]
-    with written_chunks(files[0]) as contributions, written_chunks(files[1]) as profiles:
-        for part in explained_in_chunks(
-            model.classifier,
-            table,
-            progress=lambda done, of: progress(f"{done} of {of} patients explained"),
-        ):
-            contributions(part.attributions)
-            profiles(part.profiles)
 
 
 # ---------------------------------------------------------------------------------- steps

@@ -1,0 +1,118 @@
+"""Patients of a study scored with a bundle into one file; registries have a module of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from stratify.cohort.reading import Cohort, read_cohort
+from stratify.cohort.training_scales import TrainingScales
+from stratify.errors import ArgumentError
+from stratify.interpretation.explained import explained_in_chunks
+from stratify.progress import Progress
+from stratify.scoring import ResistanceModel, load
+from stratify.scoring.reasons import check_explain
+from stratify.study import Study
+from stratify.tables.tabular import make_folder, write_table, written_chunks
+from stratify.treatment.policy import Policy
+
+__all__ = ["patients_to_score", "score"]
+
+
+def patients_to_score(model: ResistanceModel, study: Study) -> Cohort:
+    """Read all patients of a study as a model asks for them: without outcomes, on its scales.
+
+    Parameters
+    ----------
+    model : ResistanceModel
+    study : Study
+
+    Returns
+    -------
+    Cohort
+        Patients of every regimen, without labels.
+
+    Raises
+    ------
+    DataError, FileError
+        If the data have errors, or files cannot be read.
+    """
+    scales = TrainingScales.from_json(model.card.get("training_scales"))
+    cohort = read_cohort(study, outcomes=False, eligible_only=False, scales=scales)
+    cohort.findings.raise_errors(f"The study {study.name}")
+    return cohort
+
+
+def score(
+    bundle: str | Path,
+    study_path: str | Path,
+    out: str | Path,
+    *,
+    policy: str | Path | None = None,
+    explain: str = "none",
+    top: int = 5,
+    progress: Progress = lambda _: None,
+) -> pd.DataFrame:
+    """Score all patients of a study in memory; outcomes are not read.
+
+    Parameters
+    ----------
+    bundle, study_path : path
+    out : path
+        File ending in ``.csv`` or ``.parquet``. For more patients than fit into memory, and to
+        resume, see :func:`stratify.experiment.registry.score_registry`.
+    policy : path, optional
+        Policy in place of the bundle's.
+    explain : {"none", "top", "full"}
+        Why: nothing, the `top` reasons in columns of the scores, or every contribution and the
+        resistance profiles in ``<out>_attributions.parquet`` and ``<out>_profiles.parquet``
+        beside `out`, written chunk by chunk.
+    top : int
+        Reasons for ``explain="top"``.
+    progress : callable
+        Told of each step.
+
+    Returns
+    -------
+    DataFrame
+        As in the ``scores`` dictionary, then the reasons; by cohort and patient.
+
+    Raises
+    ------
+    ArgumentError, BundleError, DataError, FileError
+    """
+    out = Path(out)
+    if out.suffix.lower() not in (".csv", ".parquet"):
+        raise ArgumentError(f"out is {out.name}; a file ending in .csv or .parquet is expected.")
+    check_explain(explain, top)
+    make_folder(out.parent)
+    model = load(bundle)
+    study = Study.load(study_path)
+    progress("reading the cohorts")
+    cohort = patients_to_score(model, study)
+    if policy is not None:
+        where = f"the study {study.name}"
+        model = model.with_policy(Policy.load(policy), cohort.table.columns, where)
+    progress(f"scoring {len(cohort)} patients")
+    scores = model.score_table(cohort.table, cohort.assays, top=top if explain == "top" else 0)
+    if explain == "full" and len(cohort):
+        _write_explained(model, cohort.table, out, progress)
+    write_table(scores, out)
+    return scores
+
+
+def _write_explained(
+    model: ResistanceModel, table: pd.DataFrame, out: Path, progress: Progress
+) -> None:
+    """Contributions and profiles of all patients, in memory a chunk at a time."""
+    names = ("attributions", "profiles")
+    files = [out.with_name(f"{out.stem}_{name}.parquet") for name in names]
+    with written_chunks(files[0]) as contributions, written_chunks(files[1]) as profiles:
+        for part in explained_in_chunks(
+            model.classifier,
+            table,
+            progress=lambda done, of: progress(f"{done} of {of} patients explained"),
+        ):
+            contributions(part.attributions)
+            profiles(part.profiles)
