@@ -15,8 +15,8 @@ import pandas as pd
 
 from stratify.arrays import Floats
 from stratify.biomarkers.reported import with_derived
-from stratify.response.visits import numbers_of
 from stratify.tables.findings import Findings
+from stratify.tables.rows import numbers_of
 
 __all__ = ["INDICES", "add_clinical", "clinical_indices"]
 

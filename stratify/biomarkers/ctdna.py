@@ -32,9 +32,10 @@ from stratify.biomarkers.variants import (
     variant_doubts,
     variant_faults,
 )
-from stratify.response.visits import Faults, check_table, numbers_of
+from stratify.response.visits import Faults
 from stratify.tables.findings import Findings
 from stratify.tables.measurements import PlasmaRule
+from stratify.tables.rows import check_table, numbers_of
 from stratify.tables.schema import load_schema
 
 __all__ = [

@@ -13,8 +13,9 @@ import pandas as pd
 
 from stratify.arrays import Floats
 from stratify.biomarkers.variants import number_faults
-from stratify.response.visits import Faults, check_table, numbers_of
+from stratify.response.visits import Faults
 from stratify.tables.measurements import PlasmaRule
+from stratify.tables.rows import check_table, numbers_of
 from stratify.tables.schema import load_schema
 
 __all__ = ["chosen_draws", "course_features", "draw_findings", "visit_of_draws"]

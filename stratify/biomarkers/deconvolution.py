@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from stratify.biomarkers.expression import some_of
-from stratify.response.visits import Faults, check_table, numbers_of
+from stratify.response.visits import Faults
 from stratify.tables.measurements import DeconvolutionTable
+from stratify.tables.rows import check_table, numbers_of
 from stratify.tables.schema import field_named, signature_sets
 
 __all__ = ["read_deconvolution"]

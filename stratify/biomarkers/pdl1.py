@@ -15,9 +15,10 @@ import numpy as np
 import pandas as pd
 
 from stratify.biomarkers.reported import with_derived
-from stratify.response.visits import Faults, numbers_of
+from stratify.response.visits import Faults
 from stratify.tables.findings import Findings, listed
 from stratify.tables.measurements import Pdl1Rule
+from stratify.tables.rows import numbers_of
 from stratify.tables.schema import field_named, load_schema, pdl1_cutoffs
 
 __all__ = ["add_pdl1", "check_clones", "clone_in", "concordance", "pdl1_tiers", "read_pdl1_reports"]

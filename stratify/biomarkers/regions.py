@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stratify.response.visits import Faults, check_table, numbers_of
+from stratify.response.visits import Faults
 from stratify.tables.measurements import RegionRule
+from stratify.tables.rows import check_table, numbers_of
 from stratify.tables.schema import load_schema
 
 __all__ = ["aggregate_regions", "region_findings"]

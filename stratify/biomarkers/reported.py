@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stratify.response.visits import numbers_of
 from stratify.tables.findings import Findings
+from stratify.tables.rows import numbers_of
 from stratify.tables.schema import field_named
 
 __all__ = ["add_not_measured", "tell_all", "with_derived"]

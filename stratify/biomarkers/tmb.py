@@ -23,9 +23,10 @@ from stratify.biomarkers.variants import (
     variant_doubts,
     variant_faults,
 )
-from stratify.response.visits import Faults, check_table, numbers_of
+from stratify.response.visits import Faults
 from stratify.tables.findings import Findings
 from stratify.tables.measurements import BurdenRule
+from stratify.tables.rows import check_table, numbers_of
 from stratify.tables.schema import field_named, load_schema
 
 __all__ = [

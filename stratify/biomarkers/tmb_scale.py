@@ -16,8 +16,8 @@ from scipy import stats
 
 from stratify.arrays import Floats
 from stratify.errors import ArgumentError
-from stratify.response.visits import numbers_of
 from stratify.tables.findings import Findings
+from stratify.tables.rows import numbers_of
 
 __all__ = ["TmbCalibration", "WithinAssayScale", "add_harmonised", "add_within_panel"]
 

@@ -11,10 +11,11 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from stratify.arrays import Flags, Floats
-from stratify.response.visits import Codes, Faults, numbers_of
+from stratify.arrays import Flags, Floats, Ints
+from stratify.response.visits import Faults
 from stratify.tables.measurements import BurdenRule
 from stratify.tables.plausibility import ENOUGH_VALUES, FEW
+from stratify.tables.rows import numbers_of
 from stratify.tables.schema import Field, Schema
 
 __all__ = [
@@ -47,7 +48,7 @@ def counted(variants: pd.DataFrame, rule: BurdenRule) -> Flags:
     return np.asarray(eligible, dtype=bool)
 
 
-def distinct_counts(variants: pd.DataFrame, group: Codes, rows: Flags, n: int) -> Floats:
+def distinct_counts(variants: pd.DataFrame, group: Ints, rows: Flags, n: int) -> Floats:
     """Distinct variants among the chosen rows, in each of n groups."""
     chosen = group[rows]
     code = repeated(variants[rows], chosen)
@@ -56,7 +57,7 @@ def distinct_counts(variants: pd.DataFrame, group: Codes, rows: Flags, n: int) -
     return np.bincount(chosen, minlength=n).astype(float)
 
 
-def repeated(variants: pd.DataFrame, group: Codes) -> Codes | None:
+def repeated(variants: pd.DataFrame, group: Ints) -> Ints | None:
     """Give a number to each variant of a group, None if none stands in more than one row."""
     if not set(IDENTITY) <= set(variants):
         return None
@@ -86,26 +87,26 @@ class DrawRows:
         self.names = ["patient_id", *(name for name in keys if name in variants)]
 
     @cached_property
-    def _grouped(self) -> tuple[Codes, Codes]:
+    def _grouped(self) -> tuple[Ints, Ints]:
         return grouped(self._variants, self.names)
 
     @property
-    def draw(self) -> Codes:
+    def draw(self) -> Ints:
         """Number of each row's draw."""
         return self._grouped[0]
 
     @property
-    def firsts(self) -> Codes:
+    def firsts(self) -> Ints:
         """First row of each draw."""
         return self._grouped[1]
 
     @cached_property
-    def variant(self) -> Codes | None:
+    def variant(self) -> Ints | None:
         """Number of each row's variant, None if none stands in more than one row."""
         return repeated(self._variants, self.draw)
 
 
-def grouped(table: pd.DataFrame, names: Sequence[str]) -> tuple[Codes, Codes]:
+def grouped(table: pd.DataFrame, names: Sequence[str]) -> tuple[Ints, Ints]:
     """Give each combination of columns a number, and say in which row each first stands.
 
     Numbers are in the order in which combinations first stand; missing values are a level.
@@ -124,7 +125,7 @@ def grouped(table: pd.DataFrame, names: Sequence[str]) -> tuple[Codes, Codes]:
     return first[code], firsts
 
 
-def _combined(table: pd.DataFrame, names: Sequence[str], code: Codes) -> tuple[Codes, int]:
+def _combined(table: pd.DataFrame, names: Sequence[str], code: Ints) -> tuple[Ints, int]:
     """Whole numbers that are equal where code and columns are, and a number above them."""
     largest = int(code.max(initial=0)) + 1
     for name in names:
@@ -136,10 +137,10 @@ def _combined(table: pd.DataFrame, names: Sequence[str], code: Codes) -> tuple[C
     return code, largest
 
 
-def _whole(column: pd.Series) -> tuple[Codes, int]:
+def _whole(column: pd.Series) -> tuple[Ints, int]:
     """Column as whole numbers from 0 below a number: positions as they are, others by level."""
     if isinstance(column.dtype, pd.CategoricalDtype):
-        levels_of: Codes = column.cat.codes.to_numpy(dtype=np.int64) + np.int64(1)
+        levels_of: Ints = column.cat.codes.to_numpy(dtype=np.int64) + np.int64(1)
         return levels_of, len(column.cat.categories) + 1
     if column.dtype.kind in "iuf" and len(column):
         values = column.to_numpy()

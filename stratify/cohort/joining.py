@@ -31,12 +31,12 @@ from stratify.biomarkers.tmb_scale import TmbCalibration, add_harmonised
 from stratify.cohort.training_scales import Matrix
 from stratify.errors import ArgumentError, DataError, FileError
 from stratify.response.followup import follow_up
-from stratify.response.visits import numbers_of
 from stratify.study import Study
 from stratify.tables.findings import Findings
 from stratify.tables.identifiers import add_unfit, written_as
 from stratify.tables.measurements import BurdenRule, PairedSamples
 from stratify.tables.panel import read_panels
+from stratify.tables.rows import numbers_of
 from stratify.tables.schema import LONG_PANELS, VISIT_PANELS, field_named
 from stratify.tables.sources import CohortSource, TableSource
 from stratify.tables.tabular import read_numbered, sha256_of

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from stratify.arrays import Flags, Floats
+from stratify.arrays import Flags, Floats, Ints
 from stratify.errors import ArgumentError, DataError
 from stratify.response.visits import (
     CONFIRM_DAYS,
@@ -29,14 +29,12 @@ from stratify.response.visits import (
     RECIST,
     SD,
     UPD,
-    Codes,
     check_days,
-    check_table,
     first_in,
-    numbers_of,
     patient_faults,
     runs,
 )
+from stratify.tables.rows import check_table, numbers_of
 
 __all__ = ["Outcome", "best_response"]
 
@@ -114,9 +112,9 @@ class Outcome:
     ids: pd.Index
     has_baseline: Flags
     death: Floats
-    patient: Codes
+    patient: Ints
     day: Floats
-    code: Codes
+    code: Ints
     change: Floats
     only_non_target: Flags
 

@@ -22,9 +22,10 @@ from stratify.response.best_response import best_response
 from stratify.response.irecist import assess_irecist, best_irecist
 from stratify.response.lesions import lesion_findings, visits_from_lesions
 from stratify.response.recist import assess_recist
-from stratify.response.visits import first_in, numbers_of, visit_findings
+from stratify.response.visits import first_in, visit_findings
 from stratify.study import ResponseCriteria
 from stratify.tables.findings import Findings
+from stratify.tables.rows import numbers_of
 from stratify.tables.schema import convert
 
 __all__ = ["assess_visits", "follow_up", "outcomes_from_visits"]

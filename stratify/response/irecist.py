@@ -27,7 +27,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from stratify.arrays import Flags, Floats
+from stratify.arrays import Flags, Floats, Ints, Strings
 from stratify.response.best_response import Outcome
 from stratify.response.recist import Course, at_place, course_of
 from stratify.response.visits import (
@@ -45,8 +45,6 @@ from stratify.response.visits import (
     ROUNDING,
     SD,
     UPD,
-    Codes,
-    Objects,
     check_days,
     first_in,
     grown,
@@ -135,15 +133,15 @@ def assess_irecist(
 class _Block(NamedTuple):
     """Rows of a patient's open block, -1 for none: its first iUPD, first assessments in it."""
 
-    first: Codes
-    target: Codes
-    non_target: Codes
-    new: Codes
+    first: Ints
+    target: Ints
+    non_target: Ints
+    new: Ints
 
 
 def _follow_blocks(
-    course: Course, code: Codes, reason: Objects, min_icpd_days: float
-) -> tuple[Codes, Objects]:
+    course: Course, code: Ints, reason: Strings, min_icpd_days: float
+) -> tuple[Ints, Strings]:
     """Put iUPD and iCPD over the responses that hold where nothing progresses."""
     n = course.n_patients
     code, reason = code.copy(), reason.copy()
@@ -207,7 +205,7 @@ def _follow_blocks(
     return code, reason
 
 
-def _growth(course: Course, row: Codes, block: _Block, worse: Flags, progresses: Flags) -> Codes:
+def _growth(course: Course, row: Ints, block: _Block, worse: Flags, progresses: Flags) -> Ints:
     """Bits of CONFIRMATIONS: how disease grew since the first iUPD of the block."""
     had_target = (block.target >= 0) & progresses[block.target, TARGET]
     had_other = (block.non_target >= 0) & progresses[block.non_target, OTHER]
@@ -233,7 +231,7 @@ def _more(size: Floats, before: Floats) -> Flags:
     return size - before >= GROWTH_MM - ROUNDING * (size + before)
 
 
-def _better(course: Course, row: Codes, block: _Block, progresses: Flags) -> Flags:
+def _better(course: Course, row: Ints, block: _Block, progresses: Flags) -> Flags:
     """Whether targets respond better than in the block, or non-targets progress no more."""
     target = (block.target >= 0) & (course.target[row] > course.target[block.target])
     other = (block.non_target >= 0) & progresses[block.non_target, OTHER]

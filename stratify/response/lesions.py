@@ -11,15 +11,8 @@ import numpy as np
 import pandas as pd
 
 from stratify.errors import DataError
-from stratify.response.visits import (
-    MEASURES,
-    NORMAL_NODE_MM,
-    TOO_SMALL_MM,
-    YES_NO,
-    Faults,
-    check_table,
-    numbers_of,
-)
+from stratify.response.visits import MEASURES, NORMAL_NODE_MM, TOO_SMALL_MM, YES_NO, Faults
+from stratify.tables.rows import check_table, numbers_of
 from stratify.tables.schema import load_schema
 
 __all__ = ["lesion_findings", "visits_from_lesions"]

@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from stratify.arrays import Flags, Floats
+from stratify.arrays import Flags, Floats, Ints, Strings
 from stratify.errors import DataError
 from stratify.response.visits import (
     ABSENT,
@@ -48,14 +48,12 @@ from stratify.response.visits import (
     SD,
     SHRINKAGE,
     YES_NO,
-    Codes,
-    Objects,
     check_days,
     grown,
     joined,
-    numbers_of,
     visit_faults,
 )
+from stratify.tables.rows import numbers_of
 
 __all__ = ["Course", "assess_recist", "at_place", "course_of"]
 
@@ -68,23 +66,23 @@ class Course:
     and so on, so that a rule that looks back runs over all patients at once.
     """
 
-    order: Codes
-    patient: Codes
+    order: Ints
+    patient: Ints
     n_patients: int
-    steps: Sequence[Codes]
+    steps: Sequence[Ints]
     day: Floats
-    place: Objects
+    place: Strings
     baseline: Floats
     nadir: Floats
     total: Floats
-    target: Codes
-    non_target: Codes
+    target: Ints
+    non_target: Ints
     n_new: Floats
     new_sum: Floats
     worse: Flags
-    progression: Codes  # bits of PROGRESSIONS, without new lesions
+    progression: Ints  # bits of PROGRESSIONS, without new lesions
 
-    def response(self, new: Flags) -> tuple[Codes, Objects]:
+    def response(self, new: Flags) -> tuple[Ints, Strings]:
         """Response and its reason by RECIST 1.1, tables 1 and 2, if nothing progresses.
 
         New lesions that persist without being progression (iRECIST only) rule out CR.
@@ -283,8 +281,8 @@ def assess_recist(
 
 
 def at_place(
-    course: Course, names: Mapping[int, str], code: Codes, reason: Objects
-) -> dict[str, Objects]:
+    course: Course, names: Mapping[int, str], code: Ints, reason: Strings
+) -> dict[str, Strings]:
     """Responses by name after baseline; NE without a baseline, and none up to it."""
     place = course.place
     response = pd.Series(code).map(names).to_numpy(dtype=object)

@@ -7,24 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from stratify.arrays import Flags, Floats
+from stratify.arrays import Flags, Floats, Ints, Strings
 from stratify.errors import ArgumentError
 from stratify.tables.findings import lines_text
+from stratify.tables.rows import check_table, numbers_of
 from stratify.tables.schema import load_schema, plain_text
 
 __all__ = [
     "read_response",
     "visit_findings",
 ]
-
-Codes: TypeAlias = NDArray[np.int64]
-Objects: TypeAlias = NDArray[np.object_]
 
 # Responses from worst to best, in the order in which the best one is chosen; CR, PR, ... are
 # also the codes of a category, where ABSENT is no disease at baseline.
@@ -268,12 +265,6 @@ def patient_faults(patients: pd.DataFrame) -> list[dict[str, Any]]:
     return found.found
 
 
-def check_table(**tables: Any) -> None:
-    for name, table in tables.items():
-        if not isinstance(table, pd.DataFrame):
-            raise TypeError(f"{name} is a {type(table).__name__}; expected a DataFrame.")
-
-
 def _unfounded_icpd(ids: pd.Series, day: pd.Series, recorded: pd.Series) -> Flags:
     patient, _ = pd.factorize(ids)
     order = np.lexsort((day, patient))
@@ -287,22 +278,12 @@ def _unfounded_icpd(ids: pd.Series, day: pd.Series, recorded: pd.Series) -> Flag
     return unfounded
 
 
-def numbers_of(table: pd.DataFrame, name: str) -> Floats:
-    """Column as numbers, NaN where absent, missing or not a number."""
-    if name not in table:
-        return np.full(len(table), np.nan)
-    column = table[name]
-    if column.dtype.kind not in "biuf":
-        column = pd.to_numeric(column, errors="coerce")
-    return column.to_numpy(dtype=float, na_value=np.nan)
-
-
-def runs(patient: Codes, breaks: Flags) -> Codes:
+def runs(patient: Ints, breaks: Flags) -> Ints:
     """Stretch of each row, sorted by patient and day; a row that breaks opens a new one."""
     return np.cumsum(breaks | (np.diff(patient, prepend=-1) != 0)) - 1
 
 
-def first_in(values: Floats, group: Codes, chosen: Flags, n: int) -> Floats:
+def first_in(values: Floats, group: Ints, chosen: Flags, n: int) -> Floats:
     """Smallest value of the chosen rows in each of n groups, infinite where none is chosen."""
     smallest = np.full(n, np.inf)
     np.minimum.at(smallest, group[chosen], values[chosen])
@@ -317,7 +298,7 @@ def check_days(**days: float) -> None:
             raise ArgumentError(f"{name} is {value}; expected 0 days or more.")
 
 
-def joined(words: Sequence[str], bits: Codes) -> Objects:
+def joined(words: Sequence[str], bits: Ints) -> Strings:
     """Words whose bit is set, joined by semicolons."""
     texts = [
         ";".join(word for i, word in enumerate(words) if number >> i & 1)
