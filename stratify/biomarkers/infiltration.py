@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from stratify.biomarkers.deconvolution import read_deconvolution
@@ -66,28 +65,7 @@ def add_regions(
         return patients
     derived = aggregate_regions(table, rule)
     derived = _of_cohort(derived, patients, "table", file, cohort, findings)
-    patterns = derived.pop("immune_phenotype").to_numpy(dtype=object)
-    together = with_derived(patients, derived, file, cohort, findings)
-    known = pd.notna(patterns)
-    if not known.any():
-        return together
-    if "immune_phenotype" not in patients:
-        together["immune_phenotype"] = np.where(known, patterns, np.nan).astype(object)
-        return together
-    reported = patients["immune_phenotype"]
-    both = known & reported.notna().to_numpy()
-    differs = both & (reported.to_numpy(dtype=object) != patterns)
-    if differs.any():
-        findings.add(
-            "reported_differs",
-            f"{file}: immune_phenotype by regions differs from what is reported in "
-            f"{int(differs.sum())} of {int(both.sum())} patients; the reported one is used.",
-            cohort=cohort,
-            panel=PANEL,
-            column="immune_phenotype",
-            n=int(differs.sum()),
-        )
-    return together
+    return with_derived(patients, derived, file, cohort, findings)
 
 
 def add_signatures(
@@ -285,5 +263,5 @@ def _of_cohort(
             n=absent,
         )
     ordered = derived.reindex(ids.to_numpy())
-    empty = [name for name in ordered if name != "immune_phenotype" and ordered[name].isna().all()]
+    empty = [name for name in ordered if ordered[name].isna().all()]
     return ordered.drop(columns=empty)

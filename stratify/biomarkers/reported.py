@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from stratify.arrays import Floats, Strings
 from stratify.tables.findings import Findings
 from stratify.tables.rows import numbers_of
 from stratify.tables.schema import field_named
@@ -48,17 +49,43 @@ def add_not_measured(
 def with_derived(
     patients: pd.DataFrame, derived: pd.DataFrame, file: str, cohort: str, findings: Findings
 ) -> pd.DataFrame:
-    """Add derived columns; one that a file reports stays, so that a column has one definition."""
-    together = patients.copy()
-    for name in derived:
-        field = field_named(str(name))
-        values = derived[name].to_numpy(dtype=float)
+    """Add derived columns, numbers or levels; one that a file reports stays.
+
+    Parameters
+    ----------
+    patients, derived : DataFrame of shape (n_patients, ...)
+        In the same order; a level that is not known is NaN or None.
+    file, cohort : str
+        For findings.
+    findings : Findings
+        Says in how many patients the reported value is another one.
+
+    Examples
+    --------
+    >>> patients = pd.DataFrame({"patient_id": ["a", "b"]})
+    >>> derived = pd.DataFrame({"til_score": [2, None], "immune_phenotype": ["desert", None]})
+    >>> with_derived(patients, derived, "regions.csv", "home", Findings())
+      patient_id  til_score immune_phenotype
+    0          a        2.0           desert
+    1          b        NaN              NaN
+    """
+    joined = patients.copy()
+    for name in map(str, derived):
+        field = field_named(name)
+        values: Floats | Strings
+        reported: Floats | Strings
+        if field.type != "string":
+            values, reported = derived[name].to_numpy(dtype=float), numbers_of(patients, name)
+            same = np.isclose(values, reported, rtol=SAME_SHARE, atol=SAME)
+        else:
+            values = derived[name].to_numpy(dtype=object, na_value=np.nan)
+            reported = patients.get(name, derived[name]).to_numpy(dtype=object)
+            same = np.asarray(values == reported)
         if name not in patients:
-            together[name] = values
+            joined[name] = values
             continue
-        reported = numbers_of(patients, str(name))
-        both = np.isfinite(reported) & np.isfinite(values)
-        differs = both & ~np.isclose(values, reported, rtol=SAME_SHARE, atol=SAME)
+        both = pd.notna(reported) & pd.notna(values)
+        differs = both & ~same
         if differs.any():
             findings.add(
                 "reported_differs",
@@ -66,7 +93,7 @@ def with_derived(
                 f"{int(differs.sum())} of {int(both.sum())} patients; the reported one is used.",
                 cohort=cohort,
                 panel=field.panel,
-                column=field.name,
+                column=name,
                 n=int(differs.sum()),
             )
-    return together
+    return joined

@@ -256,7 +256,7 @@ def test_regions_go_beside_what_is_reported():
         ),
         (
             *("reported_differs", "immune_phenotype", 1),
-            "r.csv: immune_phenotype by regions differs from what is reported in 1 of 1 patients; "
+            "r.csv: immune_phenotype as derived differs from what is reported in 1 of 1 patients; "
             "the reported one is used.",
         ),
     ]
