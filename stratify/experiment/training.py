@@ -17,7 +17,6 @@ from stratify.cohort.reading import Cohort, data_sha256, read_cohort, require_us
 from stratify.cohort.training_scales import TrainingScales
 from stratify.errors import CohortError, DataError
 from stratify.experiment.results import Results, results_of
-from stratify.model import recalibration
 from stratify.model.classifier import ResistanceClassifier
 from stratify.progress import Progress
 from stratify.report.figures import calibration as calibration_figure
@@ -32,6 +31,7 @@ from stratify.treatment.decision_rules import require_landmark
 from stratify.treatment.policy import Policy
 from stratify.uncertainty.drift import Profile
 from stratify.uncertainty.risk_interval import Uncertainty
+from stratify.validation import local_recalibration
 from stratify.validation.assessment import Assessment, assess, cross_validate
 from stratify.validation.diagnostics import check_training
 from stratify.validation.training import EarlyCensoring, fit_with_references, judged_risks
@@ -241,7 +241,7 @@ def recalibrate(
         Folder for the new bundle. ``<out>_performance.csv`` and ``<out>_calibration.png`` beside
         it tell of before and after.
     what : {"closed_test", "intercept", "intercept_slope"}
-        What may change; see :func:`stratify.model.recalibration.recalibrate`.
+        What may change; see :func:`stratify.validation.local_recalibration.recalibrate`.
     progress : callable
         Told of each step.
 
@@ -249,7 +249,7 @@ def recalibrate(
     -------
     model : ResistanceModel
     performance : DataFrame
-        As from :func:`stratify.model.recalibration.before_and_after`.
+        As from :func:`stratify.validation.local_recalibration.before_and_after`.
 
     Raises
     ------
@@ -260,8 +260,8 @@ def recalibrate(
     model = load(bundle)
     _, cohort = external_cohorts(model, study_path, progress)
     progress("recalibrating")
-    local = recalibration.recalibrate(model, cohort, what=what)
-    performance, curves = recalibration.before_and_after(model, cohort, what=what)
+    local = local_recalibration.recalibrate(model, cohort, what=what)
+    performance, curves = local_recalibration.before_and_after(model, cohort, what=what)
     record = local.card["recalibration"]
     drawn = calibration_figure(
         curves,

@@ -15,9 +15,10 @@ from statsmodels.genmod.generalized_linear_model import GLM
 
 from stratify.cohort.reading import Cohort
 from stratify.errors import ArgumentError, CohortError
-from stratify.model.recalibration import Recalibration, before_and_after, recalibrate
+from stratify.model.recalibration import Recalibration
 from stratify.scoring import ResistanceModel, load
 from stratify.tables.findings import Findings
+from stratify.validation.local_recalibration import before_and_after, recalibrate
 
 
 def drawn(n: int, seed: int, intercept: float, slope: float) -> tuple[np.ndarray, np.ndarray]:
