@@ -27,7 +27,7 @@ from stratify.tables.tabular import make_folder, write_table
 from stratify.treatment.design_check import check_design
 from stratify.treatment.effect import EffectAnalysis, analyse
 from stratify.treatment.estimand import Arms, Estimand, read_arms
-from stratify.treatment.learners import FIRST, turns_of
+from stratify.treatment.learners import FIRST, require_econml, turns_of
 from stratify.treatment.policy import Policy
 from stratify.treatment.triage import triage
 
@@ -126,9 +126,11 @@ def run_effect(
 
     Raises
     ------
-    DataError, CohortError, BundleError, FileError
-        If the data have errors, the arms are not there, or files cannot be read or written.
+    ArgumentError, DataError, CohortError, BundleError, FileError
+        If econml (extra ``effect``) is not installed, the data have errors, the arms are not there,
+        or files cannot be read or written.
     """
+    require_econml()
     estimand = Estimand.of(study)
     chosen = policy_of(study) if policy is None else Policy.load(policy)
     progress("reading the cohorts")

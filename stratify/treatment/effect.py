@@ -37,7 +37,14 @@ from stratify.treatment.heterogeneity import (
     targeting,
     targeting_curve,
 )
-from stratify.treatment.learners import FIRST, LEARNERS, learn_in_turn, policy_tree, turns_of
+from stratify.treatment.learners import (
+    FIRST,
+    LEARNERS,
+    learn_in_turn,
+    policy_tree,
+    require_econml,
+    turns_of,
+)
 from stratify.treatment.statements import beats_both, statements
 
 __all__ = ["EffectAnalysis", "analyse"]
@@ -114,7 +121,13 @@ def analyse(
     Returns
     -------
     EffectAnalysis
+
+    Raises
+    ------
+    ArgumentError
+        If econml (extra ``effect``) is not installed.
     """
+    require_econml()
     design = design or check_design(arms, seed=seed)
     sizes = pd.DataFrame({"arm": list(arms.sizes()), "n": list(arms.sizes().values())})
     tables = {"sizes": sizes, "checks": design.checks, "balance": design.balance}

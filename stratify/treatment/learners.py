@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -21,12 +22,36 @@ from stratify.treatment.doubly_robust import (
     regressor,
 )
 
-__all__ = ["FIRST", "LEARNERS", "InTurn", "TreeRule", "learn_in_turn", "policy_tree", "turns_of"]
+__all__ = [
+    "FIRST",
+    "LEARNERS",
+    "InTurn",
+    "TreeRule",
+    "learn_in_turn",
+    "policy_tree",
+    "require_econml",
+    "turns_of",
+]
 
 
 LEARNERS = ("dr_learner", "t_learner", "x_learner", "causal_forest")
+ABSENT = (
+    "Effects of treatment are estimated with econml, which is not installed. Install it with "
+    '`pip install "stratify-immuno[effect]"`.'
+)
 INNER = 2  # folds of the scores inside the training patients
 TURNS, FIRST = 10, 4  # tenths, and how many of them only train
+
+
+def require_econml() -> None:
+    """Refuse, before anything is fitted, where econml is not installed.
+
+    Raises
+    ------
+    ArgumentError
+    """
+    if find_spec("econml") is None:
+        raise ArgumentError(ABSENT)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,16 @@ def test_arms_that_are_not_there_end_with_the_code_of_an_unusable_cohort(tmp_pat
         "Error: The arms cannot be compared. alternative: 'Arm B' stands nowhere in arm, which "
         "holds 'anti_pd1_pdl1' (125 rows) and 'ici_chemotherapy' (115 rows). Write `arms` as the "
         "column arm does, or map it."
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_econml_the_extra_is_named_before_anything_is_read(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "econml", None)
+    assert run("effect", write_trial(tmp_path, EFFECT), "--out", tmp_path / "out") == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "Error: Effects of treatment are estimated with econml, which is not installed. Install it "
+        'with `pip install "stratify-immuno[effect]"`.'
     )
     assert not (tmp_path / "out").exists()
 

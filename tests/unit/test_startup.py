@@ -7,10 +7,21 @@ import resource
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
+
+from stratify.scoring import load
 
 HEAVY = {"lightgbm", "matplotlib", "mlflow", "numba", "optuna", "pandera", "scipy", "shap"}
 HEAVY |= {"sklearn", "statsmodels", "dask", "distributed"}
+SCORED = """\
+import sys
+sys.modules.update(dict.fromkeys({absent}))
+import pandas as pd
+import stratify
+from stratify.scoring import load
+load(sys.argv[1]).score_table(pd.read_pickle(sys.argv[2])).to_pickle(sys.argv[3])
+"""
 
 
 def loaded(*arguments: str) -> tuple[dict[str, int], str]:
@@ -51,3 +62,15 @@ def test_importing_the_package_takes_little_beside_pandas_and_numpy():
     modules, _ = loaded("-c", "import stratify")
     own = [name for name in modules if name.partition(".")[0] == "stratify"]
     assert own == ["stratify"]
+
+
+def test_a_table_is_scored_where_what_scoring_does_not_need_is_not_installed(
+    model, patients, tmp_path
+):
+    absent = ["econml", "mlflow", "optuna", "pandera"]
+    bundle, table, scores = (tmp_path / name for name in ("bundle", "table", "scores"))
+    model.save(bundle)
+    patients.to_pickle(table)
+    program = SCORED.format(absent=absent)
+    subprocess.run([sys.executable, "-c", program, bundle, table, scores], check=True)
+    pd.testing.assert_frame_equal(pd.read_pickle(scores), load(bundle).score_table(patients))
