@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import NormalDist
 
-import numpy as np
 import pandas as pd
 
 from stratify.cohort.features import model_matrix
@@ -18,6 +16,7 @@ from stratify.errors import BundleError
 from stratify.experiment.training import external_cohorts
 from stratify.report.figures import estimate
 from stratify.scoring import ResistanceModel
+from stratify.statistics.intervals import normal_quantile, wald, weighted_mean
 from stratify.statistics.performance import Prediction, performance_table
 
 __all__ = ["LIMITS", "Comparison", "compare_models", "off_limits"]
@@ -125,15 +124,14 @@ def _judged(models: dict[str, ResistanceModel], table: pd.DataFrame, name: str) 
 
 def _mean(performance: pd.DataFrame) -> pd.DataFrame:
     """Mean of each paired difference, weighted by patients; cohorts are independent."""
-    z = NormalDist().inv_cdf(0.975)
+    z = normal_quantile(0.95)
     rows = []
     for metric, part in performance[performance["reference"] != ""].groupby("metric", sort=True):
-        share = (part["n"] / part["n"].sum()).to_numpy(dtype=float)
-        error = ((part["high"] - part["low"]) / (2 * z)).to_numpy(dtype=float)
-        value = float(share @ part["value"].to_numpy(dtype=float))
-        half = z * float(np.sqrt(((share * error) ** 2).sum()))
+        value, low, high = wald(
+            *weighted_mean(part["value"], (part["high"] - part["low"]) / (2 * z), part["n"]), 0.95
+        )
         total = {name: int(part[name].sum()) for name in ("n", "n_events")}
-        limits = {"metric": metric, "value": value, "low": value - half, "high": value + half}
+        limits = {"metric": metric, "value": value, "low": low, "high": high}
         first: dict[str, object] = {str(k): v for k, v in part.iloc[0].items()}
         rows.append({**first, "cohort": "all", **limits, **total})
     return pd.DataFrame(rows, columns=performance.columns)

@@ -27,7 +27,7 @@ from stratify.statistics.calibration import (
     calibration_intercept,
     recalibration_line,
 )
-from stratify.statistics.discrimination import Estimate, _wald
+from stratify.statistics.intervals import Estimate, wald
 
 __all__ = ["METHODS", "PER_NUMBER", "Recalibration", "rarer"]
 
@@ -99,8 +99,8 @@ class Recalibration:
         errors = np.sqrt(np.diag(covariance))
         return cls(
             what,
-            _wald(intercept, errors[0], _LEVEL),
-            _wald(slope, errors[1], _LEVEL),
+            wald(intercept, errors[0], _LEVEL),
+            wald(slope, errors[1], _LEVEL),
             covariance.tolist(),
             *_counts(y),
         )

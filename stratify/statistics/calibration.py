@@ -13,18 +13,16 @@ from numpy.typing import ArrayLike
 
 from stratify.arrays import Floats
 from stratify.errors import ArgumentError
-from stratify.statistics.discrimination import (
-    _UNDEFINED,
+from stratify.statistics.bootstrap import percentile_interval, resamples
+from stratify.statistics.checks import check_both_classes, checked
+from stratify.statistics.intervals import (
+    UNDEFINED,
     Estimate,
-    _both_classes,
-    _checked,
-    _percentiles,
-    _resamples,
-    _share,
-    _standard_error,
-    _wald,
-    _wilson,
-    _z,
+    mean_interval,
+    normal_quantile,
+    wald,
+    wilson,
+    wilson_limits,
 )
 
 __all__ = [
@@ -54,9 +52,9 @@ def brier(y: ArrayLike, p: ArrayLike, level: float = 0.95) -> Estimate:
     >>> brier([0, 1], [0.5, 0.5]).value
     0.25
     """
-    truth, risk = _checked(("y", y, "binary"), ("p", p, "probability"))
+    truth, risk = checked(("y", y, "binary"), ("p", p, "probability"))
     squares = (risk - truth) ** 2
-    return _wald(float(squares.mean()), _standard_error(squares), level, 0, 1)
+    return mean_interval(squares, level, 0, 1)
 
 
 def delta_brier(y: ArrayLike, p_a: ArrayLike, p_b: ArrayLike, level: float = 0.95) -> Estimate:
@@ -71,11 +69,11 @@ def delta_brier(y: ArrayLike, p_a: ArrayLike, p_b: ArrayLike, level: float = 0.9
     >>> delta_brier([0, 1], [0.0, 1.0], [0.5, 0.5]).value
     -0.25
     """
-    truth, first, second = _checked(
+    truth, first, second = checked(
         ("y", y, "binary"), ("p_a", p_a, "probability"), ("p_b", p_b, "probability")
     )
     gaps = (first - truth) ** 2 - (second - truth) ** 2
-    return _wald(float(gaps.mean()), _standard_error(gaps), level, -1, 1)
+    return mean_interval(gaps, level, -1, 1)
 
 
 def brier_skill(y: ArrayLike, p: ArrayLike, level: float = 0.95) -> Estimate:
@@ -93,9 +91,9 @@ def brier_skill(y: ArrayLike, p: ArrayLike, level: float = 0.95) -> Estimate:
     >>> brier_skill([0, 1], [0.5, 0.5]).value
     0.0
     """
-    truth, risk = _checked(("y", y, "binary"), ("p", p, "probability"))
-    _both_classes(truth)
-    _z(level)
+    truth, risk = checked(("y", y, "binary"), ("p", p, "probability"))
+    check_both_classes(truth)
+    normal_quantile(level)
     order = np.lexsort((truth, risk))
     columns = np.column_stack([truth, (risk - truth) ** 2])[order]
 
@@ -106,7 +104,7 @@ def brier_skill(y: ArrayLike, p: ArrayLike, level: float = 0.95) -> Estimate:
         return gains
 
     value = float(1 - columns[:, 1].mean() / (truth.mean() * (1 - truth.mean())))
-    return _percentiles(value, [skill(block) for block in _resamples(truth.size)], level)
+    return percentile_interval(value, [skill(block) for block in resamples(truth.size)], level)
 
 
 def _logit(p: Floats) -> Floats:
@@ -133,17 +131,17 @@ def calibration_intercept(y: ArrayLike, p: ArrayLike, level: float = 0.95) -> Es
     from scipy.optimize import brentq
     from scipy.special import expit
 
-    truth, risk = _checked(("y", y, "binary"), ("p", p, "probability"))
-    _z(level)
+    truth, risk = checked(("y", y, "binary"), ("p", p, "probability"))
+    normal_quantile(level)
     if truth.sum() in (0, truth.size):
-        return _UNDEFINED
+        return UNDEFINED
     offset = _logit(risk)
     # The score falls with the shift, so bisection finds its one root where least squares
     # reweighted diverges on confident and wrong predictions.
     bound = float(np.abs(offset).max() + np.log(truth.size) + 1)
     shift = float(brentq(lambda a: (truth - expit(offset + a)).sum(), -bound, bound, xtol=1e-10))
     fitted = expit(offset + shift)
-    return _wald(shift, float((fitted * (1 - fitted)).sum() ** -0.5), level)
+    return wald(shift, float((fitted * (1 - fitted)).sum() ** -0.5), level)
 
 
 def calibration_slope(y: ArrayLike, p: ArrayLike, level: float = 0.95) -> Estimate:
@@ -161,10 +159,10 @@ def calibration_slope(y: ArrayLike, p: ArrayLike, level: float = 0.95) -> Estima
     >>> round(calibration_slope([0, 1, 0, 1, 1], [0.2, 0.3, 0.5, 0.6, 0.9]).value, 3)
     1.244
     """
-    truth, risk = _checked(("y", y, "binary"), ("p", p, "probability"))
-    _z(level)
+    truth, risk = checked(("y", y, "binary"), ("p", p, "probability"))
+    normal_quantile(level)
     coefficients, covariance = recalibration_line(truth, _logit(risk))
-    return _wald(float(coefficients[1]), float(covariance[1, 1] ** 0.5), level)
+    return wald(float(coefficients[1]), float(covariance[1, 1] ** 0.5), level)
 
 
 def recalibration_line(y: Floats, logit: Floats) -> tuple[Floats, Floats]:
@@ -217,8 +215,8 @@ def mean_predicted(p: ArrayLike, level: float = 0.95) -> Estimate:
     >>> mean_predicted([0.25, 0.75]).value
     0.5
     """
-    (risk,) = _checked(("p", p, "probability"))
-    return _wald(float(risk.mean()), _standard_error(risk), level, 0, 1)
+    (risk,) = checked(("p", p, "probability"))
+    return mean_interval(risk, level, 0, 1)
 
 
 def mean_observed(y: ArrayLike, level: float = 0.95) -> Estimate:
@@ -233,8 +231,8 @@ def mean_observed(y: ArrayLike, level: float = 0.95) -> Estimate:
     >>> mean_observed([0, 1]).value
     0.5
     """
-    (truth,) = _checked(("y", y, "binary"))
-    return _share(truth.sum(), truth.size, level)
+    (truth,) = checked(("y", y, "binary"))
+    return wilson(truth.sum(), truth.size, level)
 
 
 def calibration_curve(
@@ -254,7 +252,7 @@ def calibration_curve(
     >>> calibration_curve([0, 0, 1, 1], [0.1, 0.3, 0.6, 0.8], n_bins=2)["n_events"].tolist()
     [0, 2]
     """
-    truth, risk = _checked(("y", y, "binary"), ("p", p, "probability"))
+    truth, risk = checked(("y", y, "binary"), ("p", p, "probability"))
     if n_bins < 1:
         message = f"n_bins is {n_bins}; expected 1 or more, such as 10."
         raise ArgumentError(message)
@@ -262,7 +260,7 @@ def calibration_curve(
     codes = np.unique(np.searchsorted(edges, risk), return_inverse=True)[1]
     n = np.bincount(codes)
     events = np.bincount(codes, weights=truth).astype(np.int64)
-    observed, low, high = _wilson(events, n, level)
+    observed, low, high = wilson_limits(events, n, level)
     return pd.DataFrame(
         {
             "mean_predicted": np.bincount(codes, weights=risk) / n,

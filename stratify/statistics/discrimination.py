@@ -14,10 +14,7 @@ is NaN where the patients are too few to estimate it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import lru_cache
-from statistics import NormalDist
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -25,155 +22,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from stratify.arrays import Floats
 from stratify.errors import ArgumentError
+from stratify.statistics.bootstrap import percentile_interval, resamples
+from stratify.statistics.checks import check_both_classes, checked
+from stratify.statistics.intervals import (
+    Estimate,
+    normal_quantile,
+    standard_error,
+    wald,
+    wilson_limits,
+)
 
-__all__ = ["Estimate", "auroc", "average_precision", "c_index", "delta_auroc", "roc_curve_table"]
+__all__ = ["auroc", "average_precision", "c_index", "delta_auroc", "roc_curve_table"]
 
 Counts: TypeAlias = NDArray[np.int64]
-
-_RESAMPLES = 1000
-_SEED = 20_160
-_CELLS = 2_000_000  # per block of resamples: 16 MB
-_RANGES = {
-    "number": (-np.inf, np.inf, "finite numbers"),
-    "binary": (0.0, 1.0, "only 0 and 1, where 1 is the event"),
-    "probability": (0.0, 1.0, "probabilities from 0 to 1"),
-    "time": (0.0, np.inf, "times of 0 or more"),
-}
-
-
-class Estimate(NamedTuple):
-    """A value with the limits of its two-sided interval, on the scale of the metric.
-
-    Examples
-    --------
-    >>> Estimate(0.7, 0.6, 0.8).low
-    0.6
-    """
-
-    value: float
-    low: float
-    high: float
-
-
-_UNDEFINED = Estimate(np.nan, np.nan, np.nan)
-
-
-def _checked(*arguments: tuple[str, ArrayLike, str]) -> list[Floats]:
-    """Return (name, values, kind) arguments as float arrays of one length, or say what is wrong."""
-    arrays: list[Floats] = []
-    for name, values, kind in arguments:
-        lowest, highest, expected = _RANGES[kind]
-        raw = np.asarray(values)
-        try:
-            if raw.dtype.kind not in "biufO":  # dates would silently turn into nanoseconds
-                raise TypeError
-            array = np.asarray(values, dtype=np.float64)
-        except (TypeError, ValueError):  # the original message would quote a patient's value
-            message = f"{name} does not hold numbers; expected {expected}: convert it first."
-            raise TypeError(message) from None
-        if array.ndim != 1 or array.size == 0:
-            message = (
-                f"{name} has shape {array.shape}; expected (n_patients,) with at least one patient."
-            )
-            raise ArgumentError(message)
-        if arrays and array.size != arrays[0].size:
-            message = (
-                f"{name} has {array.size} values where {arguments[0][0]} has {arrays[0].size}; "
-                "expected one per patient: pass the same patients in the same order."
-            )
-            raise ArgumentError(message)
-        wrong = ~np.isfinite(array)
-        problem = "missing or infinite"
-        if not wrong.any():
-            wrong = (array < lowest) | (array > highest)
-            if kind == "binary":
-                wrong = (array != 0) & (array != 1)
-            problem = "outside the range"
-        if wrong.any():
-            message = (
-                f"{name} has {int(wrong.sum())} of {array.size} values {problem}; expected "
-                f"{expected}: mend them or leave those patients out of every array."
-            )
-            raise ArgumentError(message)
-        arrays.append(array)
-    return arrays
-
-
-def _both_classes(y: Floats) -> None:
-    events = int(y.sum())
-    if events in (0, y.size):
-        message = (
-            f"y has {events} events among {y.size} patients; expected at least one patient with "
-            "and one without the event: the metric is undefined, so use a larger cohort."
-        )
-        raise ArgumentError(message)
-
-
-def _z(level: float) -> float:
-    if not 0 < level < 1:
-        message = f"level is {level}; expected a coverage between 0 and 1, such as 0.95."
-        raise ArgumentError(message)
-    return NormalDist().inv_cdf(0.5 + level / 2)
-
-
-def _wald(
-    value: float, error: float, level: float, low: float = -np.inf, high: float = np.inf
-) -> Estimate:
-    half = _z(level) * error
-    limits = np.clip([value - half, value + half], low, high)
-    return Estimate(float(value), float(limits[0]), float(limits[1]))
-
-
-def _standard_error(values: Floats) -> float:
-    """Return the standard error of a mean; NaN for a single value."""
-    return float(values.std(ddof=1) / np.sqrt(values.size)) if values.size > 1 else np.nan
-
-
-def _wilson(count: ArrayLike, total: ArrayLike, level: float) -> tuple[Floats, Floats, Floats]:
-    """Return shares and limits; NaN where nobody is in the denominator (Wilson 1927)."""
-    counts, totals = np.broadcast_arrays(np.asarray(count, float), np.asarray(total, float))
-    totals = np.where(totals > 0, totals, np.nan)
-    share, square = counts / totals, _z(level) ** 2
-    centre = (counts + square / 2) / (totals + square)
-    half = np.sqrt(square * (totals * share * (1 - share) + square / 4)) / (totals + square)
-    # Rounding may leave a share of 0 or 1 just outside its own limits.
-    low, high = np.minimum(centre - half, share), np.maximum(centre + half, share)
-    return share, np.clip(low, 0, 1), np.clip(high, 0, 1)
-
-
-def _share(count: float, total: float, level: float) -> Estimate:
-    value, low, high = _wilson([count], [total], level)
-    return Estimate(float(value[0]), float(low[0]), float(high[0]))
-
-
-def _resamples(n: int) -> Iterator[Floats]:
-    """Yield blocks of bootstrap counts, shape (b, n); the blocking leaves the draws unchanged."""
-    block = max(1, _CELLS // n)
-    if block >= _RESAMPLES:
-        yield _one_block(n)
-        return
-    rng = np.random.default_rng(_SEED)
-    for start in range(0, _RESAMPLES, block):
-        yield _draws(rng, min(block, _RESAMPLES - start), n)
-
-
-@lru_cache(maxsize=1)
-def _one_block(n: int) -> Floats:
-    """Keep the draws of the last cohort: all its models and metrics use the same ones."""
-    return _draws(np.random.default_rng(_SEED), _RESAMPLES, n)
-
-
-def _draws(rng: np.random.Generator, rows: int, n: int) -> Floats:
-    cells = rng.integers(0, n, size=(rows, n)) + n * np.arange(rows)[:, None]
-    counts = np.bincount(cells.ravel(), minlength=rows * n).reshape(rows, n).astype(np.float64)
-    counts.setflags(write=False)
-    return counts
-
-
-def _percentiles(value: float, replicates: list[Floats], level: float) -> Estimate:
-    tail = (1 - level) / 2
-    low, high = np.nanquantile(np.concatenate(replicates), [tail, 1 - tail])
-    return Estimate(value, float(low), float(high))
 
 
 def _midranks(values: Floats) -> Floats:
@@ -207,11 +68,11 @@ def auroc(y: ArrayLike, score: ArrayLike, level: float = 0.95) -> Estimate:
     >>> auroc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]).value
     0.75
     """
-    truth, ranked = _checked(("y", y, "binary"), ("score", score, "number"))
-    _both_classes(truth)
+    truth, ranked = checked(("y", y, "binary"), ("score", score, "number"))
+    check_both_classes(truth)
     above, below = _placements(truth, ranked)
-    error = float(np.hypot(_standard_error(above), _standard_error(below)))
-    return _wald(float(above.mean()), error, level, 0, 1)
+    error = float(np.hypot(standard_error(above), standard_error(below)))
+    return wald(float(above.mean()), error, level, 0, 1)
 
 
 def delta_auroc(
@@ -226,15 +87,15 @@ def delta_auroc(
     >>> delta_auroc([0, 0, 1, 1], [1, 2, 3, 4], [1, 3, 2, 4]).value
     0.25
     """
-    truth, first, second = _checked(
+    truth, first, second = checked(
         ("y", y, "binary"), ("score_a", score_a, "number"), ("score_b", score_b, "number")
     )
-    _both_classes(truth)
+    check_both_classes(truth)
     above_a, below_a = _placements(truth, first)
     above_b, below_b = _placements(truth, second)
     above, below = above_a - above_b, below_a - below_b
-    error = float(np.hypot(_standard_error(above), _standard_error(below)))
-    return _wald(float(above.mean()), error, level, -1, 1)
+    error = float(np.hypot(standard_error(above), standard_error(below)))
+    return wald(float(above.mean()), error, level, -1, 1)
 
 
 def average_precision(y: ArrayLike, score: ArrayLike, level: float = 0.95) -> Estimate:
@@ -254,9 +115,9 @@ def average_precision(y: ArrayLike, score: ArrayLike, level: float = 0.95) -> Es
     """
     from stratify.statistics.resampled import precision_areas
 
-    truth, ranked = _checked(("y", y, "binary"), ("score", score, "number"))
-    _both_classes(truth)
-    _z(level)
+    truth, ranked = checked(("y", y, "binary"), ("score", score, "number"))
+    check_both_classes(truth)
+    normal_quantile(level)
     order = np.lexsort((-truth, -ranked))
     truth, ranked = truth[order], ranked[order]
     ends = np.append(np.flatnonzero(np.diff(ranked)), ranked.size - 1)
@@ -269,7 +130,7 @@ def average_precision(y: ArrayLike, score: ArrayLike, level: float = 0.95) -> Es
     once = np.ones((1, truth.size))
     once.setflags(write=False)  # as the draws: compiled for one kind of array
     value = float(precision(once)[0])
-    return _percentiles(value, [precision(block) for block in _resamples(truth.size)], level)
+    return percentile_interval(value, [precision(block) for block in resamples(truth.size)], level)
 
 
 def roc_curve_table(y: ArrayLike, score: ArrayLike, level: float = 0.95) -> pd.DataFrame:
@@ -288,14 +149,14 @@ def roc_curve_table(y: ArrayLike, score: ArrayLike, level: float = 0.95) -> pd.D
     >>> roc_curve_table([0, 1, 1], [0.2, 0.2, 0.9])["sensitivity"].tolist()
     [0.0, 0.5, 1.0]
     """
-    truth, ranked = _checked(("y", y, "binary"), ("score", score, "number"))
-    _both_classes(truth)
+    truth, ranked = checked(("y", y, "binary"), ("score", score, "number"))
+    check_both_classes(truth)
     order = np.argsort(-ranked, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(ranked[order])), ranked.size - 1)
     hits = np.append(0.0, np.cumsum(truth[order])[ends])
     alarms = np.append(0, ends + 1) - hits
     events = int(truth.sum())
-    sensitivity, low, high = _wilson(hits, events, level)
+    sensitivity, low, high = wilson_limits(hits, events, level)
     return pd.DataFrame(
         {
             "threshold": np.append(np.inf, ranked[order][ends]),
@@ -349,7 +210,7 @@ def c_index(time: ArrayLike, event: ArrayLike, score: ArrayLike, level: float = 
     >>> c_index([5, 3, 8, 6], [1, 1, 0, 1], [0.6, 0.9, 0.1, 0.7]).value
     0.8333333333333334
     """
-    times, events, ranked = _checked(
+    times, events, ranked = checked(
         ("time", time, "time"), ("event", event, "binary"), ("score", score, "number")
     )
     order = np.lexsort((-events, times))
@@ -373,4 +234,4 @@ def c_index(time: ArrayLike, event: ArrayLike, score: ArrayLike, level: float = 
     concordant[died] += _half_counts(ranks[::-1], n - first_later, ranks[died])
     value = concordant.sum() / 2 / pairs
     influence = (concordant - value * compared) / pairs
-    return _wald(float(value), float(np.sqrt((influence**2).sum())), level, 0, 1)
+    return wald(float(value), float(np.sqrt((influence**2).sum())), level, 0, 1)

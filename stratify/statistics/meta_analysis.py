@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike
 
 from stratify.arrays import Floats
 from stratify.errors import ArgumentError
-from stratify.statistics.discrimination import _checked, _z
+from stratify.statistics.checks import checked
+from stratify.statistics.intervals import normal_quantile
 
 __all__ = ["META_ANALYSIS_COLUMNS", "Pooled", "pool_performance", "random_effects"]
 
@@ -108,8 +109,8 @@ def random_effects(estimates: ArrayLike, errors: ArrayLike, level: float = 0.95)
     """
     from scipy.stats import t
 
-    means, spread = _checked(("estimates", estimates, "number"), ("errors", errors, "number"))
-    z = _z(level)
+    means, spread = checked(("estimates", estimates, "number"), ("errors", errors, "number"))
+    z = normal_quantile(level)
     if (spread <= 0).any():
         raise ArgumentError(
             f"errors has {int((spread <= 0).sum())} of {spread.size} values that are not above 0; "
@@ -191,15 +192,15 @@ def pool_performance(performance: pd.DataFrame, level: float = 0.95) -> pd.DataF
             f"performance has {twice} rows of a cohort, model, reference and metric that are there "
             "already; choose one split and subgroup."
         )
-    pooled = []
+    pooled, z = [], normal_quantile(level)
     for (model, reference, metric), cohorts in rows.groupby(key, sort=False):
         scale = _SCALES[str(metric)]
         value, low, high = (cohorts[name].to_numpy(float) for name in ("value", "low", "high"))
         with np.errstate(divide="ignore", invalid="ignore"):
             means = scale.there(value)
-            errors = np.fmax(value - low, high - value) * scale.slope(value) / _z(level)
+            errors = np.fmax(value - low, high - value) * scale.slope(value) / z
             if scale is _LOG:  # the interval is symmetric there
-                errors = np.log(high / value) / _z(level)
+                errors = np.log(high / value) / z
         usable = np.isfinite(means) & np.isfinite(errors) & (errors > 0)
         if not usable.any():
             continue

@@ -22,18 +22,14 @@ from stratify.statistics.calibration import (
     mean_observed,
     mean_predicted,
 )
-from stratify.statistics.discrimination import (
-    _UNDEFINED,
+from stratify.statistics.checks import checked
+from stratify.statistics.discrimination import auroc, average_precision, c_index, delta_auroc
+from stratify.statistics.intervals import (
+    UNDEFINED,
     Estimate,
-    _checked,
-    _share,
-    _standard_error,
-    _wald,
-    _z,
-    auroc,
-    average_precision,
-    c_index,
-    delta_auroc,
+    mean_interval,
+    normal_quantile,
+    wilson,
 )
 
 __all__ = [
@@ -93,17 +89,17 @@ def classification_at(
     >>> classification_at([0, 0, 1, 1], [0.1, 0.6, 0.7, 0.9], 0.5)["ppv"].value
     0.6666666666666666
     """
-    truth, ranked = _checked(("y", y, "binary"), ("risk", risk, "number"))
+    truth, ranked = checked(("y", y, "binary"), ("risk", risk, "number"))
     flagged = ranked >= threshold
     hits, alarms = float(truth[flagged].sum()), float((1 - truth)[flagged].sum())
     events, n = float(truth.sum()), float(truth.size)
     rest = n - hits - alarms
     return {
-        "sensitivity": _share(hits, events, level),
-        "specificity": _share(n - events - alarms, n - events, level),
-        "ppv": _share(hits, hits + alarms, level),
-        "npv": _share(n - events - alarms, rest, level),
-        "share_flagged": _share(hits + alarms, n, level),
+        "sensitivity": wilson(hits, events, level),
+        "specificity": wilson(n - events - alarms, n - events, level),
+        "ppv": wilson(hits, hits + alarms, level),
+        "npv": wilson(n - events - alarms, rest, level),
+        "share_flagged": wilson(hits + alarms, n, level),
     }
 
 
@@ -129,10 +125,10 @@ def net_benefit(y: ArrayLike, risk: ArrayLike, threshold: float, level: float = 
     >>> net_benefit([0, 0, 1, 1], [0.1, 0.6, 0.7, 0.9], 0.5).value
     0.25
     """
-    truth, risks = _checked(("y", y, "binary"), ("risk", risk, "probability"))
+    truth, risks = checked(("y", y, "binary"), ("risk", risk, "probability"))
     odds = _net_benefit_threshold(threshold) / (1 - threshold)
     gains = np.where(risks >= threshold, truth - (1 - truth) * odds, 0.0)
-    return _wald(float(gains.mean()), _standard_error(gains), level)
+    return mean_interval(gains, level)
 
 
 def decision_curve(
@@ -152,7 +148,7 @@ def decision_curve(
     [0.5, 0.0, 0.0]
     """
     names = [f"risks[{name!r}]" for name in risks]
-    truth, *arrays = _checked(
+    truth, *arrays = checked(
         ("y", y, "binary"),
         *((name, risk, "probability") for name, risk in zip(names, risks.values(), strict=True)),
     )
@@ -193,11 +189,11 @@ def observed_expected(y: ArrayLike, p: ArrayLike, level: float = 0.95) -> Estima
     >>> observed_expected([0, 1, 1, 1], [0.5, 0.5, 0.5, 0.5]).value
     1.5
     """
-    truth, risk = _checked(("y", y, "binary"), ("p", p, "probability"))
+    truth, risk = checked(("y", y, "binary"), ("p", p, "probability"))
     observed, expected = float(truth.sum()), float(risk.sum())
-    z = _z(level)
+    z = normal_quantile(level)
     if not expected:
-        return _UNDEFINED
+        return UNDEFINED
     ratio = observed / expected
     if not observed:
         return Estimate(ratio, np.nan, np.nan)
@@ -273,9 +269,9 @@ def performance_table(
     _no_reserved("predictions", predictions)
     names = list(predictions)
     main, references = _compared(names, delta_for, reference_names)
-    _z(level)
+    normal_quantile(level)
     marks = [_net_benefit_threshold(float(t)) for t in thresholds]
-    truth, *arrays = _checked(
+    truth, *arrays = checked(
         ("y", y, "binary"),
         *((f"predictions[{name!r}].risk", m.risk, _kind(m)) for name, m in predictions.items()),
         *((("time", time, "time"),) if time is not None else ()),
@@ -367,4 +363,4 @@ def _or_nan(metric: Callable[..., Estimate], *arguments: object) -> Estimate:
     try:
         return metric(*arguments)
     except ArgumentError:
-        return _UNDEFINED
+        return UNDEFINED

@@ -13,7 +13,9 @@ from numpy.typing import ArrayLike
 
 from stratify.arrays import Floats
 from stratify.errors import ArgumentError
-from stratify.statistics.discrimination import _UNDEFINED, _checked, _share, _z, auroc
+from stratify.statistics.checks import checked
+from stratify.statistics.discrimination import auroc
+from stratify.statistics.intervals import UNDEFINED, normal_quantile, wilson
 
 __all__ = ["certainty", "selective_curve"]
 
@@ -32,7 +34,7 @@ def certainty(risk: ArrayLike, low: ArrayLike, high: ArrayLike, threshold: float
     >>> certainty([0.5, 0.9], [0.3, 0.7], [0.7, 0.97], threshold=0.5).round(2).tolist()
     [0.0, 1.67]
     """
-    risks, lows, highs = _checked(
+    risks, lows, highs = checked(
         ("risk", risk, "probability"), ("low", low, "probability"), ("high", high, "probability")
     )
     if not 0 < threshold < 1:
@@ -89,9 +91,9 @@ def selective_curve(
     >>> curve.loc[curve["metric"] == "error", ["share", "value", "n"]].values.tolist()
     [[0.5, 0.0, 2.0], [1.0, 0.25, 4.0]]
     """
-    truth, risks = _checked(("y", y, "binary"), ("risk", risk, "probability"))
-    _checked(("y", y, "binary"), ("low", low, "probability"), ("high", high, "probability"))
-    _z(level)
+    truth, risks = checked(("y", y, "binary"), ("risk", risk, "probability"))
+    checked(("y", y, "binary"), ("low", low, "probability"), ("high", high, "probability"))
+    normal_quantile(level)
     if wrong := [share for share in shares if not 0 < share <= 1]:
         message = f"shares holds {wrong[0]}; expected shares above 0 and up to 1."
         raise ArgumentError(message)
@@ -104,10 +106,10 @@ def selective_curve(
         label, called = truth[:n], risks[:n] >= threshold
         events = int(label.sum())
         estimates = {
-            "error": _share((called != label).sum(), n, level),
-            "ppv": _share(label[called].sum(), called.sum(), level),
-            "npv": _share((1 - label[~called]).sum(), (~called).sum(), level),
-            "auroc": auroc(label, risks[:n], level) if 0 < events < n else _UNDEFINED,
+            "error": wilson((called != label).sum(), n, level),
+            "ppv": wilson(label[called].sum(), called.sum(), level),
+            "npv": wilson((1 - label[~called]).sum(), (~called).sum(), level),
+            "auroc": auroc(label, risks[:n], level) if 0 < events < n else UNDEFINED,
         }
         rows += [(share, name, *estimate, n, events) for name, estimate in estimates.items()]
     return pd.DataFrame(rows, columns=["share", "metric", "value", "low", "high", "n", "n_events"])

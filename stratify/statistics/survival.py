@@ -13,7 +13,9 @@ from numpy.typing import ArrayLike
 
 from stratify.arrays import Floats
 from stratify.errors import ArgumentError
-from stratify.statistics.discrimination import _UNDEFINED, Counts, Estimate, _checked, _z
+from stratify.statistics.checks import checked
+from stratify.statistics.discrimination import Counts
+from stratify.statistics.intervals import UNDEFINED, Estimate, normal_quantile
 
 __all__ = [
     "censoring_weights",
@@ -41,12 +43,12 @@ def hazard_ratio(
     >>> round(hazard_ratio([1, 2, 3, 4], [1, 1, 1, 1], [1, 0, 1, 0]).value, 3)
     2.562
     """
-    times, events, indicator = _checked(
+    times, events, indicator = checked(
         ("time", time, "time"),
         ("event", event, "binary"),
         ("group_indicator", group_indicator, "binary"),
     )
-    _z(level)
+    normal_quantile(level)
     _two_groups("group_indicator", len(np.unique(indicator)))
     return _cox(times, events, indicator, level)
 
@@ -64,10 +66,10 @@ def hazard_ratio_per_sd(
     >>> ratio.value > 1
     True
     """
-    times, events, scores = _checked(
+    times, events, scores = checked(
         ("time", time, "time"), ("event", event, "binary"), ("score", score, "number")
     )
-    _z(level)
+    normal_quantile(level)
     spread = float(scores.std())
     if spread == 0:
         raise ArgumentError("`score` has one value for all; scores that differ are expected.")
@@ -78,18 +80,18 @@ def _cox(times: Floats, events: Floats, indicator: Floats, level: float) -> Esti
     from statsmodels.duration.hazard_regression import PHReg
 
     if events.sum() == 0:
-        return _UNDEFINED
+        return UNDEFINED
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         try:
             fit = PHReg(times, indicator[:, None], status=events, ties="efron").fit(disp=0)
         except np.linalg.LinAlgError:
-            return _UNDEFINED
+            return UNDEFINED
     log_ratio, error = float(fit.params[0]), float(fit.bse[0])
     # Without a maximum the optimiser stops far out on a flat slope.
     if not (abs(log_ratio) < 15 and error < 100):
-        return _UNDEFINED
-    half = _z(level) * error
+        return UNDEFINED
+    half = normal_quantile(level) * error
     return Estimate(*(float(x) for x in np.exp([log_ratio, log_ratio - half, log_ratio + half])))
 
 
@@ -108,7 +110,7 @@ def log_rank(time: ArrayLike, event: ArrayLike, group: ArrayLike) -> float:
     >>> round(log_rank([1, 2, 3, 4], [1, 1, 1, 1], ["a", "a", "b", "b"]), 4)
     0.0896
     """
-    times, events = _checked(("time", time, "time"), ("event", event, "binary"))
+    times, events = checked(("time", time, "time"), ("event", event, "binary"))
     codes, labels = _groups(group, times.size)
     _two_groups("group", len(labels))
     return _log_rank(times, events, codes, len(labels))
@@ -183,16 +185,16 @@ def survival_by_group(
     """
     from statsmodels.duration.survfunc import SurvfuncRight
 
-    times, events = _checked(("time", time, "time"), ("event", event, "binary"))
+    times, events = checked(("time", time, "time"), ("event", event, "binary"))
     codes, labels = _groups(group, times.size)
     p_value = _log_rank(times, events, codes, len(labels)) if len(labels) > 1 else np.nan
-    curves, summary = [], []
+    curves, summary, z = [], [], normal_quantile(level)
     for code, label in enumerate(labels):
         mine = codes == code
         with np.errstate(all="ignore"):
             fit = SurvfuncRight(times[mine], events[mine])
             alive = np.append(1.0, fit.surv_prob)
-            half = _z(level) * np.append(0.0, fit.surv_prob_se) / np.abs(alive * np.log(alive))
+            half = z * np.append(0.0, fit.surv_prob_se) / np.abs(alive * np.log(alive))
             half[0] = 0.0
             low, high = alive ** np.exp(half), alive ** np.exp(-half)
         at = np.append(0.0, fit.surv_times)
@@ -203,7 +205,7 @@ def survival_by_group(
         ordered = np.sort(times[mine])
         at_risk = ordered.size - np.searchsorted(ordered, every, side="left")
         curves.append(pd.DataFrame(curve | {"high": high[step], "n_at_risk": at_risk}))
-        ratio = _UNDEFINED
+        ratio = UNDEFINED
         if code > 0:
             pair = mine | (codes == 0)
             ratio = _cox(times[pair], events[pair], mine[pair].astype(np.float64), level)
@@ -250,7 +252,7 @@ def censoring_weights(time: ArrayLike, event: ArrayLike, horizon: float) -> Floa
     >>> censoring_weights([2, 4, 9, 9], [1, 0, 0, 1], horizon=6).round(3).tolist()
     [1.0, 0.0, 1.5, 1.5]
     """
-    times, events = _checked(("time", time, "time"), ("event", event, "binary"))
+    times, events = checked(("time", time, "time"), ("event", event, "binary"))
     known = (events == 1) | (times >= horizon)
     reached = np.minimum(times, horizon)
     at, left = np.unique(times[events == 0], return_counts=True)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from stratify.arrays import Flags, Floats
-from stratify.statistics.discrimination import Estimate
+from stratify.statistics.intervals import Estimate
 from stratify.treatment.doubly_robust import doubly_robust_scores, folds_of, value_table
 from stratify.treatment.heterogeneity import ALPHA, best_linear_predictor
 from stratify.treatment.learners import Encoded, learn_in_turn, turns_of

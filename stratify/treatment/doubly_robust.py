@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from stratify.arrays import Flags, Floats, Ints
-from stratify.statistics.discrimination import Estimate, _standard_error, _wald
+from stratify.statistics.intervals import Estimate, mean_interval
 
 __all__ = ["Scores", "doubly_robust_scores", "folds_of", "regressor", "value_table"]
 
@@ -69,7 +69,7 @@ class Scores:
 
     def average_effect(self, level: float = 0.95) -> Estimate:
         """Average effect with Wald interval."""
-        return _mean(self.effect, level)
+        return mean_interval(self.effect, level)
 
     def take(self, rows: npt.NDArray[Any]) -> Scores:
         """Scores of some patients."""
@@ -178,15 +178,11 @@ def value_table(
     n = len(scores.reference)
     for name, values in own.items():
         share = float(np.asarray(rules[name], dtype=float).mean())
-        rows.append((name, "", *_mean(values, level), share, n))
+        rows.append((name, "", *mean_interval(values, level), share, n))
     names = list(own)
     for i, name in enumerate(names):
         for other in names[i + 1 :]:
             share = float(np.asarray(rules[name], dtype=float).mean())
-            rows.append((name, other, *_mean(own[name] - own[other], level), share, n))
+            rows.append((name, other, *mean_interval(own[name] - own[other], level), share, n))
     columns = ["rule", "against", "value", "low", "high", "share_treated", "n"]
     return pd.DataFrame(rows, columns=columns)
-
-
-def _mean(values: Floats, level: float) -> Estimate:
-    return _wald(float(values.mean()), _standard_error(values), level)

@@ -15,7 +15,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from stratify.arrays import Flags, Floats, Ints
-from stratify.statistics.discrimination import Estimate, c_index
+from stratify.statistics.discrimination import c_index
+from stratify.statistics.intervals import Estimate
 from stratify.statistics.survival import hazard_ratio, survival_by_group
 from stratify.treatment.controls import e_value, permuted_treatment
 from stratify.treatment.covariates import CovariateMatrix

@@ -15,7 +15,8 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from stratify.errors import ArgumentError, CohortError
-from stratify.statistics.discrimination import _checked, _share
+from stratify.statistics.checks import checked
+from stratify.statistics.intervals import wilson
 
 __all__ = ["enrichment_design", "patients_needed", "power_of"]
 
@@ -116,7 +117,7 @@ def enrichment_design(
     >>> design[["population", "patients", "to_screen"]].values.tolist()
     [['selected', 460, 920], ['all', 460, 460]]
     """
-    (events,) = _checked(("y", y, "binary"))
+    (events,) = checked(("y", y, "binary"))
     chosen = np.asarray(recommendation, dtype=object) == select
     if chosen.size != events.size:
         raise ArgumentError(
@@ -130,8 +131,8 @@ def enrichment_design(
         )
     rows: list[tuple[object, ...]] = []
     for name, mask in (("selected", chosen), ("all", np.ones(chosen.size, dtype=bool))):
-        share = _share(int(mask.sum()), mask.size, 0.95)
-        rate = _share(float(events[mask].sum()), int(mask.sum()), 0.95)
+        share = wilson(int(mask.sum()), mask.size, 0.95)
+        rate = wilson(float(events[mask].sum()), int(mask.sum()), 0.95)
         if not 0 < rate.value < 1:
             raise CohortError(
                 f"All or none of the {int(mask.sum())} patients ({name}) have the event; an event "

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from stratify.statistics.discrimination import Estimate, _share
+from stratify.statistics.intervals import Estimate, wilson
 from stratify.treatment.estimand import Arms
 from stratify.treatment.utilities import HARMS, net_benefit_of_arm
 
@@ -31,7 +31,7 @@ def risk_difference(
     >>> [round(x, 4) for x in risk_difference((56, 48), (70, 80))]
     [0.2, 0.0524, 0.3339]
     """
-    one, two = (_share(e, n, level) for e, n in zip(events, patients, strict=True))
+    one, two = (wilson(e, n, level) for e, n in zip(events, patients, strict=True))
     value = one.value - two.value
     low = value - np.hypot(one.value - one.low, two.high - two.value)
     high = value + np.hypot(one.high - one.value, two.value - two.low)
@@ -73,7 +73,7 @@ def harm_tables(arms: Arms, benefit: Estimate) -> dict[str, pd.DataFrame]:
         for side, name in ((False, names[0]), (True, names[1])):
             n, events = counts[side]
             if n:
-                rows.append((kind, name, *_share(events, n, 0.95), n, events))
+                rows.append((kind, name, *wilson(events, n, 0.95), n, events))
         if all(n for n, _ in counts.values()):
             difference = risk_difference(
                 (counts[True][1], counts[False][1]), (counts[True][0], counts[False][0])

@@ -13,7 +13,7 @@ import pandas as pd
 
 from stratify.arrays import Flags, Floats, Ints
 from stratify.errors import ArgumentError
-from stratify.statistics.discrimination import _UNDEFINED, Estimate, _z
+from stratify.statistics.intervals import UNDEFINED, Estimate, normal_quantile, wald
 
 __all__ = [
     "ALPHA",
@@ -82,7 +82,7 @@ def _slope(effect: Floats, z: Floats, level: float) -> tuple[Estimate, float]:
     residual = (effect - X @ beta) / np.maximum(1 - leverage, 1e-8)
     covariance = inverse @ (X.T * residual**2) @ X @ inverse
     error = float(np.sqrt(covariance[1, 1]))
-    half = _z(level) * error
+    half = normal_quantile(level) * error
     value = float(beta[1])
     p = float(2 * norm.sf(abs(value) / error)) if error > 0 else 1.0
     return Estimate(value, value - half, value + half), p
@@ -112,9 +112,9 @@ def best_linear_predictor(
 
     centred = predicted - pd.Series(predicted).groupby(fold).transform("mean").to_numpy()
     if not np.std(centred) > 1e-12:
-        return _UNDEFINED, 1.0
+        return UNDEFINED, 1.0
     slope, _ = _slope(effect, centred, level)
-    error = (slope.high - slope.low) / (2 * _z(level))
+    error = (slope.high - slope.low) / (2 * normal_quantile(level))
     return slope, float(norm.sf(slope.value / error)) if error > 0 else 1.0
 
 
@@ -142,11 +142,11 @@ def ratio_of_hazard_ratios(
                 disp=0
             )
         except np.linalg.LinAlgError:
-            return _UNDEFINED, 1.0
+            return UNDEFINED, 1.0
     log_ratio, error = float(fit.params[2]), float(fit.bse[2])
     if not (abs(log_ratio) < 15 and error < 100):
-        return _UNDEFINED, 1.0
-    half = _z(level) * error
+        return UNDEFINED, 1.0
+    half = normal_quantile(level) * error
     limits = np.exp([log_ratio, log_ratio - half, log_ratio + half])
     return Estimate(*map(float, limits)), float(2 * norm.sf(abs(log_ratio) / error))
 
@@ -185,7 +185,7 @@ def effect_by_score(
     for start in np.linspace(0, n - size, steps).round().astype(int):
         part = order[start : start + size]
         mean = float(shared[part].mean())
-        half = _z(level) * float(effect[part].std(ddof=1)) / np.sqrt(size)
+        half = normal_quantile(level) * float(effect[part].std(ddof=1)) / np.sqrt(size)
         rows.append(((start + size / 2) / n, float(np.median(score[part])), mean, mean - half,
                      mean + half, size))  # fmt: skip
     return pd.DataFrame(rows, columns=["rank", "score", "value", "low", "high", "n"])
@@ -236,7 +236,7 @@ def targeting(
         value = float(weigh(n) @ ranked)
         w = weigh(half)
         error = float(np.std([w @ ranked[rows] for rows in drawn], ddof=1))
-        found[name] = Estimate(value, value - _z(level) * error, value + _z(level) * error)
+        found[name] = wald(value, error, level)
     return found
 
 

@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike
 
 from stratify.arrays import Floats
 from stratify.errors import ArgumentError
-from stratify.statistics.discrimination import Estimate, _checked, _standard_error, _wald
+from stratify.statistics.checks import checked
+from stratify.statistics.intervals import Estimate, standard_error, wald
 
 __all__ = ["rmst_difference", "unbiased_times"]
 
@@ -51,7 +52,7 @@ def unbiased_times(time: ArrayLike, event: ArrayLike, horizon: float) -> Floats:
     >>> unbiased_times([2, 4, 9, 9], [1, 0, 0, 1], horizon=6).round(3).tolist()
     [2.0, 6.0, 6.0, 6.0]
     """
-    times, events = _checked(("time", time, "time"), ("event", event, "binary"))
+    times, events = checked(("time", time, "time"), ("event", event, "binary"))
     if not horizon > 0:
         raise ArgumentError(f"horizon is {horizon}; a time above 0 is expected.")
     if not (times >= horizon).any() and not (times[events == 1].max(initial=0) == times.max()):
@@ -116,9 +117,9 @@ def rmst_difference(
     >>> estimate.value
     2.0
     """
-    times, events, arm = _checked(
+    times, events, arm = checked(
         ("time", time, "time"), ("event", event, "binary"), ("treated", treated, "binary")
     )
     parts = [unbiased_times(times[arm == a], events[arm == a], horizon) for a in (1, 0)]
-    error = np.hypot(_standard_error(parts[0]), _standard_error(parts[1]))
-    return _wald(float(parts[0].mean() - parts[1].mean()), float(error), level)
+    error = np.hypot(standard_error(parts[0]), standard_error(parts[1]))
+    return wald(float(parts[0].mean() - parts[1].mean()), float(error), level)

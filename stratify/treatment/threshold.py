@@ -16,7 +16,8 @@ from numpy.typing import ArrayLike
 
 from stratify.arrays import Floats
 from stratify.errors import ArgumentError
-from stratify.statistics.discrimination import _checked, _standard_error, _wald
+from stratify.statistics.checks import checked
+from stratify.statistics.intervals import mean_interval
 from stratify.statistics.performance import decision_curve
 
 __all__ = [
@@ -88,7 +89,7 @@ def net_benefit_table(
     [['risk', '', 0.25], ['combination for all', '', 0.0], ['monotherapy for all', '', 0.0],
      ['risk', 'combination for all', 0.25], ['risk', 'monotherapy for all', 0.25]]
     """
-    truth, risks = _checked(("y", y, "binary"), ("risk", risk, "probability"))
+    truth, risks = checked(("y", y, "binary"), ("risk", risk, "probability"))
     if not thresholds or not all(0 < t < 1 for t in thresholds):
         raise ArgumentError("thresholds are risks above 0 and below 1; at least one is expected.")
     if list(thresholds) != sorted(thresholds):
@@ -109,9 +110,9 @@ def net_benefit_table(
             own = np.where(risks[known] >= t, gain, 0.0)
             its = np.where(rule[known] == 1, gain, 0.0)
             if name not in NAMES.values():
-                value = _wald(float(its.mean()), _standard_error(its), level)
+                value = mean_interval(its, level)
                 rows.append((name, t, "", *value, int(known.sum())))
-            paired = _wald(float((own - its).mean()), _standard_error(own - its), level)
+            paired = mean_interval(own - its, level)
             rows.append(("risk", t, name, *paired, int(known.sum())))
     columns = ["rule", "threshold", "against", "value", "low", "high", "n"]
     return pd.DataFrame(rows, columns=columns)
@@ -179,7 +180,7 @@ def controlled_threshold(
     """
     from scipy.stats import binom
 
-    truth, risks = _checked(("y", y, "binary"), ("risk", risk, "probability"))
+    truth, risks = checked(("y", y, "binary"), ("risk", risk, "probability"))
     _check_rate("error_rate", error_rate)
     _check_rate("confidence", confidence)
     if list(grid) != sorted(grid):
@@ -236,7 +237,7 @@ def controlled_misses(
     >>> controlled_misses([1, 1], [0.1, 0.2], miss_rate=0.05).threshold is None
     True
     """
-    truth, risks = _checked(("y", y, "binary"), ("risk", risk, "probability"))
+    truth, risks = checked(("y", y, "binary"), ("risk", risk, "probability"))
     _check_rate("miss_rate", miss_rate)
     n = truth.size
     best = None

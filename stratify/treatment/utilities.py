@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from pydantic import Field
 
 from stratify.errors import ArgumentError
-from stratify.statistics.discrimination import Estimate, _z
+from stratify.statistics.intervals import Estimate, normal_quantile
 from stratify.tables.strict import Place, Strict
 
 __all__ = ["HARMS", "WEIGHTS", "Harm", "RelativeRisk", "Utilities", "net_benefit_of_arm"]
@@ -192,7 +192,7 @@ def net_benefit_of_arm(
     """
     if not weights or min(weights) < 0:
         raise ArgumentError("weights are numbers of 0 or more; at least one is expected.")
-    z = _z(level)
+    z = normal_quantile(level)
     error_b, error_h = ((x.high - x.low) / (2 * z) for x in (benefit, harm))
     rows = []
     for weight in weights:

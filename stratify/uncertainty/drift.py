@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.stats import chi2_contingency, norm
+from scipy.stats import chi2_contingency
 
 from stratify.arrays import Floats
+from stratify.statistics.intervals import wilson
 from stratify.tables.schema import PANELS, field_named
 
 __all__ = ["DRIFT_COLUMNS", "Profile", "Shares"]
@@ -208,19 +209,12 @@ def _gap(
     what: str, name: str, panel: str, shares: tuple[float, float], n: tuple[int, int]
 ) -> dict[str, Any]:
     """Difference of two shares, Newcombe's interval (Stat Med 1998;17:873-890)."""
-    (low0, high0), (low1, high1) = (_wilson(p, k) for p, k in zip(shares, n, strict=True))
+    limits0, limits1 = (wilson(p * k, k, 0.95) for p, k in zip(shares, n, strict=True))
     before, now = shares
     difference = now - before
-    low = difference - np.hypot(now - low1, high0 - before)
-    high = difference + np.hypot(high1 - now, before - low0)
+    low = difference - np.hypot(now - limits1.low, limits0.high - before)
+    high = difference + np.hypot(limits1.high - now, before - limits0.low)
     shifted = abs(difference) >= GAP_ALERT and not low <= 0 <= high
     line = {"what": what, "name": name, "panel": panel, "value_training": before, "value": now}
     limits = {"difference": difference, "low": low, "high": high}
     return {**line, **limits, "n": n[1], "alert": "missingness_shift" if shifted else ""}
-
-
-def _wilson(share: float, n: int) -> tuple[float, float]:
-    z = float(norm.ppf(0.975))
-    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    return float(middle - half), float(middle + half)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +17,8 @@ from stratify.model.classifier import ResistanceClassifier
 from stratify.model.horizons import horizon_outcomes
 from stratify.model.reference import LogisticModel
 from stratify.statistics.calibration import brier
-from stratify.statistics.discrimination import Estimate, auroc
+from stratify.statistics.discrimination import auroc
+from stratify.statistics.intervals import Estimate, normal_quantile, wald
 
 __all__ = ["LEARNING_CURVE_COLUMNS", "learning_curve"]
 
@@ -156,9 +156,8 @@ def _fitted(
 
 def _mean(estimates: list[Estimate]) -> Estimate:
     """Mean of the repeats, which judge the same patients: their error does not average out."""
-    z = NormalDist().inv_cdf(0.5 + _LEVEL / 2)
+    z = normal_quantile(_LEVEL)
     values = np.array([each.value for each in estimates])
     judged = np.mean([((each.high - each.low) / 2 / z) ** 2 for each in estimates])
-    half = z * float(np.sqrt(judged + values.var(ddof=1) / len(values)))
-    value = float(values.mean())
-    return Estimate(value, max(0.0, value - half), min(1.0, value + half))
+    error = float(np.sqrt(judged + values.var(ddof=1) / len(values)))
+    return wald(float(values.mean()), error, _LEVEL, 0, 1)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
 import pandas as pd
-from scipy.stats import norm
 from sklearn.base import clone
 
 from stratify.cohort.features import features_matrix
@@ -15,6 +13,7 @@ from stratify.model.classifier import ResistanceClassifier
 from stratify.model.horizons import horizon_outcomes
 from stratify.model.reference import References
 from stratify.statistics.discrimination import auroc, delta_auroc
+from stratify.statistics.intervals import normal_quantile, wald, weighted_mean
 from stratify.validation.training import judged_risks
 
 __all__ = ["across_seeds", "weighted_differences"]
@@ -113,18 +112,17 @@ def weighted_differences(found: pd.DataFrame, level: float = 0.95) -> pd.DataFra
     cohorts = found["cohort"].nunique()
     everywhere = found.groupby(["seed", "reference"])["cohort"].transform("nunique") == cohorts
     kept = found[everywhere]
-    z = norm.ppf(0.5 + level / 2)
     rows = []
     for reference, part in kept.groupby("reference", sort=False):
         by_seed = pd.DataFrame([_weighted(rows) for _, rows in part.groupby("seed")])
         middle = by_seed.sort_values("auroc", kind="stable").iloc[(len(by_seed) - 1) // 2]
-        half = z * middle["error"]
+        paired = wald(middle["difference"], middle["error"], level)
         rows.append(
             {
                 "reference": reference,
                 **middle[["auroc", "auroc_reference", "difference"]],
-                "low": middle["difference"] - half,
-                "high": middle["difference"] + half,
+                "low": paired.low,
+                "high": paired.high,
                 "seed_low": by_seed["auroc"].min(),
                 "seed_high": by_seed["auroc"].max(),
                 "n": int(part[part["seed"] == part["seed"].iloc[0]]["n"].sum()),
@@ -135,11 +133,9 @@ def weighted_differences(found: pd.DataFrame, level: float = 0.95) -> pd.DataFra
 
 def _weighted(part: pd.DataFrame) -> dict[str, float]:
     """Weighted means of one seed, and the standard error of the difference."""
-    weight = part["n"] / part["n"].sum()
-    z = norm.ppf(0.975)
-    error = (part["high"] - part["low"]) / (2 * z)
+    errors = (part["high"] - part["low"]) / (2 * normal_quantile(0.95))
     means = {
-        name: float((weight * part[name]).sum())
+        name: weighted_mean(part[name], errors, part["n"])
         for name in ("auroc", "auroc_reference", "difference")
     }
-    return {**means, "error": float(np.sqrt((weight**2 * error**2).sum()))}
+    return {name: mean for name, (mean, _) in means.items()} | {"error": means["difference"][1]}

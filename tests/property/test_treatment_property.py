@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from stratify.statistics.discrimination import Estimate
+from stratify.statistics.intervals import Estimate
 from stratify.treatment.doubly_robust import Scores, value_table
 from stratify.treatment.heterogeneity import targeting, targeting_curve
 from stratify.treatment.policy import Policy

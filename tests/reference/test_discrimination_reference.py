@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stratify.errors import ArgumentError
+from stratify.statistics.bootstrap import resamples
 from stratify.statistics.discrimination import (
-    _resamples,
     auroc,
     average_precision,
     c_index,
@@ -55,7 +55,7 @@ def test_the_average_precision_interval_equals_scikit_learn_on_the_same_samples(
     y = np.repeat([0.0, 1.0], [25, 15])
     score = np.round(rng.normal(y, 1), 0)
     order = np.lexsort((-y, -score))
-    samples = np.vstack(list(_resamples(40)))
+    samples = np.vstack(list(resamples(40)))
     areas = [average_precision_score(y[order], score[order], sample_weight=w) for w in samples]
     limits = np.quantile(areas, [0.025, 0.975])
     assert average_precision(y, score)[1:] == pytest.approx(limits, abs=1e-12)

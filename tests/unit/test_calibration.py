@@ -16,7 +16,7 @@ from stratify.statistics.calibration import (
     mean_observed,
     mean_predicted,
 )
-from stratify.statistics.discrimination import Estimate
+from stratify.statistics.intervals import Estimate
 
 Y = [0, 0, 1, 1]
 P = [0.1, 0.6, 0.7, 0.9]

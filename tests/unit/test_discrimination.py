@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stratify.errors import ArgumentError
-from stratify.statistics import discrimination
+from stratify.statistics import bootstrap, discrimination
 from stratify.statistics.discrimination import (
-    Estimate,
     auroc,
     average_precision,
     c_index,
     delta_auroc,
     roc_curve_table,
 )
+from stratify.statistics.intervals import Estimate
 from stratify.statistics.performance import classification_at
 
 Y = [0, 0, 1, 1]
@@ -144,9 +144,9 @@ def test_a_wider_level_gives_a_wider_interval(cohort):
 
 
 def test_the_resamples_do_not_depend_on_the_memory_they_are_given(monkeypatch):
-    whole = np.vstack(list(discrimination._resamples(70)))
-    monkeypatch.setattr(discrimination, "_CELLS", 7_000)
-    assert np.array_equal(np.vstack(list(discrimination._resamples(70))), whole)
+    whole = np.vstack(list(bootstrap.resamples(70)))
+    monkeypatch.setattr(bootstrap, "_CELLS", 7_000)
+    assert np.array_equal(np.vstack(list(bootstrap.resamples(70))), whole)
     assert whole.shape == (1000, 70)
     assert (whole.sum(axis=1) == 70).all()
 

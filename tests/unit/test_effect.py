@@ -9,7 +9,7 @@ import pytest
 from stratify import Study
 from stratify.cohort.reading import Cohort
 from stratify.errors import ArgumentError, CohortError, DataError
-from stratify.statistics.discrimination import Estimate
+from stratify.statistics.intervals import Estimate
 from stratify.tables.findings import Findings
 from stratify.treatment.controls import chance_findings, e_value
 from stratify.treatment.design_check import check_design

@@ -19,7 +19,7 @@ from stratify.interpretation.interactions import interaction_summary, interactio
 from stratify.interpretation.training_distribution import TrainingDistribution
 from stratify.model.recalibration import Recalibration
 from stratify.scoring.change import risk_change
-from stratify.statistics.discrimination import Estimate
+from stratify.statistics.intervals import Estimate
 from stratify.uncertainty.risk_interval import Uncertainty
 
 KEY = ["cohort", "patient_id"]

@@ -10,7 +10,8 @@ import pytest
 
 from stratify.errors import ArgumentError
 from stratify.statistics.calibration import calibration_slope
-from stratify.statistics.discrimination import Estimate, auroc
+from stratify.statistics.discrimination import auroc
+from stratify.statistics.intervals import Estimate
 from stratify.statistics.performance import (
     PERFORMANCE_COLUMNS,
     Prediction,
