@@ -120,8 +120,8 @@ def wilson(count: float, total: float, level: float) -> Estimate:
 
     Examples
     --------
-    >>> wilson(10, 20, 0.95).low.round(3)
-    np.float64(0.299)
+    >>> round(wilson(10, 20, 0.95).low, 3)
+    0.299
     """
     value, low, high = wilson_limits([count], [total], level)
     return Estimate(float(value[0]), float(low[0]), float(high[0]))
