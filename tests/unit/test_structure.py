@@ -99,7 +99,6 @@ def test_no_module_imports_itself_by_way_of_others_also_for_types_and_inside_fun
     assert max(length.values()) <= LONGEST_CHAIN
 
 
-@pytest.mark.xfail(reason="treatment imports private names of statistics.discrimination")
 def test_no_private_name_of_another_room_is_imported():
     found = [
         f"{module.name} imports {name} of {other}"
