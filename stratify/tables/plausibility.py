@@ -192,66 +192,37 @@ def check_possible(
     cohort: str,
     findings: Findings,
 ) -> None:
-    """Possible values, checked by pandera from the dictionary's constraints, all at once."""
-    told = {
+    """Possible values by the dictionary's constraints; a doubtful unit says it already."""
+    unsure = {
         str(row["column"])
         for row in findings.rows
         if row["code"] in ("looks_like_another_unit", "unit_absent", "unit_unknown")
         and row["cohort"] == cohort
     }
-    fast = [
-        name
-        for name in columns
-        if schema.fields[name].numeric and name not in told and _outside(frame, schema.fields[name])
-    ]
-    if not fast:
-        return
-    import pandera.pandas as pa
-    from pandera.errors import SchemaErrors
-
-    compiled = pa.DataFrameSchema(
-        {
-            name: pa.Column(
-                nullable=True,
-                checks=[
-                    pa.Check.ge(bound) if side == "minimum" else pa.Check.le(bound)
-                    for side in ("minimum", "maximum")
-                    if (bound := getattr(schema.fields[name], side)) is not None
-                ],
+    for name in columns:
+        field = schema.fields[name]
+        if not field.numeric or name in unsure:
+            continue
+        values = frame[name]
+        wrong = values.notna() & ~_within(values, field.minimum, field.maximum)
+        place = Place(findings, cohort, file, field)
+        before = wrong & (values < 0) & (field.role == "outcome")
+        if before.any():
+            place.add(
+                "outcome_before_first_dose",
+                f"{place.at(before)}: {field.name} is negative; time is counted from the "
+                "first dose.",
+                int(before.sum()),
             )
-            for name in fast
-        }
-    )
-    try:
-        compiled.validate(frame, lazy=True)
-    except SchemaErrors as errors:
-        for name, cases in errors.failure_cases.groupby("column", sort=False):
-            field = schema.fields[str(name)]
-            wrong = frame.index.to_series().isin(cases["index"].dropna().astype(int))
-            place = Place(findings, cohort, file, field)
-            before = wrong & (frame[str(name)] < 0) & (field.role == "outcome")
-            if before.any():
-                place.add(
-                    "outcome_before_first_dose",
-                    f"{place.at(before)}: {field.name} is negative; time is counted from the "
-                    "first dose.",
-                    int(before.sum()),
-                )
-            beyond = wrong & ~before
-            if beyond.any():
-                unit = f" {field.unit}" if field.unit else ""
-                place.add(
-                    "outside_limits",
-                    f"{place.at(beyond)}: {field.name} outside the possible {field.minimum:g} to "
-                    f"{field.maximum:g}{unit}.",
-                    int(beyond.sum()),
-                )
-
-
-def _outside(frame: pd.DataFrame, field: Field) -> bool:
-    """Fast check; pandera reports only on columns that fail it."""
-    values = frame[field.name]
-    return bool((values.notna() & ~_within(values, field.minimum, field.maximum)).any())
+        beyond = wrong & ~before
+        if beyond.any():
+            unit = f" {field.unit}" if field.unit else ""
+            place.add(
+                "outside_limits",
+                f"{place.at(beyond)}: {field.name} outside the possible {field.minimum:g} to "
+                f"{field.maximum:g}{unit}.",
+                int(beyond.sum()),
+            )
 
 
 def check_rules(

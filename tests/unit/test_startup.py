@@ -12,7 +12,7 @@ import pytest
 
 from stratify.scoring import load
 
-HEAVY = {"lightgbm", "matplotlib", "mlflow", "numba", "optuna", "pandera", "scipy", "shap"}
+HEAVY = {"lightgbm", "matplotlib", "mlflow", "numba", "optuna", "scipy", "shap"}
 HEAVY |= {"sklearn", "statsmodels", "dask", "distributed"}
 SCORED = """\
 import sys
