@@ -16,7 +16,7 @@ from stratify.biomarkers.variants import number_faults
 from stratify.response.visits import Faults
 from stratify.tables.measurements import PlasmaRule
 from stratify.tables.rows import check_table, numbers_of
-from stratify.tables.schema import load_schema
+from stratify.tables.schema import load_schema, week_of
 
 __all__ = ["chosen_draws", "course_features", "draw_findings", "visit_of_draws"]
 
@@ -90,7 +90,7 @@ def chosen_draws(draws: pd.DataFrame, rule: PlasmaRule) -> dict[str, pd.DataFram
         here = (visit == name).to_numpy()
         if not here.any():
             continue
-        target = 0 if name == "baseline" else _week(name) * 7
+        target = 7 * week_of(name)
         order = pd.DataFrame({"far": np.abs(day[here] - target), "day": day[here]})
         rows = draws[here].iloc[order.sort_values(["far", "day"], kind="stable").index]
         chosen[name] = rows.drop_duplicates("patient_id")
@@ -253,7 +253,7 @@ def _doubts(draws: pd.DataFrame, rule: PlasmaRule, visit: pd.Series, found: Faul
     text = "several draws of a patient for one visit; the one nearest to its day is used."
     found.tell("several_draws", "draw_day", several, text, ids[several].nunique())
     for name, (_, last) in _windows(rule).items():
-        week = _week(name)
+        week = week_of(name)
         after = (visit == name).to_numpy() & (day > 7 * week)
         text = (
             f"draws of {name} taken after day {7 * week}; a landmark of week {np.ceil(last / 7):g} "
@@ -273,10 +273,6 @@ def _windows(rule: PlasmaRule) -> dict[str, tuple[float, float]]:
     within = rule.within_days
     weeks = {f"week_{week}": (7 * week - within, 7 * week + within) for week in rule.weeks}
     return {"baseline": (-rule.baseline_within_days, 0.0), **weeks}
-
-
-def _week(visit: str) -> int:
-    return 0 if visit == "baseline" else int(visit.removeprefix("week_"))
 
 
 def _recorded(draws: pd.DataFrame) -> pd.Series | None:

@@ -15,7 +15,7 @@ import pandas as pd
 from stratify.arrays import Flags, Ints, Strings
 from stratify.cohort.reading import Cohort
 from stratify.errors import CohortError, DataError
-from stratify.tables.schema import PANELS, field_named, load_schema
+from stratify.tables.schema import field_named, load_schema, patient_panels
 
 __all__ = [
     "features_matrix",
@@ -124,7 +124,7 @@ def informative_features(
     """
     names = requested or [
         name
-        for panel in PANELS
+        for panel in patient_panels()
         for name, field in load_schema(panel).fields.among(cohort.table.columns).items()
         if field.role == "feature" and field.known_by(landmark_weeks)
     ]
@@ -179,7 +179,7 @@ def panels_without_value(missing: Flags, features: Sequence[str]) -> Strings:
 def _members_of_panels(features: tuple[str, ...]) -> tuple[list[str], Ints]:
     """Panels with a feature, and which features are theirs, of shape (n_features, n_panels)."""
     panel_of = [field_named(name).panel for name in features]
-    panels = [panel for panel in PANELS if panel in panel_of]
+    panels = [panel for panel in patient_panels() if panel in panel_of]
     belongs = [[own == panel for panel in panels] for own in panel_of]
     return panels, np.array(belongs, dtype=np.int64).reshape(len(features), len(panels))
 

@@ -37,7 +37,7 @@ from stratify.tables.identifiers import add_unfit, written_as
 from stratify.tables.measurements import BurdenRule, PairedSamples
 from stratify.tables.panel import read_panels
 from stratify.tables.rows import numbers_of
-from stratify.tables.schema import LONG_PANELS, VISIT_PANELS, field_named
+from stratify.tables.schema import field_named, long_panels, visit_panels
 from stratify.tables.sources import CohortSource, TableSource
 from stratify.tables.tabular import read_numbered, sha256_of
 
@@ -171,7 +171,7 @@ def read_patients(
         patients.assays |= {
             name: assay
             for panel in table.panels
-            if panel not in LONG_PANELS
+            if panel not in long_panels()
             for name, assay in _assays_of(table, [panel]).items()
         }
         for i, (panel, frame) in enumerate(panels.items()):
@@ -183,7 +183,7 @@ def read_patients(
                 patients.matches.append(
                     Match(table.file, source.name, ids, patients.table["patient_id"])
                 )
-            if panel in LONG_PANELS:
+            if panel in long_panels():
                 long[panel] = _Long(table, frame)
             else:
                 known = [name for name in frame.columns[1:] if name in patients.table]
@@ -413,7 +413,7 @@ def _follow(
     patients: Patients, long: dict[str, _Long], study: Study, cohort: str, findings: Findings
 ) -> None:
     """Turn visits or lesions into outcomes."""
-    for panel in VISIT_PANELS:
+    for panel in visit_panels():
         if panel in long and patients.table is not None:
             each, criteria = long[panel], study.response_criteria
             patients.table, patients.responses = follow_up(

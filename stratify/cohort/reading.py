@@ -28,7 +28,7 @@ from stratify.tables.plausibility import (
     check_features_time,
     check_usable,
 )
-from stratify.tables.schema import VISIT_PANELS, convert, field_named, load_schema
+from stratify.tables.schema import convert, field_named, load_schema, outcome_panels, visit_panels
 
 __all__ = [
     "Cohort",
@@ -38,7 +38,6 @@ __all__ = [
 ]
 
 KEYS = ["patient_id", "cohort"]
-OUTCOMES = ("outcomes", *VISIT_PANELS)
 
 
 @dataclass(frozen=True)
@@ -147,7 +146,7 @@ def read_cohort(
     unreadable = []
     responses: list[pd.DataFrame] = []
     matches: list[Match] = []
-    left_out = () if outcomes else OUTCOMES
+    left_out = () if outcomes else outcome_panels()
     labels = labels and outcomes
     matrices: dict[str, Matrix] = {}
     scaled = "expression" in study.training_scales
@@ -321,7 +320,7 @@ def _labelled(table: pd.DataFrame, study: Study, findings: Findings) -> pd.DataF
     not_assessed = {
         row["cohort"]
         for row in findings.rows
-        if row["severity"] == "error" and row["panel"] in VISIT_PANELS
+        if row["severity"] == "error" and row["panel"] in visit_panels()
     }
     for cohort, rows in table.groupby("cohort", sort=True):
         for name in needed if cohort not in not_assessed else ():  # it would follow from those

@@ -17,7 +17,7 @@ from stratify.report.label_report import write_label_report
 from stratify.report.patient_report import write_patient_report
 from stratify.scoring import load
 from stratify.study import Study
-from stratify.tables.schema import LONG_PANELS, load_schema
+from stratify.tables.schema import load_schema, long_panels
 from stratify.tables.tabular import make_folder, write_table
 from stratify.treatment.policy import Policy
 
@@ -52,7 +52,7 @@ def report_cohort(
     out = Path(out)
     stated = Study.load(study_path)
     mapped = {panel for c in stated.cohorts for table in c.tables for panel in table.panels}
-    if mapped & {"outcomes", *LONG_PANELS}:
+    if mapped & {"outcomes", *long_panels()}:
         return evaluate(bundle, study_path, out, progress=progress)
     make_folder(out.parent)
     model = load(bundle)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from stratify.tables.documents import document
-from stratify.tables.schema import PANELS, field_named, load_schema
+from stratify.tables.schema import field_named, load_schema, patient_panels
 
 __all__ = [
     "Assignment",
@@ -264,7 +264,7 @@ def unassigned() -> list[str]:
     """
     return [
         name
-        for panel in PANELS
+        for panel in patient_panels()
         for name, field in load_schema(panel).fields.items()
         if field.enters_models and cycle().assignment(name).by_panel
     ]

@@ -16,7 +16,7 @@ from stratify.cohort.features import model_matrix
 from stratify.errors import ArgumentError
 from stratify.interpretation.training_distribution import TrainingDistribution
 from stratify.scoring import ResistanceModel
-from stratify.tables.schema import PANELS, field_named
+from stratify.tables.schema import field_named, patient_panels
 
 __all__ = ["missing_features", "value_of_information"]
 
@@ -42,7 +42,7 @@ def missing_features(matrix: pd.DataFrame) -> dict[str, list[str]]:
     {'clinical': ['nlr'], 'tmb': ['tmb']}
     """
     absent = [name for name in matrix.columns if matrix[name].isna().iloc[0]]
-    by_panel = {p: [n for n in absent if field_named(n).panel == p] for p in PANELS}
+    by_panel = {p: [n for n in absent if field_named(n).panel == p] for p in patient_panels()}
     return {panel: names for panel, names in by_panel.items() if names}
 
 

@@ -16,7 +16,6 @@ import pandas as pd
 
 from stratify.biomarkers.tmb import add_transforms
 from stratify.cohort.joining import derived_alone
-from stratify.cohort.reading import OUTCOMES
 from stratify.cohort.training_scales import TrainingScales
 from stratify.errors import ArgumentError
 from stratify.scoring.bundle import ResistanceModel, load
@@ -25,7 +24,7 @@ from stratify.study import Study
 from stratify.tables.findings import Findings
 from stratify.tables.panel import read_panels
 from stratify.tables.plausibility import check_dates
-from stratify.tables.schema import LONG_PANELS, load_schema
+from stratify.tables.schema import load_schema, long_panels, outcome_panels
 from stratify.tables.sources import DAY_FORMS, CohortSource, TableSource
 from stratify.treatment.policy import Policy
 
@@ -216,7 +215,7 @@ def _source(study: str, cohort: str | None) -> CohortSource:
         raise ArgumentError(
             f"cohort is {cohort!r}; the study {read.name} has {', '.join(cohorts)}."
         )
-    tables = [table for table in source.tables if not set(table.panels) <= set(OUTCOMES)]
+    tables = [table for table in source.tables if not set(table.panels) <= set(outcome_panels())]
     if why := _joined(source, tables):
         raise JoinedFilesError(
             f"The cohort {source.name} {why}; batches come from one table with one row a patient "
@@ -231,7 +230,7 @@ def _joined(source: CohortSource, tables: list[TableSource]) -> str:
         return f"has {len(tables)} tables"
     (table,) = tables
     columns = [c.column for panel in table.panels.values() for c in panel.values()]
-    if table.matrix is not None or not set(LONG_PANELS).isdisjoint(table.panels):
+    if table.matrix is not None or not set(long_panels()).isdisjoint(table.panels):
         return "has raw measurements"
     if source.tmb_pairs is not None:
         return "states `tmb_pairs`"
@@ -246,7 +245,7 @@ def _needed(table: TableSource) -> TableSource:
     dated = any(c.unit in DAY_FORMS for c in sources)
     panels = {}
     for panel, columns in table.panels.items():
-        if panel in OUTCOMES:
+        if panel in outcome_panels():
             continue
         fields = load_schema(panel).fields
         panels[panel] = {

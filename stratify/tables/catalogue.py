@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from stratify.errors import ArgumentError
-from stratify.tables.schema import PANELS, Field, load_schema
+from stratify.tables.schema import Field, load_schema, patient_panels
 
 __all__ = ["catalogue_markdown", "feature_catalogue"]
 
@@ -44,10 +44,10 @@ def feature_catalogue(panels: Sequence[str] | None = None) -> pd.DataFrame:
     >>> table.loc["tmb", ["unit", "direction", "available_at"]].tolist()
     ['mut/Mb', 'less resistance', 'baseline']
     """
-    wanted = PANELS if panels is None else panels
-    unknown = [panel for panel in wanted if panel not in PANELS]
-    if unknown:
-        raise ArgumentError(f"no panel {', '.join(unknown)}; there are {', '.join(PANELS)}.")
+    known = patient_panels()
+    wanted = known if panels is None else panels
+    if unknown := [panel for panel in wanted if panel not in known]:
+        raise ArgumentError(f"no panel {', '.join(unknown)}; there are {', '.join(known)}.")
     rows = [
         {
             "name": field.name,

@@ -125,8 +125,8 @@ class PlasmaRule(Strict):
     @classmethod
     def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[Place, str]]:
         """Weeks without a feature, and windows that overlap."""
-        visits = load_schema("plasma_draws").fields["draw_visit"].enum
-        known = [int(visit.removeprefix("week_")) for visit in visits if visit != "baseline"]
+        weeks_of = load_schema("plasma_draws").fields["draw_visit"].weeks
+        known = [week for week in weeks_of.values() if week]
         weeks = list_of(data.get("weeks", [3, 6, 9, 12]))
         for week in weeks:
             if week not in known:

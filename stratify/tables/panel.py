@@ -39,12 +39,12 @@ from stratify.tables.plausibility import (
     fits_another_unit,
 )
 from stratify.tables.schema import (
-    LONG_PANELS,
-    RAW_PANELS,
     Field,
     convert,
     load_schema,
+    long_panels,
     pdl1_cutoffs,
+    raw_panels,
 )
 from stratify.tables.sources import DAY_FORMS, ColumnSource, TableSource
 
@@ -128,7 +128,7 @@ def read_panels(
     identifiers = texts_of(raw[table.patient_id], MISSING)
     if table.identifier is not None:
         raw, identifiers = as_written(raw, identifiers, table, cohort, findings)
-    long = not set(LONG_PANELS).isdisjoint(table.panels)
+    long = not set(long_panels()).isdisjoint(table.panels)
     keep = identifiable(identifiers, table, cohort, findings, long)
     starts = None if first_doses is None else identifiers.map(first_doses)
     dosed = table.panels.get("clinical", {}).get("first_dose_date")
@@ -149,7 +149,7 @@ def read_panels(
             if schema.fields[name].interval:
                 read |= _bounds(raw, source, table, schema.fields[name], read[name])
         frame = pd.DataFrame({"patient_id": identifiers.astype(object), **read})
-        if panel not in RAW_PANELS:  # what makes features of those checks them
+        if panel not in raw_panels():  # what makes features of those checks them
             check_possible(frame, schema, columns, table.file, cohort, findings)
         check_rules(frame, schema, columns, table.file, cohort, findings)
         check_events(frame, schema, table.file, cohort, findings)

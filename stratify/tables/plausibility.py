@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from stratify.tables.findings import Findings, lines_text
-from stratify.tables.schema import LONG_PANELS, Field, Schema, field_named
+from stratify.tables.schema import Field, Schema, field_named, long_panels
 from stratify.tables.sources import ColumnSource
 
 __all__ = [
@@ -83,7 +83,7 @@ def fits_another_unit(
     field = place.field
     known = values.notna().to_numpy()
     given, raw = values.to_numpy()[known], as_given.to_numpy()[known]
-    if len(given) <= ENOUGH_VALUES or field.panel in LONG_PANELS:  # those: at baseline alone
+    if len(given) <= ENOUGH_VALUES or field.panel in long_panels():  # those: at baseline alone
         return False
     suspect = None
     above = int((raw > 1).sum())

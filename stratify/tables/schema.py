@@ -8,10 +8,10 @@ reference, loinc``), reviewed by clinicians and read by everything else.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
@@ -20,10 +20,6 @@ from stratify.errors import ArgumentError
 from stratify.tables.documents import document, schemas_folder
 
 __all__ = [
-    "LONG_PANELS",
-    "PANELS",
-    "RAW_PANELS",
-    "VISIT_PANELS",
     "Field",
     "Schema",
     "convert",
@@ -31,19 +27,63 @@ __all__ = [
     "field_named",
     "known_field",
     "load_schema",
+    "long_panels",
+    "outcome_panels",
     "panel_versions",
+    "patient_panels",
     "pdl1_cutoffs",
     "plain_text",
+    "raw_panels",
     "signature_sets",
+    "visit_panels",
+    "week_of",
 ]
 
-PANELS = ("clinical", "pdl1", "tmb", "infiltration", "ctdna", "outcomes")
-# several rows a patient: outcomes are derived from visits, features from raw measurements
-VISIT_PANELS = ("visits", "lesions")
-RAW_PANELS = ("mutations", "plasma_variants", "plasma_draws", "regions")
-LONG_PANELS = (*VISIT_PANELS, *RAW_PANELS)
-
 Values = TypeVar("Values", bound=Any)
+
+
+@cache
+def _heads() -> list[tuple[str, dict[str, Any]]]:
+    """Dictionaries of panels by name, in the order they state."""
+    names = (path.stem for path in (schemas_folder() / "panels").glob("*.yaml"))
+    return sorted(
+        ((name, document(f"panels/{name}")) for name in names), key=lambda head: head[1]["order"]
+    )
+
+
+@cache
+def patient_panels() -> tuple[str, ...]:
+    """Panels with one row a patient.
+
+    Examples
+    --------
+    >>> patient_panels()
+    ('clinical', 'pdl1', 'tmb', 'infiltration', 'ctdna', 'outcomes')
+    """
+    return tuple(name for name, head in _heads() if head["rows"] == "patient")
+
+
+@cache
+def long_panels() -> tuple[str, ...]:
+    """Panels with several rows a patient, from which those of one row are derived."""
+    return tuple(name for name, head in _heads() if head["rows"] != "patient")
+
+
+@cache
+def visit_panels() -> tuple[str, ...]:
+    """Panels of several rows a patient that outcomes are derived from."""
+    return tuple(name for name, head in _heads() if head.get("feeds") == "outcomes")
+
+
+def outcome_panels() -> tuple[str, ...]:
+    """Panels that hold nothing but outcomes."""
+    return ("outcomes", *visit_panels())
+
+
+@cache
+def raw_panels() -> tuple[str, ...]:
+    """Panels of several rows a patient that features are derived from."""
+    return tuple(name for name in long_panels() if name not in visit_panels())
 
 
 @cache
@@ -95,7 +135,11 @@ class Field:
     direction : mapping of str to int
         +1 where more goes with more resistance, -1 with less, by indication or ``any``.
     available_at : str
-        ``baseline`` or the landmark at which the value is known.
+        ``baseline`` or the visit at which the value is known.
+    weeks : mapping of str to float
+        Weeks from the first dose at which visits, the levels, are due.
+    family : str or None
+        Pattern of the names that the entry stands for; its group is what their titles add.
 
     Examples
     --------
@@ -127,6 +171,8 @@ class Field:
     cap: tuple[float, float] | None = None
     direction: Mapping[str, int] = field(default_factory=dict)
     available_at: str = "baseline"
+    weeks: Mapping[str, float] = field(default_factory=dict)
+    family: str | None = None
     window_days: tuple[float, float] | None = None
     time: str | None = None
     reference: str | None = None
@@ -168,10 +214,8 @@ class Field:
         landmark_weeks : float, optional
             Weeks from the first dose; None for the baseline.
         """
-        if self.available_at == "baseline":
-            return True
-        week = float(self.available_at.removeprefix("week_"))
-        return landmark_weeks is not None and week <= landmark_weeks
+        week = week_of(self.available_at)
+        return week == 0 or (landmark_weeks is not None and week <= landmark_weeks)
 
     def direction_for(self, indication: str | None = None) -> int:
         """Direction of the association with resistance, 0 where none holds.
@@ -187,15 +231,35 @@ class Field:
 
 
 class Fields(dict[str, Field]):
-    """Fields by name; ``signature_*`` stands for every name that begins so."""
+    """Fields by name; the entry of a family stands for each of its members."""
+
+    @cached_property
+    def _families(self) -> list[tuple[re.Pattern[str], Field]]:
+        return [(re.compile(entry.family), entry) for entry in self.values() if entry.family]
+
+    def _member(self, name: object) -> tuple[Field, str] | None:
+        """Entry of the family that a name belongs to, and what the name adds to it."""
+        for pattern, entry in self._families:
+            if isinstance(name, str) and (found := pattern.fullmatch(name)):
+                return entry, found[1]
+        return None
 
     def __missing__(self, name: str) -> Field:
-        for pattern, entry in self.items():
-            start = pattern.removesuffix("*")
-            if start != pattern and name.startswith(start) and name != start:
-                title = f"{entry.title}: {name.removeprefix(start).replace('_', ' ')}"
-                return replace(entry, name=name, title=title)
-        raise KeyError(name)
+        member = self._member(name)
+        if member is None:
+            raise KeyError(name)
+        entry, added = member
+        return replace(
+            entry, name=name, title=f"{entry.title}: {added.replace('_', ' ')}", family=None
+        )
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or self._member(name) is not None
+
+    def entry_of(self, name: str) -> str:
+        """Entry that a name falls under; itself where none does."""
+        member = None if super().__contains__(name) else self._member(name)
+        return name if member is None else member[0].name
 
     def among(self, names: Iterable[str]) -> dict[str, Field]:
         """Fields of the columns named, in the order of the dictionary, then by name."""
@@ -205,14 +269,6 @@ class Fields(dict[str, Field]):
             key=lambda name: (place.get(name, len(place)), name),
         )
         return {name: self[name] for name in known}
-
-    def __contains__(self, name: object) -> bool:
-        if super().__contains__(name):
-            return True
-        try:
-            return isinstance(name, str) and self[name] is not None
-        except KeyError:
-            return False
 
 
 @dataclass(frozen=True)
@@ -253,52 +309,33 @@ def _accepted(entry: Mapping[str, Any]) -> dict[str, Fraction]:
     return factors
 
 
-def _pair(value: Any) -> tuple[float, float] | None:
-    return None if value is None else (float(value[0]), float(value[1]))
-
-
-def _synonyms(entry: Mapping[str, Any]) -> Mapping[str, list[str]]:
+def _synonyms(entry: Mapping[str, Any], levels: Sequence[str]) -> dict[str, str]:
+    """Level by each of its spellings."""
     stated = entry.get("synonyms", {})
     if isinstance(stated, str):  # the same as of another column
         panel, _, column = stated.partition(".")
         entries = {field["name"]: field for field in document(f"panels/{panel}")["fields"]}
         stated = entries[column]["synonyms"]
-    return {level: texts for level, texts in stated.items() if level in _enum(entry)}
-
-
-def _enum(entry: Mapping[str, Any]) -> list[str]:
-    return list(entry.get("constraints", {}).get("enum", ()))
+    return {text: level for level, texts in stated.items() if level in levels for text in texts}
 
 
 def _field(entry: Mapping[str, Any], panel: str) -> Field:
-    constraints = entry.get("constraints", {})
-    return Field(
-        name=entry["name"],
-        panel=panel,
-        type=entry["type"],
-        title=entry["title"],
-        description=entry["description"],
-        role=entry.get("role", "feature"),
-        unit=entry.get("unit"),
-        accepted_units=_accepted(entry),
-        assay=entry.get("assay"),
-        minimum=constraints.get("minimum"),
-        maximum=constraints.get("maximum"),
-        enum=tuple(_enum(entry)),
-        synonyms={text: level for level, texts in _synonyms(entry).items() for text in texts},
-        unique=bool(constraints.get("unique", False)),
-        interval=bool(entry.get("interval", False)),
-        labels=tuple(entry.get("labels", ())),
-        limits=_pair(entry.get("limits")),
-        typical=_pair(entry.get("typical")),
-        cap=_pair(entry.get("cap")),
-        direction=entry.get("direction", {}),
-        available_at=entry.get("available_at", "baseline"),
-        window_days=_pair(entry.get("window_days")),
-        time=entry.get("time"),
-        reference=entry.get("reference"),
-        loinc=entry.get("loinc"),
-    )
+    stated = {**entry.get("constraints", {}), **entry}
+    kept = {f.name: stated[f.name] for f in fields(Field) if f.name in stated}
+    enum = tuple(stated.get("enum", ()))
+    pairs = {
+        name: (float(stated[name][0]), float(stated[name][1]))
+        for name in ("limits", "typical", "cap", "window_days")
+        if name in stated
+    }
+    read = {
+        "panel": panel,
+        "enum": enum,
+        "synonyms": _synonyms(entry, enum),
+        "accepted_units": _accepted(entry),
+        "labels": tuple(stated.get("labels", ())),
+    }
+    return Field(**{**kept, **pairs, **read})
 
 
 @cache
@@ -342,7 +379,7 @@ def _fields() -> Fields:
     return Fields(
         {
             name: entry
-            for panel in PANELS
+            for panel in patient_panels()
             for name, entry in load_schema(panel).fields.items()
             if name != "patient_id"
         }
@@ -394,12 +431,18 @@ def family_of(name: str) -> str:
     >>> family_of("signature_tgfb"), family_of("albumin"), family_of("shoe_size")
     ('signature_*', 'albumin', 'shoe_size')
     """
-    fields = _fields()
-    if dict.__contains__(fields, name):
-        return name
-    return next(
-        (entry for entry in fields if entry.endswith("*") and name.startswith(entry[:-1])), name
-    )
+    return _fields().entry_of(name)
+
+
+def week_of(visit: str) -> float:
+    """Weeks from the first dose at which a visit is due, as in the ``plasma_draws`` dictionary.
+
+    Examples
+    --------
+    >>> week_of("baseline"), week_of("week_6")
+    (0, 6)
+    """
+    return load_schema("plasma_draws").fields["draw_visit"].weeks[visit]
 
 
 def panel_versions() -> dict[str, str]:
@@ -410,7 +453,7 @@ def panel_versions() -> dict[str, str]:
     >>> panel_versions()["tmb"].count(".")
     2
     """
-    return {panel: load_schema(panel).version for panel in PANELS}
+    return {panel: load_schema(panel).version for panel in patient_panels()}
 
 
 def signature_sets() -> dict[str, Any]:

@@ -20,8 +20,8 @@ from stratify.tables.measurements import (
     Pdl1Rule,
     PlasmaRule,
 )
-from stratify.tables.schema import LONG_PANELS, PANELS, VISIT_PANELS, load_schema
 from stratify.tables.schema import Field as Column
+from stratify.tables.schema import load_schema, long_panels, patient_panels, visit_panels
 from stratify.tables.strict import (
     Level,
     Name,
@@ -217,11 +217,11 @@ class TableSource(Strict):
             yield (), "`thousands` and `decimal` are the same sign"
         numbers: dict[str, list[str]] = {}
         for panel, columns in mapping_of(data.get("panels")).items():
-            if panel not in (*PANELS, *LONG_PANELS):
-                there = ", ".join((*PANELS, *LONG_PANELS))
+            if panel not in (*patient_panels(), *long_panels()):
+                there = ", ".join((*patient_panels(), *long_panels()))
                 yield ("panels", str(panel)), f"no such panel; there are {there}"
                 continue
-            if panel in LONG_PANELS and len(data["panels"]) > 1:
+            if panel in long_panels() and len(data["panels"]) > 1:
                 yield ("panels", panel), "has several rows a patient; map it in a table of its own"
             fields = load_schema(panel).fields
             for name, source in mapping_of(columns).items():
@@ -278,21 +278,21 @@ class CohortSource(Strict):
         """Columns that two tables give, and tables in a place that cannot be."""
         stated = [mapping_of(table) for table in list_of(data.get("tables"))]
         tables = [set(mapping_of(table.get("panels"))) for table in stated]
-        long = [panel for panels in tables for panel in LONG_PANELS if panel in panels]
+        long = [panel for panels in tables for panel in long_panels() if panel in panels]
         long += [key for table in stated for key in matrices_of(table)]
-        visits = [panel for panel in long if panel in VISIT_PANELS]
+        visits = [panel for panel in long if panel in visit_panels()]
         if len(visits) > 1:
             yield ("tables",), f"one table of visits or lesions is expected, not {len(visits)}"
-        for name in sorted({name for name in long if long.count(name) > 1} - set(VISIT_PANELS)):
+        for name in sorted({name for name in long if long.count(name) > 1} - set(visit_panels())):
             yield ("tables",), f"one table of {name} is expected, not {long.count(name)}"
-        if tables and (tables[0] & set(LONG_PANELS) or matrices_of(stated[0])):
+        if tables and (tables[0] & set(long_panels()) or matrices_of(stated[0])):
             yield ("tables",), "the first table needs one row a patient"
         names = [
             name
             for table in stated
             if table.get("fills") is not True
             for panel, columns in mapping_of(table.get("panels")).items()
-            if panel not in LONG_PANELS
+            if panel not in long_panels()
             for name in mapping_of(columns)
         ]
         twice = sorted({str(name) for name in names if names.count(name) > 1})

@@ -16,7 +16,7 @@ from scipy.stats import chi2_contingency
 
 from stratify.arrays import Floats
 from stratify.statistics.intervals import wilson
-from stratify.tables.schema import PANELS, field_named
+from stratify.tables.schema import field_named, patient_panels
 
 __all__ = ["DRIFT_COLUMNS", "Profile", "Shares"]
 
@@ -183,7 +183,7 @@ def _panels_missing(matrix: pd.DataFrame) -> dict[str, float]:
         columns.setdefault(field_named(str(name)).panel, []).append(str(name))
     return {
         panel: float(matrix[columns[panel]].isna().all(axis=1).mean())
-        for panel in PANELS
+        for panel in patient_panels()
         if panel in columns
     }
 

@@ -23,7 +23,7 @@ from stratify import Study, read_cohort
 from stratify.cohort.features import features_matrix, informative_features
 from stratify.model.encoding import encode, levels_of
 from stratify.simulation import simulate
-from stratify.tables.schema import PANELS
+from stratify.tables.schema import patient_panels
 from stratify.trees.members import Members
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +50,7 @@ def simulated(n: int = 20_000) -> Cohort:
     """Matrix, columns of codes and label of a simulated cohort."""
     cohort = simulate(n, seed=0)
     table = cohort.panels["clinical"]
-    for name in PANELS[1:]:
+    for name in patient_panels()[1:]:
         table = table.merge(cohort.panels[name], on="patient_id", how="left")
     table = table.drop(columns="patient_id").select_dtypes(exclude="datetime")
     risk = cohort.truth["risk_mono"].to_numpy()

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from stratify.tables.findings import Findings
 from stratify.tables.panel import read_panels
-from stratify.tables.schema import PANELS, convert, load_schema
+from stratify.tables.schema import convert, load_schema, patient_panels
 from stratify.tables.sources import TableSource
 
 UNITS = [
     (name, unit)
-    for panel in PANELS
+    for panel in patient_panels()
     for name, field in load_schema(panel).fields.items()
     for unit in field.accepted_units
 ]

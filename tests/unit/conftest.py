@@ -13,7 +13,7 @@ from stratify.model.classifier import ResistanceClassifier
 from stratify.model.reference import References
 from stratify.scoring import ResistanceModel
 from stratify.simulation import simulate
-from stratify.tables.schema import PANELS, field_named, panel_versions
+from stratify.tables.schema import field_named, panel_versions, patient_panels
 from stratify.treatment.policy import Policy
 from stratify.uncertainty.risk_interval import Uncertainty
 
@@ -36,7 +36,7 @@ def joined(n: int, seed: int) -> pd.DataFrame:
     """One row a patient in the types of a cohort that was read, with labels."""
     panels = simulate(n, seed=seed, missingness=0.6).panels
     table = panels["clinical"]
-    for name in PANELS[1:]:
+    for name in patient_panels()[1:]:
         table = table.merge(panels[name], on="patient_id", how="left")
     fields = [field_named(name) for name in table.columns.drop("patient_id")]
     table = table.astype({f.name: f.dtype for f in fields if f.type != "date"})

@@ -6,7 +6,7 @@ import pytest
 
 from stratify.interpretation.cycle import cycle, unassigned
 from stratify.tables.documents import schemas_folder
-from stratify.tables.schema import PANELS, known_field, load_schema
+from stratify.tables.schema import known_field, load_schema, patient_panels
 
 
 def test_every_feature_of_the_dictionaries_is_assigned_to_a_step():
@@ -21,7 +21,7 @@ def test_every_feature_of_the_dictionaries_is_assigned_to_a_step():
 def test_each_panel_of_features_has_a_default_step():
     with_features = {
         panel
-        for panel in PANELS
+        for panel in patient_panels()
         if any(f.role == "feature" for f in load_schema(panel).fields.values())
     }
     assert with_features == set(cycle().panels)

@@ -15,7 +15,7 @@ from stratify.model.classifier import ResistanceClassifier
 from stratify.model.reference import References
 from stratify.scoring import ResistanceModel
 from stratify.simulation import STEPS, SimulatedCohort, simulate
-from stratify.tables.schema import PANELS, field_named, known_field, panel_versions
+from stratify.tables.schema import field_named, known_field, panel_versions, patient_panels
 from stratify.uncertainty.risk_interval import Uncertainty
 
 STEP = {"antigenicity": "release", "infiltration": "infiltration", "checkpoint": "killing",
@@ -26,7 +26,7 @@ def drawn(n: int, seed: int, **options: float) -> tuple[pd.DataFrame, SimulatedC
     """Patients, one row each, with labels."""
     cohort = simulate(n, seed=seed, **options)
     table = cohort.panels["clinical"]
-    for name in PANELS[1:]:
+    for name in patient_panels()[1:]:
         table = table.merge(cohort.panels[name], on="patient_id", how="left")
     fields = [field_named(name) for name in table.columns.drop("patient_id")]
     table = table.astype({f.name: f.dtype for f in fields if f.type != "date"})

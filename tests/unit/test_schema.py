@@ -14,11 +14,21 @@ import yaml
 from stratify.errors import ArgumentError, BundleError
 from stratify.tables.documents import read_yaml, schemas_folder
 from stratify.tables.endpoint_rules import endpoint_reasons, endpoint_rules
-from stratify.tables.schema import PANELS, Field, convert, field_named, load_schema, panel_versions
+from stratify.tables.schema import (
+    Field,
+    convert,
+    field_named,
+    load_schema,
+    long_panels,
+    panel_versions,
+    patient_panels,
+    raw_panels,
+    visit_panels,
+)
 
 FIELDS = {
     name: field
-    for panel in PANELS
+    for panel in patient_panels()
     for name, field in load_schema(panel).fields.items()
     if name != "patient_id"
 }
@@ -33,11 +43,11 @@ RESULTS = (
 
 
 def test_a_canonical_name_stands_in_one_panel():
-    names = [n for panel in PANELS for n in load_schema(panel).fields if n != "patient_id"]
+    names = [n for p in patient_panels() for n in load_schema(p).fields if n != "patient_id"]
     assert sorted(names) == sorted(set(names))
 
 
-@pytest.mark.parametrize("panel", PANELS)
+@pytest.mark.parametrize("panel", patient_panels())
 def test_a_panel_has_a_version_a_title_and_a_unique_identifier(panel):
     schema = load_schema(panel)
     assert schema.name == panel
@@ -97,7 +107,7 @@ def test_no_direction_stands_for_pdl1_and_infiltration():
     assert [name for name, field in several.items() if field.direction] == []
 
 
-@pytest.mark.parametrize("panel", PANELS)
+@pytest.mark.parametrize("panel", patient_panels())
 def test_rules_and_times_name_columns_of_their_panel(panel):
     schema = load_schema(panel)
     codes = load_schema("findings").codes
@@ -120,9 +130,9 @@ CONSTRAINTS = {"required", "unique", "minimum", "maximum", "enum"}
 KEYS = {field.name for field in fields(Field)} - {"panel"} - CONSTRAINTS | {"constraints", "levels"}
 
 
-@pytest.mark.parametrize("name", [*PANELS, *RESULTS])
+@pytest.mark.parametrize("name", [*patient_panels(), *RESULTS])
 def test_a_dictionary_has_no_mistyped_key(name):
-    folder = "panels" if name in PANELS else "results"
+    folder = "panels" if name in patient_panels() else "results"
     document = read_yaml((schemas_folder() / folder / f"{name}.yaml").read_text(encoding="utf-8"))
     for entry in document["fields"]:
         assert set(entry) <= KEYS
@@ -144,6 +154,25 @@ def test_every_reason_has_a_meaning_and_a_state():
     for code, reason in endpoint_reasons().items():
         assert reason["meaning"].endswith("."), code
         assert reason["state"] in states, code
+
+
+def test_panels_and_visits_are_known_by_the_dictionaries_alone():
+    assert patient_panels()[0] == "clinical"
+    assert patient_panels()[-1] == "outcomes"
+    assert visit_panels() == ("visits", "lesions")
+    assert raw_panels() == ("mutations", "plasma_variants", "plasma_draws", "regions")
+    assert long_panels() == visit_panels() + raw_panels()
+    draws = load_schema("plasma_draws").fields["draw_visit"]
+    assert list(draws.weeks) == list(draws.enum)
+    assert {field.available_at for field in FIELDS.values()} <= set(draws.enum)
+
+
+def test_a_family_stands_for_its_members_and_not_for_itself():
+    fields = load_schema("infiltration").fields
+    assert fields["signature_tgf_beta"].title == "Expression signature: tgf beta"
+    assert fields["signature_tgf_beta"].family is None
+    assert fields.entry_of("mcpcounter_t_cells") == "mcpcounter_*"
+    assert [name for name in ("signature_", "my_signature_x", "signature") if name in fields] == []
 
 
 def test_unknown_names_are_told_with_near_ones():

@@ -21,7 +21,7 @@ from stratify.model.encoding import rounded_out
 from stratify.model.reference import REFERENCES
 from stratify.scoring import ResistanceModel, load
 from stratify.tables.findings import Findings
-from stratify.tables.schema import PANELS, field_named, load_schema
+from stratify.tables.schema import field_named, load_schema, patient_panels
 from stratify.treatment.policy import Policy
 
 MIXED = (
@@ -527,7 +527,7 @@ def test_a_panel_that_the_table_does_not_have_counts_as_missing(model, patients,
 
 
 def test_missing_panels_are_named_in_the_order_of_the_dictionaries(model, patients, scores):
-    panels = [p for p in PANELS if p != "outcomes"]
+    panels = [p for p in patient_panels() if p != "outcomes"]
     missing = pd.DataFrame(
         {
             panel: patients[

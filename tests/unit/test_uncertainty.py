@@ -17,7 +17,7 @@ from stratify.endpoint import label_outcomes
 from stratify.model.classifier import ResistanceClassifier
 from stratify.scoring import ResistanceModel, load
 from stratify.simulation import simulate
-from stratify.tables.schema import PANELS, field_named
+from stratify.tables.schema import field_named, patient_panels
 from stratify.uncertainty.risk_interval import Uncertainty
 
 FEATURES = [
@@ -161,7 +161,7 @@ def drawn(size: int, seed: int, missingness: float) -> pd.DataFrame:
     """Simulated patients with their panels, label and true risk."""
     cohort = simulate(size, seed=seed, missingness=missingness)
     table = cohort.panels["clinical"]
-    for name in PANELS[1:]:
+    for name in patient_panels()[1:]:
         table = table.merge(cohort.panels[name], on="patient_id", how="left")
     fields = [field_named(name) for name in table.columns.drop("patient_id")]
     table = table.astype({f.name: f.dtype for f in fields if f.type != "date"})
