@@ -18,7 +18,7 @@ _HOMES = {
     "ResistanceClassifier": "model.classifier",
     "ResistanceModel": "scoring",
     "load": "scoring",
-    "Policy": "treatment.policy",
+    "Policy": "study.policy",
     "attributions": "interpretation.attribution",
     "explanation": "interpretation.attribution",
     "train": "experiment.training",
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from stratify.scoring import ResistanceModel, load
     from stratify.simulation import simulate
     from stratify.study import Study
-    from stratify.treatment.policy import Policy
+    from stratify.study.policy import Policy
 
 
 def __getattr__(name: str) -> Any:

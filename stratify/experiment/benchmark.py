@@ -22,7 +22,8 @@ from stratify.cohort.reading import read_cohort, require_usable
 from stratify.errors import DataError
 from stratify.model.classifier import ResistanceClassifier
 from stratify.report import figures
-from stratify.study import Study, all_faults
+from stratify.study import Study
+from stratify.tables.faults import faults_in_words, faults_of, located
 from stratify.tables.strict import Strict
 from stratify.tables.tabular import make_folder, read_mapping, write_table, written_whole
 from stratify.validation.diagnostics import missingness_tells
@@ -189,7 +190,8 @@ def run_benchmark(
     try:
         file = _BenchmarkFile.model_validate(read_mapping(path, "benchmark file"))
     except ValidationError as error:
-        raise DataError(f"{path}: {all_faults(error, 'benchmark file')}") from None
+        faults = located(faults_of(error), path)
+        raise DataError(f"{path}: {faults_in_words(faults, 'benchmark file')}") from None
     template = classifier or ResistanceClassifier(random_state=file.seed, n_jobs=-1)
     parts: dict[str, list[pd.DataFrame]] = {"performance": [], "pooled": [], "missingness": []}
     for task in file.tasks:

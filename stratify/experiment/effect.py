@@ -17,18 +17,18 @@ from stratify.cohort.features import informative_features, model_matrix
 from stratify.cohort.reading import Cohort, data_sha256, read_cohort, require_usable
 from stratify.cohort.training_scales import TrainingScales
 from stratify.errors import ArgumentError, CohortError
-from stratify.experiment.training import check_against_training, policy_of
+from stratify.experiment.training import check_against_training
 from stratify.model.classifier import ResistanceClassifier
 from stratify.report.effect_report import effect_figures, write_effect_report
 from stratify.report.figures import png
 from stratify.scoring.bundle import load
 from stratify.study import Study
+from stratify.study.policy import Policy
 from stratify.tables.tabular import make_folder, write_table
+from stratify.treatment.arms import Arms, read_arms
 from stratify.treatment.design_check import check_design
 from stratify.treatment.effect import EffectAnalysis, analyse
-from stratify.treatment.estimand import Arms, Estimand, read_arms
 from stratify.treatment.learners import FIRST, require_econml, turns_of
-from stratify.treatment.policy import Policy
 from stratify.treatment.triage import triage
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def run_effect(
     Parameters
     ----------
     study : Study
-        With an ``effect`` section: see :class:`stratify.treatment.estimand.Estimand`.
+        With an ``effect`` section: see :class:`stratify.study.estimand.Estimand`.
     out : path
         Folder for one CSV a table and ``effect.html``; tables of an earlier analysis are replaced.
     bundle : path, optional
@@ -131,8 +131,8 @@ def run_effect(
         or files cannot be read or written.
     """
     require_econml()
-    estimand = Estimand.of(study)
-    chosen = policy_of(study) if policy is None else Policy.load(policy)
+    estimand = study.require_effect()
+    chosen = study.policy if policy is None else Policy.load(policy)
     progress("reading the cohorts")
     model = None if bundle is None else load(bundle)
     if model is not None and model.landmark_weeks is not None:

@@ -13,16 +13,16 @@ from stratify.report.figures import decision_curve, png
 from stratify.report.share_figures import error_by_share
 from stratify.scoring.bundle import load
 from stratify.statistics.selective import selective_curve
+from stratify.study.policy import Policy
+from stratify.study.utilities import Utilities
 from stratify.tables.tabular import make_folder, write_table, written_whole
 from stratify.treatment.enrichment import enrichment_design
-from stratify.treatment.policy import Policy
 from stratify.treatment.threshold import (
     controlled_misses,
     controlled_threshold,
     marker_rules,
     net_benefit_table,
 )
-from stratify.treatment.utilities import Utilities
 
 __all__ = ["choose_policy"]
 

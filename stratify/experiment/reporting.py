@@ -17,9 +17,9 @@ from stratify.report.label_report import write_label_report
 from stratify.report.patient_report import write_patient_report
 from stratify.scoring import load
 from stratify.study import Study
+from stratify.study.policy import Policy
 from stratify.tables.schema import load_schema, long_panels
 from stratify.tables.tabular import make_folder, write_table
-from stratify.treatment.policy import Policy
 
 __all__ = ["label", "report_cohort", "report_patient"]
 

@@ -14,8 +14,8 @@ from stratify.progress import Progress
 from stratify.scoring import ResistanceModel, load
 from stratify.scoring.reasons import check_explain
 from stratify.study import Study
+from stratify.study.policy import Policy
 from stratify.tables.tabular import make_folder, write_table, written_chunks
-from stratify.treatment.policy import Policy
 
 __all__ = ["patients_to_score", "score"]
 

@@ -27,8 +27,6 @@ from stratify.statistics.survival import censoring_weights
 from stratify.study import ResponseCriteria, Study
 from stratify.tables.schema import field_named
 from stratify.tables.tabular import make_folder, write_table, written_whole
-from stratify.treatment.decision_rules import require_landmark
-from stratify.treatment.policy import Policy
 from stratify.uncertainty.drift import Profile
 from stratify.uncertainty.risk_interval import Uncertainty
 from stratify.validation import local_recalibration
@@ -42,7 +40,6 @@ __all__ = [
     "classifier_of",
     "evaluate",
     "external_cohorts",
-    "policy_of",
     "recalibrate",
     "train",
 ]
@@ -97,7 +94,7 @@ def train(
     """
     out = make_folder(Path(out))
     progress("reading the cohorts")
-    policy = policy_of(study)
+    policy = study.policy
     cohort = read_cohort(study)
     require_usable(cohort, f"The study {study.name}")
     if policy is not None:  # a contraindication may have kept its patients out of the study
@@ -300,15 +297,6 @@ def external_cohorts(
     check_against_training(model, cohort)
     require_usable(cohort, f"The study {study.name}")
     return study, cohort
-
-
-def policy_of(study: Study) -> Policy | None:
-    """Policy of a study file, if it states one."""
-    if study.policy is None:
-        return None
-    policy = Policy.load(study.policy, study.source.parent if study.source else None)
-    require_landmark(policy, study.landmark_weeks)
-    return policy
 
 
 def classifier_of(study: Study) -> ResistanceClassifier:

@@ -28,8 +28,8 @@ from stratify.report.figures import estimate, kaplan_meier
 from stratify.report.page_table import PageTable
 from stratify.report.text import EFFECT, TEXT
 from stratify.study import Study
+from stratify.study.estimand import OUTCOMES
 from stratify.treatment.effect import EffectAnalysis
-from stratify.treatment.estimand import OUTCOMES
 from stratify.treatment.triage import EVIDENCE_CLASS
 
 if TYPE_CHECKING:

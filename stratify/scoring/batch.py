@@ -21,12 +21,12 @@ from stratify.errors import ArgumentError
 from stratify.scoring.bundle import ResistanceModel, load
 from stratify.scoring.reasons import check_explain
 from stratify.study import Study
+from stratify.study.policy import Policy
 from stratify.tables.findings import Findings
 from stratify.tables.panel import read_panels
 from stratify.tables.plausibility import check_dates
 from stratify.tables.schema import load_schema, long_panels, outcome_panels
 from stratify.tables.sources import DAY_FORMS, CohortSource, TableSource
-from stratify.treatment.policy import Policy
 
 __all__ = ["BatchScorer", "JoinedFilesError"]
 

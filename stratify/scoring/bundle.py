@@ -43,9 +43,9 @@ from stratify.scoring.manifest import (
 )
 from stratify.scoring.reasons import top_reasons
 from stratify.study import MONOTHERAPY
+from stratify.study.policy import Policy
 from stratify.tables.schema import load_schema
 from stratify.treatment.decision_rules import require_landmark
-from stratify.treatment.policy import Policy
 from stratify.treatment.triage import triage
 from stratify.trees.model_text import check_model_text
 from stratify.uncertainty.risk_interval import Uncertainty

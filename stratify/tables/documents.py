@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +12,7 @@ import yaml
 
 from stratify.errors import BundleError
 
-__all__ = ["document", "read_yaml", "schemas_folder"]
+__all__ = ["LinesOfYaml", "document", "read_yaml", "schemas_folder"]
 
 
 class _StudyLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -80,6 +80,53 @@ def _doubled_keys(root: Any) -> list[str]:
                 keys.add(key.value if isinstance(key, yaml.ScalarNode) else None)
                 waiting.append(value)
     return [f"in line {line} the key {key!r} stands a second time" for line, key in sorted(doubled)]
+
+
+class LinesOfYaml:
+    r"""Lines at which the places of a YAML text stand.
+
+    Examples
+    --------
+    >>> lines = LinesOfYaml("split:\n  by: site\n  test:\n  - A\n  - B\n")
+    >>> lines.of(("split", "by")), lines.of(("split", "test", 1)), lines.of(("split", "absent"))
+    (2, 5, 1)
+    """
+
+    def __init__(self, text: str) -> None:
+        loader = _StudyLoader(text)
+        try:
+            self._root = loader.get_single_node()
+        finally:
+            loader.dispose()
+
+    def of(self, place: Sequence[str | int]) -> int:
+        """Line of a place, counted from 1; of the nearest that encloses it where it is absent."""
+        node, line = self._root, self._root.start_mark.line
+        for step in place:
+            found = _entry(node, step)
+            if found is None:
+                break
+            line, node = found
+        return int(line) + 1
+
+
+def _entry(node: Any, step: str | int) -> tuple[int, Any] | None:
+    """Line and value of one entry of a mapping (or of what it merges) or of a list."""
+    if isinstance(node, yaml.SequenceNode):
+        if not isinstance(step, int) or step >= len(node.value):
+            return None
+        return node.value[step].start_mark.line, node.value[step]
+    if not isinstance(node, yaml.MappingNode):
+        return None
+    for key, value in node.value:
+        if key.value == str(step):
+            return key.start_mark.line, value
+    for key, value in node.value:
+        if key.tag == "tag:yaml.org,2002:merge":
+            for merged in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                if found := _entry(merged, step):
+                    return found
+    return None
 
 
 def schemas_folder() -> Path:

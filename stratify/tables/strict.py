@@ -1,4 +1,4 @@
-"""What every part of a study file obeys: unknown keys are faults, and all faults are told at once.
+"""What every section of a study file obeys: unknown keys are faults; all faults come at once.
 
 Texts that YAML reads as numbers or yes/no are texts again where a text is meant.
 """
@@ -55,7 +55,7 @@ def _items_as_text(value: object) -> object:
 
 
 def one_of(what: str, *kinds: type) -> BeforeValidator:
-    """One fault where pydantic would tell one for each kind of a union."""
+    """One fault where pydantic would report one for each kind of a union."""
 
     def checked(value: object) -> object:
         if value is not None and not isinstance(value, kinds):
@@ -109,13 +109,17 @@ def list_of(value: object) -> list[Any]:
 
 
 class Strict(BaseModel):
-    """Unknown keys are faults, and all faults are told at once."""
+    """Unknown keys are faults, and all faults are reported at once."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     @classmethod
     def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[Place, str]]:
         """Faults between keys, found in the raw mapping, which may be wrong in other ways too."""
+        yield from ()
+
+    def conflicts(self) -> Iterator[tuple[Place, str]]:
+        """Faults between values, looked for once every key by itself is right."""
         yield from ()
 
     @model_validator(mode="wrap")
@@ -132,6 +136,8 @@ class Strict(BaseModel):
                 faults.append((item["loc"], _WORDS.get(item["type"], text)))
         if isinstance(data, dict):
             faults += cls.contradictions(data)
+        if model is not None and not faults:
+            faults += model.conflicts()
         if model is not None and not faults:
             return model
         raise ValidationError.from_exception_data(

@@ -15,7 +15,7 @@ import pandas as pd
 from stratify.arrays import Flags, Strings
 from stratify.errors import ArgumentError
 from stratify.study import MONOTHERAPY
-from stratify.treatment.policy import MarkerRule, Policy
+from stratify.study.policy import MarkerRule, Policy
 
 __all__ = ["Ground", "at_landmark", "by_marker", "by_risk", "require_landmark"]
 
@@ -178,21 +178,8 @@ def require_landmark(policy: Policy, landmark_weeks: float | None) -> None:
     what is known on treatment has no part in the decision at baseline. Add `landmark: {weeks: 9,
     ...}` to the policy, or take a baseline model.
     """
-    if landmark_weeks is None:
-        return
-    week = f"{landmark_weeks:g}"
-    if policy.landmark is None:
-        raise ArgumentError(
-            f"The model is of week {week}, and {policy.rule} has no landmark rule: what is known "
-            "on treatment has no part in the decision at baseline. Add "
-            f"`landmark: {{weeks: {week}, ...}}` to the policy, or take a baseline model."
-        )
-    if policy.landmark.weeks != landmark_weeks:
-        raise ArgumentError(
-            f"The model is of week {week}; {policy.rule} decides at week "
-            f"{policy.landmark.weeks:g}: train a model with "
-            f"`landmark_weeks: {policy.landmark.weeks:g}` in the study file."
-        )
+    if fault := policy.landmark_fault(landmark_weeks):
+        raise ArgumentError(fault)
 
 
 def at_landmark(risk: pd.DataFrame, markers: pd.DataFrame, policy: Policy) -> Ground:

@@ -14,8 +14,8 @@ import pandas as pd
 
 from stratify.arrays import Flags, Floats
 from stratify.statistics.discrimination import auroc
+from stratify.treatment.arms import Arms
 from stratify.treatment.covariates import CovariateMatrix
-from stratify.treatment.estimand import Arms
 
 __all__ = ["DesignCheck", "check_design", "standardised_differences"]
 

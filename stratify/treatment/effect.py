@@ -18,6 +18,8 @@ from stratify.arrays import Flags, Floats, Ints
 from stratify.statistics.discrimination import c_index
 from stratify.statistics.intervals import Estimate
 from stratify.statistics.survival import hazard_ratio, survival_by_group
+from stratify.study.estimand import OUTCOMES
+from stratify.treatment.arms import Arms
 from stratify.treatment.controls import e_value, permuted_treatment
 from stratify.treatment.covariates import CovariateMatrix
 from stratify.treatment.design_check import DesignCheck, check_design
@@ -27,7 +29,6 @@ from stratify.treatment.doubly_robust import (
     folds_of,
     value_table,
 )
-from stratify.treatment.estimand import OUTCOMES, Arms
 from stratify.treatment.harm import harm_tables
 from stratify.treatment.heterogeneity import (
     ALPHA,
@@ -105,7 +106,7 @@ def analyse(
     Parameters
     ----------
     arms : Arms
-        From :func:`stratify.treatment.estimand.read_arms`.
+        From :func:`stratify.treatment.arms.read_arms`.
     design : DesignCheck, optional
         If it is made already.
     score : ndarray of shape (n_patients,), optional

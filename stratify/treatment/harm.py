@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from stratify.statistics.intervals import Estimate, wilson
-from stratify.treatment.estimand import Arms
+from stratify.treatment.arms import Arms
 from stratify.treatment.utilities import HARMS, net_benefit_of_arm
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ import pandas as pd
 from pydantic import BeforeValidator
 
 from stratify.arrays import Flags
+from stratify.study.policy import Condition, LabelCheck
 from stratify.tables.documents import document
 from stratify.tables.strict import Strict
-from stratify.treatment.policy import Condition, LabelCheck
 
 __all__ = ["LabelRule", "label_rules", "not_covered", "on_file"]
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from stratify.study.estimand import OUTCOMES
+from stratify.treatment.arms import Arms
 from stratify.treatment.controls import chance_findings
-from stratify.treatment.estimand import OUTCOMES, Arms
 from stratify.treatment.heterogeneity import ALPHA
 
 __all__ = ["beats_both", "statements"]

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from stratify.arrays import Flags, Strings
+from stratify.study.policy import Policy
 from stratify.treatment.decision_rules import (
     CHANGE,
     COMBINATION,
@@ -24,7 +25,6 @@ from stratify.treatment.decision_rules import (
     require_landmark,
 )
 from stratify.treatment.indications import not_covered, on_file
-from stratify.treatment.policy import Policy
 
 __all__ = ["EVIDENCE_CLASS", "triage"]
 

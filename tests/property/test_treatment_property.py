@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from scipy.special import expit
 
 from stratify.statistics.intervals import Estimate
+from stratify.study.policy import Policy
 from stratify.treatment.doubly_robust import Scores, value_table
 from stratify.treatment.heterogeneity import targeting, targeting_curve
-from stratify.treatment.policy import Policy
 from stratify.treatment.restricted_mean import unbiased_times
 from stratify.treatment.triage import triage
 from stratify.treatment.utilities import net_benefit_of_arm

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from stratify.treatment.policy import Policy
+from stratify.study.policy import Policy
 from stratify.treatment.triage import triage
 
 ORDER = {"monotherapy": 0, "refer": 1, "combination": 2}

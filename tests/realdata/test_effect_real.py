@@ -8,8 +8,8 @@ import pytest
 
 from stratify import Policy, Study
 from stratify.statistics.survival import hazard_ratio
+from stratify.treatment.arms import Arms, read_arms
 from stratify.treatment.design_check import check_design
-from stratify.treatment.estimand import Arms, Estimand, read_arms
 from stratify.treatment.triage import triage
 
 pytestmark = pytest.mark.realdata
@@ -17,7 +17,7 @@ PIPELINES = Path(__file__).parents[2] / "pipelines"
 
 
 def arms_of(read, name: str) -> Arms:
-    estimand = Estimand.of(Study.load(PIPELINES / "studies" / f"{name}.yaml"))
+    estimand = Study.load(PIPELINES / "studies" / f"{name}.yaml").require_effect()
     return read_arms(read(name, labels=False, eligible_only=False), estimand)
 
 

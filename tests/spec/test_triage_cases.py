@@ -11,7 +11,7 @@ import pytest
 from endpoint_document import DECISIONS, cases_of
 
 from stratify.errors import ArgumentError
-from stratify.treatment.policy import Policy
+from stratify.study.policy import Policy
 from stratify.treatment.triage import EVIDENCE_CLASS, triage
 
 POLICY = Policy(

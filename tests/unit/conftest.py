@@ -13,8 +13,8 @@ from stratify.model.classifier import ResistanceClassifier
 from stratify.model.reference import References
 from stratify.scoring import ResistanceModel
 from stratify.simulation import simulate
+from stratify.study.policy import Policy
 from stratify.tables.schema import field_named, panel_versions, patient_panels
-from stratify.treatment.policy import Policy
 from stratify.uncertainty.risk_interval import Uncertainty
 
 FEATURES = [

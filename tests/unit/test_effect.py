@@ -5,17 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
 from stratify import Study
 from stratify.cohort.reading import Cohort
 from stratify.errors import ArgumentError, CohortError, DataError
 from stratify.statistics.intervals import Estimate
+from stratify.study.estimand import Estimand
+from stratify.tables.faults import faults_in_words, faults_of, located
 from stratify.tables.findings import Findings
+from stratify.treatment.arms import Arms, read_arms
 from stratify.treatment.controls import chance_findings, e_value
 from stratify.treatment.design_check import check_design
 from stratify.treatment.doubly_robust import Scores, value_table
 from stratify.treatment.effect import analyse
-from stratify.treatment.estimand import Arms, Estimand, read_arms
 from stratify.treatment.heterogeneity import interaction
 from stratify.treatment.learners import policy_tree
 
@@ -72,7 +75,7 @@ def study(effect: dict[str, object] | None) -> Study:
 
 def test_a_study_without_the_section_is_told_what_to_write():
     with pytest.raises(DataError) as refusal:
-        Estimand.of(study(None))
+        study(None).require_effect()
     assert str(refusal.value) == (
         "trial: the study has no `effect` section; say which arms are compared, for example "
         "`effect: {assignment: randomised, alternative: {name: combination, arms: [A + B]}, "
@@ -88,16 +91,17 @@ def test_all_faults_of_the_section_are_told_at_once():
         "tree_depth": 4,
         "horizon": 6,
     }
-    with pytest.raises(DataError) as refusal:
-        Estimand.of(study(effect))
-    assert str(refusal.value) == (
-        "trial: 6 faults in the effect section:\n"
-        "  assignment: Input should be 'randomised' or 'observed'\n"
-        "  tree_depth: Input should be less than or equal to 3\n"
-        "  horizon: unknown key\n"
-        "  reference.arms: 'A + B' stands in alternative too\n"
-        "  covariates: pfs is no biomarker\n"
-        "  covariates: No panel has a column named 'tmbx'; near names are tmb, btmb"
+    with pytest.raises(ValidationError) as refusal:
+        study(effect)
+    faults = located(faults_of(refusal.value), None)
+    assert faults_in_words(faults, "study file") == (
+        "6 faults in the study file:\n"
+        "  effect.assignment: Input should be 'randomised' or 'observed'\n"
+        "  effect.covariates.0: pfs is no biomarker\n"
+        "  effect.covariates.1: No panel has a column named 'tmbx'; near names are tmb, btmb\n"
+        "  effect.tree_depth: Input should be less than or equal to 3\n"
+        "  effect.horizon: unknown key\n"
+        "  effect.reference.arms: 'A + B' stands in alternative too"
     )
 
 

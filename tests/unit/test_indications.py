@@ -7,9 +7,9 @@ import datetime as dt
 import pandas as pd
 import pytest
 
+from stratify.study.policy import LabelCheck
 from stratify.tables.schema import field_named
 from stratify.treatment.indications import label_rules, not_covered, on_file
-from stratify.treatment.policy import LabelCheck
 
 
 @pytest.mark.parametrize("rule", label_rules(), ids=lambda rule: rule.id)

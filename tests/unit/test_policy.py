@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from stratify.errors import DataError, FileError
-from stratify.treatment.policy import Policy
+from stratify.study.policy import Policy
 from stratify.treatment.triage import triage
 
 GOOD = {
@@ -34,7 +34,13 @@ def fault(source: object, folder: Path | None = None) -> str:
     with pytest.raises(DataError) as refusal:
         Policy.load(source, folder)
     assert refusal.value.exit_code == 10
-    return str(refusal.value)
+    first, *lines = str(refusal.value).splitlines()
+    if lines:
+        count = f"{len(lines)} faults" if len(lines) > 1 else "1 fault"
+        where = first.removesuffix(f": {count} in the policy:")
+        assert where != first
+        return f"{where}: {'; '.join(line.removeprefix('  ') for line in lines)}."
+    return first
 
 
 def changed(**values: object) -> dict[str, object]:
@@ -86,8 +92,9 @@ def test_all_faults_are_told_at_once():
     }
     assert fault(document) == (
         "policy: source: required, but not stated; "
-        "required_markers: site is no biomarker; "
-        "No panel has a column named 'tmbx'; near names are tmb, btmb; pfs is no biomarker; "
+        "required_markers.0: site is no biomarker; "
+        "required_markers.1: No panel has a column named 'tmbx'; near names are tmb, btmb; "
+        "required_markers.3: pfs is no biomarker; "
         "thresholds: unknown key; "
         "combination_from: monotherapy_below (0.8) must not exceed combination_from (0.6)."
     )
@@ -103,10 +110,10 @@ def test_all_faults_are_told_at_once():
         ),
         ({"source": None}, "policy: source: required, but not stated."),
         ({"source": "me"}, "policy: source: String should have at least 3 characters."),
-        ({"required_markers": ["regimen"]}, "policy: required_markers: regimen is no biomarker."),
+        ({"required_markers": ["regimen"]}, "policy: required_markers.0: regimen is no biomarker."),
         (
             {"required_markers": ["best_response"]},
-            "policy: required_markers: best_response is no biomarker.",
+            "policy: required_markers.0: best_response is no biomarker.",
         ),
         ({"monotherapy_below": 0}, "policy: monotherapy_below: Input should be greater than 0."),
         ({"combination_from": 40}, "policy: combination_from: Input should be less than 1."),
@@ -131,7 +138,8 @@ def test_faults_of_a_file_name_it(tmp_path):
     path = tmp_path / "policy.yaml"
     path.write_text(TEXT.replace("0.4", "0.9"), encoding="utf-8")
     assert fault("policy.yaml", tmp_path) == (
-        f"{path}: combination_from: monotherapy_below (0.9) must not exceed combination_from (0.7)."
+        f"{path}: line 5, combination_from: monotherapy_below (0.9) must not exceed "
+        "combination_from (0.7)."
     )
 
 
@@ -335,4 +343,4 @@ def test_markers_of_the_landmark_are_not_asked_for_at_baseline():
 
 def test_a_landmark_asks_for_biomarkers_alone():
     text = fault(GOOD | {"landmark": LANDMARK | {"required_markers": ["arm", "zzz"]}})
-    assert text.startswith("policy: landmark.required_markers: arm is no biomarker; ")
+    assert text.startswith("policy: landmark.required_markers.0: arm is no biomarker; ")

@@ -20,9 +20,9 @@ from stratify.errors import ArgumentError, BundleError, FileError
 from stratify.model.encoding import rounded_out
 from stratify.model.reference import REFERENCES
 from stratify.scoring import ResistanceModel, load
+from stratify.study.policy import Policy
 from stratify.tables.findings import Findings
 from stratify.tables.schema import field_named, load_schema, patient_panels
-from stratify.treatment.policy import Policy
 
 MIXED = (
     "The model was trained on mixed regimens; it states no risk under monotherapy and gives no "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 
 from stratify.errors import DataError, FileError
 from stratify.study import Study
+from stratify.study.policy import Policy
 from stratify.tables.documents import read_yaml
 from stratify.tables.endpoint_rules import endpoint_rules
 
@@ -41,13 +43,14 @@ def written(tmp_path: Path, text: str) -> Path:
 
 
 def faults(path: Path) -> list[str]:
-    """Lines of the message below its first, which is checked here."""
+    """Lines of the message below its first, which is checked here, without line numbers."""
     with pytest.raises(DataError) as refused:
         Study.load(path)
     first, *lines = str(refused.value).splitlines()
     count = f"{len(lines)} faults" if len(lines) > 1 else "1 fault"
     assert first == f"{path}: {count} in the study file:"
-    return [line.removeprefix("  ") for line in lines]
+    assert all(re.match(r"  line \d+, ", line) for line in lines)
+    return [re.sub(r"^  line \d+, ", "", line) for line in lines]
 
 
 # ------------------------------------------------------------- what is read
@@ -112,6 +115,9 @@ def test_numbers_may_stand_where_texts_are_meant():
 
 
 def test_the_resolved_study_reads_back_the_same(tmp_path):
+    board = {"name": "board", "version": 1, "source": "minutes", "monotherapy_below": 0.4}
+    board |= {"combination_from": 0.7, "label": {"jurisdiction": "us", "on": "2026-01-31"}}
+    (tmp_path / "policy.yaml").write_text(yaml.safe_dump(board), encoding="utf-8")
     document = read_yaml(GOOD) | {"policy": "policy.yaml", "thresholds": [0.4]}
     columns = document["cohorts"][0]["tables"][0]["panels"]["clinical"]
     columns["metastatic_sites"] = {"value": 0}
@@ -123,7 +129,8 @@ def test_the_resolved_study_reads_back_the_same(tmp_path):
     again = Study.load(written(tmp_path, yaml.safe_dump(resolved)))
 
     assert resolved["data"] == str(tmp_path / "data")
-    assert resolved["policy"] == str(tmp_path / "policy.yaml")
+    assert resolved["policy"] == board | {"version": "1"}
+    assert again.policy == study.policy == Policy.load(tmp_path / "policy.yaml")
     assert again.cohorts == study.cohorts
     assert again.resolved() == resolved
 
@@ -253,7 +260,7 @@ FAULTS = [
     (
         "unknown regimen",
         lambda d: d.update(eligible_regimens=["pembrolizumab"]),
-        f"eligible_regimens: 'pembrolizumab' is not known; regimens are {REGIMENS}",
+        f"eligible_regimens.0: 'pembrolizumab' is not known; regimens are {REGIMENS}",
     ),
     (
         "no regimen",
@@ -263,17 +270,17 @@ FAULTS = [
     (
         "unknown feature",
         lambda d: d.update(features=["albumine"]),
-        "features: No panel has a column named 'albumine'; near names are albumin.",
+        "features.0: No panel has a column named 'albumine'; near names are albumin",
     ),
     (
         "an outcome as a feature",
         lambda d: d.update(features=["pfs"]),
-        "features: pfs has the role outcome and is never a feature",
+        "features.0: pfs has the role outcome and is never a feature",
     ),
     (
         "the regimen as a feature",
         lambda d: d.update(features=["regimen"]),
-        "features: regimen has the role design and is never a feature",
+        "features.0: regimen has the role design and is never a feature",
     ),
     (
         "cohorts of one name",
@@ -314,7 +321,7 @@ FAULTS = [
     (
         "an own rule for an unknown regimen",
         lambda d: d.update(endpoint=OWN_RULE | {"regimens": ["pembrolizumab"]}),
-        f"endpoint.regimens: 'pembrolizumab' is not known; regimens are {REGIMENS}",
+        f"endpoint.regimens.0: 'pembrolizumab' is not known; regimens are {REGIMENS}",
     ),
     (
         "an own rule without source",

@@ -1,152 +1,21 @@
-"""What is compared with what: the `effect` section of a study file, and the patients it names.
-
-ICH E9 (R1): population and treatments are the cohort's, the variable and its summary are stated
-here; the strategy for what happens in between is treatment policy (as allocated, whatever came
-after), and death is an event of both times.
-"""
+"""The patients whom the `effect` section of a study file compares."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, ValidationError
 
 from stratify.arrays import Flags, Floats
 from stratify.cohort.features import informative_features
 from stratify.cohort.reading import Cohort
-from stratify.errors import CohortError, DataError
-from stratify.study import Study, all_faults
+from stratify.errors import CohortError
+from stratify.study.estimand import Arm, Estimand
 from stratify.tables.findings import shared_levels
-from stratify.tables.strict import Place, Strict, Texts
-from stratify.treatment.policy import Condition, marker_fault
 from stratify.treatment.restricted_mean import unbiased_times
 
-__all__ = ["OUTCOMES", "Arm", "Arms", "Estimand", "MarkerChoice", "read_arms"]
-
-
-# outcome -> unit, words; a higher value is better for the patient
-OUTCOMES = {
-    "os": ("months", "overall survival"),
-    "pfs": ("months", "progression-free survival"),
-    "objective_response": ("share", "objective response"),
-}
-# Without these a comparison of patients who were not randomised says little.
-CONFOUNDERS = ("age", "cancer_type", "ecog", "prior_systemic_therapy")
-
-
-class Arm(Strict):
-    """A treatment: its name in reports, and how the column of arms writes it.
-
-    An empty text in `arms` stands for an empty cell.
-    """
-
-    name: Annotated[str, Field(min_length=1)]
-    arms: Annotated[Texts, Field(min_length=1)]
-
-
-class MarkerChoice(Condition):
-    """A rule on one marker, valued beside the others: who meets it gets ``gives``."""
-
-    name: str
-    gives: Literal["alternative", "reference"] = "alternative"
-    missing: Literal["alternative", "reference"] = "reference"
-
-    def treats(self, table: pd.DataFrame) -> Flags:
-        """Patients who get the alternative by the rule."""
-        holds = self.holds(table).to_numpy(dtype=object)
-        met = [self.gives == "alternative" if h else self.gives != "alternative" for h in holds]
-        unknown = self.missing == "alternative"
-        return np.array([unknown if h is None else m for h, m in zip(holds, met, strict=True)])
-
-
-class Estimand(Strict):
-    """The `effect` section of a study file.
-
-    Attributes
-    ----------
-    alternative, reference : Arm
-        The effect is that of the alternative against the reference (combination against
-        monotherapy).
-    column : {"arm", "regimen"}
-    assignment : {"randomised", "observed"}
-        How patients came to their arm.
-    outcomes : list of {"os", "pfs", "objective_response"}
-        The first is primary: the rules are learned and valued on it.
-    horizon_months : float
-        Horizon of the restricted mean survival time.
-    covariates : list of str
-        Baseline features for propensity and outcome models; by default all that are measured.
-    confounders : list of str
-        Without randomisation: what must be recorded for the comparison to be made at all.
-    missing_response : {"left_out", "no_response"}
-        A response that is not recorded: as in rates of all randomised patients it may count as
-        none.
-    score_trained_in : {"alternative", "reference"}
-        Arm whose patients train the risk that is tested.
-    rules : list of MarkerChoice
-    min_arm : int
-        Patients each arm must have.
-    tree_depth : int
-        Of the learned rule, 1 to 3.
-    permutations : int
-        Analyses with the treatment permuted, as a negative control; 0 for none.
-    """
-
-    alternative: Arm
-    reference: Arm
-    column: Literal["arm", "regimen"] = "arm"
-    assignment: Literal["randomised", "observed"]
-    outcomes: Annotated[list[Literal["os", "pfs", "objective_response"]], Field(min_length=1)] = [
-        "pfs"
-    ]
-    horizon_months: Annotated[float, Field(gt=0)] = 12
-    covariates: list[str] | None = None
-    confounders: list[str] = list(CONFOUNDERS)
-    missing_response: Literal["left_out", "no_response"] = "left_out"
-    score_trained_in: Literal["alternative", "reference"] = "reference"
-    rules: list[MarkerChoice] = []
-    min_arm: Annotated[int, Field(ge=20)] = 30
-    tree_depth: Annotated[int, Field(ge=1, le=3)] = 2
-    permutations: Annotated[int, Field(ge=0, le=1000)] = 20
-
-    @classmethod
-    def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[Place, str]]:
-        """Arms named on both sides, and covariates that are no baseline biomarkers."""
-        sides = [data.get(side) for side in ("alternative", "reference")]
-        named = [s.get("arms") if isinstance(s, dict) else None for s in sides]
-        if all(isinstance(n, list) for n in named):
-            for arm in sorted({str(x) for x in named[0]} & {str(x) for x in named[1]}):  # type: ignore[union-attr]
-                yield ("reference", "arms"), f"{arm!r} stands in alternative too"
-        for key in ("covariates", "confounders"):
-            names = data.get(key)
-            for name in names if isinstance(names, list) else []:
-                if isinstance(name, str) and (fault := marker_fault(name, ("feature",))):
-                    yield (key,), fault
-
-    @classmethod
-    def of(cls, study: Study) -> Estimand:
-        """Read the section of a study file.
-
-        Raises
-        ------
-        DataError
-            If there is none, or anything in it is wrong; all faults are listed.
-        """
-        where = str(study.source or study.name)
-        if study.effect is None:
-            raise DataError(
-                f"{where}: the study has no `effect` section; say which arms are compared, for "
-                "example `effect: {assignment: randomised, alternative: {name: combination, arms: "
-                "[A + B]}, reference: {name: monotherapy, arms: [A]}}`."
-            )
-        try:
-            return cls.model_validate(study.effect)
-        except ValidationError as error:
-            raise DataError(f"{where}: {all_faults(error, 'effect section')}") from None
+__all__ = ["Arms", "read_arms"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,10 +16,11 @@ import pandas as pd
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from stratify.errors import ArgumentError, DataError
+from stratify.study.utilities import Utilities
+from stratify.tables.faults import faults_in_words, faults_of, located
 from stratify.tables.schema import field_named
 from stratify.tables.strict import Place, Strict, as_text
 from stratify.tables.tabular import read_mapping
-from stratify.treatment.utilities import Utilities
 
 __all__ = [
     "Condition",
@@ -53,14 +54,13 @@ def marker_fault(name: str, roles: tuple[str, ...] = ("feature", "design")) -> s
     return None if field.role in roles or field.enters_models else f"{name} is no biomarker"
 
 
-def _all_biomarkers(names: list[str]) -> list[str]:
-    faults = [fault for name in names if (fault := marker_fault(name, ("feature",)))]
-    if faults:
-        raise ValueError("; ".join(faults))
-    return names
+def _biomarker(name: str) -> str:
+    if fault := marker_fault(name, ("feature",)):
+        raise ValueError(fault)
+    return name
 
 
-Biomarkers = Annotated[list[str], AfterValidator(_all_biomarkers)]
+Biomarker = Annotated[str, AfterValidator(_biomarker)]
 
 
 class Condition(Strict):
@@ -124,23 +124,15 @@ class Contraindication(Condition):
 class MarkerRule(Strict):
     """A marker in place of a risk: monotherapy from one value on, combination below another."""
 
-    marker: str
+    marker: Biomarker
     monotherapy_from: float
     combination_below: float
 
     @classmethod
     def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[Place, str]]:
-        """Unknown markers, and limits in the wrong order."""
-        if isinstance(name := data.get("marker"), str) and (
-            fault := marker_fault(name, ("feature",))
-        ):
-            yield ("marker",), fault
-        high, low = data.get("monotherapy_from"), data.get("combination_below")
-        if _number(high) and _number(low) and low > high:  # type: ignore[operator]
-            yield (
-                ("combination_below",),
-                f"combination_below ({low:g}) must not exceed monotherapy_from ({high:g})",
-            )
+        """Limits in the wrong order."""
+        for _, text in _in_order(data, "combination_below", "monotherapy_from"):
+            yield ("combination_below",), text
 
 
 class LabelCheck(Strict):
@@ -165,22 +157,23 @@ class LandmarkRule(Strict):
     intensify_from: Share
     change_from: Share
     source: Text
-    required_markers: Biomarkers = []
+    required_markers: list[Biomarker] = []
 
     @classmethod
     def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[Place, str]]:
         """Thresholds in the wrong order."""
-        names = ["continue_below", "intensify_from", "change_from"]
-        values = [data.get(name) for name in names]
-        for (low, x), (high, y) in zip(
-            zip(names, values, strict=True), list(zip(names, values, strict=True))[1:], strict=False
-        ):
-            if _number(x) and _number(y) and x > y:  # type: ignore[operator]
-                yield (high,), f"{low} ({x:g}) must not exceed {high} ({y:g})"
+        yield from _in_order(data, "continue_below", "intensify_from")
+        yield from _in_order(data, "intensify_from", "change_from")
 
 
-def _number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+def _in_order(data: dict[str, Any], low: str, high: str) -> Iterator[tuple[Place, str]]:
+    """Fault of two limits in the wrong order; one that is no number is a fault of its own."""
+    x, y = (
+        value if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
+        for value in (data.get(low), data.get(high))
+    )
+    if x > y and math.isfinite(x) and math.isfinite(y):
+        yield (high,), f"{low} ({x:g}) must not exceed {high} ({y:g})"
 
 
 class Policy(Strict):
@@ -201,7 +194,7 @@ class Policy(Strict):
         A marker decides, and no risk.
     utilities : Utilities
         Benefit, harm and a grid of weights give the thresholds: see
-        :class:`stratify.treatment.utilities.Utilities`.
+        :class:`stratify.study.utilities.Utilities`.
     required_markers : list of str
         Features without which the decision is referred.
     refer_flags : list of str
@@ -233,7 +226,7 @@ class Policy(Strict):
     combination_from: Share | None = None
     marker_rule: MarkerRule | None = None
     utilities: Utilities | None = None
-    required_markers: Biomarkers = []
+    required_markers: list[Biomarker] = []
     refer_flags: list[Caution] = ["unseen_category", "far_from_training", "unseen_panel_pattern"]
     contraindications: list[Contraindication] = []
     label: LabelCheck | None = None
@@ -243,12 +236,9 @@ class Policy(Strict):
     @classmethod
     def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[Place, str]]:
         """Thresholds in the wrong order, and policies that decide in no way or in two."""
-        low, high = data.get("monotherapy_below"), data.get("combination_from")
-        if _number(low) and _number(high) and 0 < low < 1 and low > high:  # type: ignore[operator]
-            yield (
-                ("combination_from",),
-                f"monotherapy_below ({low}) must not exceed combination_from ({high})",
-            )
+        low = data.get("monotherapy_below")
+        if isinstance(low, float) and 0 < low < 1:
+            yield from _in_order(data, "monotherapy_below", "combination_from")
         others = [key for key in ("marker_rule", "utilities") if data.get(key) is not None]
         stated = [
             key for key in ("monotherapy_below", "combination_from") if data.get(key) is not None
@@ -287,6 +277,25 @@ class Policy(Strict):
         elif self.landmark is not None:
             names = [*self.landmark.required_markers, "regimen", *names]
         return list(dict.fromkeys(names))
+
+    def landmark_fault(self, landmark_weeks: float | None) -> str | None:
+        """Say why the policy cannot serve a model of a landmark, if it cannot."""
+        if landmark_weeks is None:
+            return None
+        week = f"{landmark_weeks:g}"
+        if self.landmark is None:
+            return (
+                f"The model is of week {week}, and {self.rule} has no landmark rule: what is known "
+                "on treatment has no part in the decision at baseline. Add "
+                f"`landmark: {{weeks: {week}, ...}}` to the policy, or take a baseline model."
+            )
+        if self.landmark.weeks != landmark_weeks:
+            return (
+                f"The model is of week {week}; {self.rule} decides at week "
+                f"{self.landmark.weeks:g}: train a model with "
+                f"`landmark_weeks: {self.landmark.weeks:g}` in the study file."
+            )
+        return None
 
     @property
     def rule(self) -> str:
@@ -373,19 +382,13 @@ class Policy(Strict):
         DataError
             If it is not YAML or anything in it is wrong; all faults are listed.
         """
-        where = "policy"
-        document: Any = source
-        if not isinstance(source, dict):
+        if isinstance(source, dict):
+            path, where, document = None, "policy", source
+        else:
             path = (folder or Path()) / source
-            where = str(path)
-            document = read_mapping(path, "policy file")
+            where, document = str(path), read_mapping(path, "policy file")
         try:
             return cls.model_validate(document)
         except ValidationError as error:
-            faults = "; ".join(
-                ".".join(map(str, item["loc"]))
-                + (": " if item["loc"] else "")
-                + item["msg"].removeprefix("Value error, ")
-                for item in error.errors(include_url=False, include_input=False)
-            )
-            raise DataError(f"{where}: {faults}.") from None
+            faults = located(faults_of(error), path)
+            raise DataError(f"{where}: {faults_in_words(faults, 'policy')}") from None

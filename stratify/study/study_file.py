@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,11 +18,15 @@ from pydantic import (
     Field,
     PlainValidator,
     ValidationError,
+    ValidationInfo,
     model_validator,
 )
 
-from stratify.errors import DataError
+from stratify.errors import DataError, FileError
+from stratify.study.estimand import Estimand
+from stratify.study.policy import Policy
 from stratify.tables.endpoint_rules import endpoint_rule, endpoint_rules
+from stratify.tables.faults import Fault, faults_in_words, faults_of, located
 from stratify.tables.measurements import RegionRule
 from stratify.tables.schema import field_named
 from stratify.tables.sources import CohortSource
@@ -69,16 +73,15 @@ class EndpointRule(Strict):
             yield ("based_on",), f"a rule by progression is expected: {', '.join(fitting)}"
         if name in rules or name.lower().startswith("sitc"):
             yield ("name",), "names of published rules, and those that begin with sitc, are taken"
-        for regimen in unknown_regimens(data.get("regimens")):
-            yield ("regimens",), regimen
+        yield from unknown_regimens(data, "regimens")
 
 
-def unknown_regimens(names: object) -> Iterator[str]:
+def unknown_regimens(data: dict[str, Any], key: str) -> Iterator[tuple[Place, str]]:
     """Faults of a list of regimens."""
     regimens = field_named("regimen").enum
-    for name in list_of(names):
+    for i, name in enumerate(list_of(data.get(key))):
         if isinstance(name, str) and name not in regimens:
-            yield f"{name!r} is not known; regimens are {', '.join(regimens)}"
+            yield (key, i), f"{name!r} is not known; regimens are {', '.join(regimens)}"
 
 
 class ResponseCriteria(Strict):
@@ -146,8 +149,21 @@ def _id_or_rule(value: object) -> object:
     return EndpointRule.model_validate(value)
 
 
+def _policy_read(value: object, info: ValidationInfo) -> object:
+    """Read a policy file, whose name is relative to the study file."""
+    if isinstance(value, str):
+        folder = Path((info.context or {}).get("folder", "."))
+        try:
+            return read_mapping(folder / value, "policy file")
+        except FileError as error:
+            raise ValueError(str(error)) from None
+    if value is not None and not isinstance(value, (dict, Policy)):
+        raise ValueError("a file or a mapping is expected")
+    return value
+
+
 class Study(Strict):
-    """A study file, checked.
+    """A study file, checked to the bottom.
 
     Examples
     --------
@@ -174,8 +190,8 @@ class Study(Strict):
     region_rule: RegionRule = RegionRule()
     training_scales: list[Literal["expression", "tmb"]] = []
     features: list[str] | None = None
-    policy: Annotated[str | dict[str, Any] | None, one_of("a file or a mapping", str, dict)] = None
-    effect: Annotated[dict[str, Any] | None, one_of("a mapping", dict)] = None
+    policy: Annotated[Policy | None, BeforeValidator(_policy_read)] = None
+    effect: Annotated[Estimand | None, one_of("a mapping", dict, Estimand)] = None
     thresholds: list[Annotated[float, Field(gt=0, lt=1)]] = [0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
     seed: Annotated[int, Field(ge=0)] = 0
     model: dict[str, Any] = {}
@@ -197,19 +213,23 @@ class Study(Strict):
                 ("endpoint",),
                 f"{endpoint!r} is not known; rules are {', '.join(endpoint_rules())}",
             )
-        for regimen in unknown_regimens(data.get("eligible_regimens")):
-            yield ("eligible_regimens",), regimen
+        yield from unknown_regimens(data, "eligible_regimens")
         names = [mapping_of(cohort).get("name") for cohort in list_of(data.get("cohorts"))]
         for name in sorted({str(n) for n in names if n is not None and names.count(n) > 1}):
             yield ("cohorts",), f"two cohorts have the name {name!r}"
-        for name in list_of(data.get("features")):
+        for i, name in enumerate(list_of(data.get("features"))):
             try:
                 field = field_named(str(name))
             except ValueError as error:
-                yield ("features",), str(error)
+                yield ("features", i), str(error).removesuffix(".")
                 continue
             if not field.enters_models:
-                yield ("features",), f"{name} has the role {field.role} and is never a feature"
+                yield ("features", i), f"{name} has the role {field.role} and is never a feature"
+
+    def conflicts(self) -> Iterator[tuple[Place, str]]:
+        """Find a policy that does not decide at the landmark."""
+        if self.policy and (fault := self.policy.landmark_fault(self.landmark_weeks)):
+            yield ("policy",), fault
 
     @property
     def endpoint_stated(self) -> str | dict[str, Any]:
@@ -246,15 +266,52 @@ class Study(Strict):
         DataError
             If it is not YAML or anything in it is wrong; all faults are listed.
         """
+        study, faults = cls.read(path, endpoint=endpoint)
+        if study is None or faults:
+            raise DataError(f"{path}: {faults_in_words(faults, 'study file')}")
+        return study
+
+    @classmethod
+    def read(
+        cls, path: str | Path, *, endpoint: str | dict[str, Any] | None = None
+    ) -> tuple[Study | None, list[Fault]]:
+        """Read a study file as far as it can be read.
+
+        Parameters
+        ----------
+        path, endpoint
+            As for :meth:`load`.
+
+        Returns
+        -------
+        study : Study or None
+            Without the sections that have faults; None where none is left to be read.
+        faults : list of Fault
+            Everything wrong, in all sections, in the order of the lines.
+
+        Raises
+        ------
+        FileError, DataError
+            If the file cannot be read or is not YAML.
+        """
         path = Path(path)
-        document = read_mapping(path, "study file")
+        document = whole = read_mapping(path, "study file")
         if endpoint is not None:
-            document["endpoint"] = endpoint
-        try:
-            study = cls.model_validate(document)
-        except ValidationError as error:
-            raise DataError(f"{path}: {all_faults(error, 'study file')}") from None
-        return study.model_copy(update={"source": path.resolve()})
+            document = whole = {**document, "endpoint": endpoint}
+        found: dict[tuple[Place, str], None] = {}
+        study = None
+        while study is None:
+            try:
+                study = cls.model_validate(document, context={"folder": path.parent})
+            except ValidationError as error:
+                found |= dict.fromkeys(faults_of(error))
+                wrong = {place[0] for place, _ in found if place} - {"stratify", "name", "cohorts"}
+                if not wrong & set(document):
+                    break
+                document = {key: value for key, value in document.items() if key not in wrong}
+        if study is not None:
+            study = study.model_copy(update={"source": path.resolve()})
+        return study, located_faults(whole, path, found)
 
     @property
     def folder(self) -> Path:
@@ -274,13 +331,30 @@ class Study(Strict):
             raise DataError(f"data: the environment variable {name} is not set.")
         return (base / (default + rest)).resolve()
 
+    def require_effect(self) -> Estimand:
+        """Give the `effect` section.
+
+        Raises
+        ------
+        DataError
+            If there is none.
+        """
+        if self.effect is None:
+            raise DataError(
+                f"{self.source or self.name}: the study has no `effect` section; say which arms "
+                "are compared, for example `effect: {assignment: randomised, alternative: {name: "
+                "combination, arms: [A + B]}, reference: {name: monotherapy, arms: [A]}}`."
+            )
+        return self.effect
+
     def resolved(self) -> dict[str, Any]:
         """Return the study with defaults filled in (but those of columns), as data for YAML."""
         document = self.model_dump(mode="json", exclude={"endpoint"})
         document["endpoint"] = self.endpoint_stated
         document["data"] = str(self.folder)
-        if isinstance(self.policy, str) and self.source:
-            document["policy"] = str((self.source.parent / self.policy).resolve())
+        for section in ("policy", "effect"):
+            if (stated := getattr(self, section)) is not None:
+                document[section] = stated.model_dump(mode="json", exclude_unset=True)
         for cohort, plain in zip(self.cohorts, document["cohorts"], strict=True):
             for table, entry in zip(cohort.tables, plain["tables"], strict=True):
                 entry["panels"] = table.model_dump(mode="json", exclude_defaults=True).get(
@@ -289,11 +363,15 @@ class Study(Strict):
         return document
 
 
-def all_faults(error: ValidationError, what: str) -> str:
-    """List the faults of a YAML file by their places."""
-    faults = []
-    for item in error.errors(include_url=False, include_input=False):
-        where = ".".join(str(part) for part in item["loc"]) or what.partition(" ")[0]
-        faults.append(f"{where}: {item['msg']}")
-    count = f"{len(faults)} faults" if len(faults) > 1 else "1 fault"
-    return f"{count} in the {what}:\n  " + "\n  ".join(faults)
+def located_faults(
+    document: dict[str, Any], path: Path, faults: Iterable[tuple[Place, str]]
+) -> list[Fault]:
+    """Faults of a study with their lines; those inside a policy file with its name and lines."""
+    file = document.get("policy")
+    inside: list[tuple[Place, str]] = []
+    own: list[tuple[Place, str]] = []
+    for place, text in faults:
+        within = isinstance(file, str) and place[:1] == ("policy",) and len(place) > 1
+        (inside if within else own).append((place[1:] if within else place, text))
+    policy = path.parent / file if isinstance(file, str) else None
+    return located(own, path) + located(inside, policy, str(policy))

@@ -1,0 +1,77 @@
+"""Faults of a YAML file: where each stands, and all of them in one message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from stratify.tables.documents import LinesOfYaml
+from stratify.tables.strict import Place
+
+__all__ = ["Fault", "faults_in_words", "faults_of", "located"]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong at one place of a YAML file.
+
+    Attributes
+    ----------
+    place : tuple of str and int
+        Keys and positions that lead there.
+    text : str
+    line : int or None
+        Line of the file, counted from 1; None where the data did not come from a file.
+    file : str
+        Name of the file where it is not the one that was asked for.
+
+    Examples
+    --------
+    >>> str(Fault(("policy", "source"), "required, but not stated", 7))
+    'line 7, policy.source: required, but not stated'
+    """
+
+    place: Place
+    text: str
+    line: int | None = None
+    file: str = ""
+
+    def __str__(self) -> str:
+        line = "" if self.line is None else f"line {self.line}"
+        where = [self.file, line, ".".join(map(str, self.place))]
+        return ": ".join([*filter(None, [", ".join(filter(None, where))]), self.text])
+
+
+def faults_of(error: ValidationError) -> list[tuple[Place, str]]:
+    """Places and texts of what pydantic found."""
+    return [
+        (item["loc"], item["msg"].removeprefix("Value error, ").removesuffix("."))
+        for item in error.errors(include_url=False, include_input=False)
+    ]
+
+
+def located(faults: Iterable[tuple[Place, str]], path: Path | None, file: str = "") -> list[Fault]:
+    """Faults with their lines in a file, in the order of the lines."""
+    faults = list(faults)
+    if path is None or not faults:
+        return [Fault(place, text, None, file) for place, text in faults]
+    lines = LinesOfYaml(path.read_text(encoding="utf-8-sig"))
+    found = [Fault(place, text, lines.of(place), file) for place, text in faults]
+    return sorted(found, key=lambda fault: fault.line or 0)
+
+
+def faults_in_words(faults: Iterable[Fault], what: str) -> str:
+    """Message that lists all faults, one a line.
+
+    Examples
+    --------
+    >>> print(faults_in_words([Fault(("seed",), "a number is expected", 3)], "study file"))
+    1 fault in the study file:
+      line 3, seed: a number is expected
+    """
+    faults = list(faults)
+    count = f"{len(faults)} faults" if len(faults) > 1 else "1 fault"
+    return f"{count} in the {what}:\n  " + "\n  ".join(map(str, faults))
