@@ -99,7 +99,7 @@ def evaluate(
 
 
 def _monitor(bundle: Path, study: Path, out: Path, store: str | None, *, track: bool) -> None:
-    """Tell how new patients differ from those of training, and log it."""
+    """Report how new patients differ from those of training, and log it."""
     from stratify.experiment.monitoring import monitor
     from stratify.tracking.monitoring import ALERTS, log_monitoring
 
@@ -170,7 +170,7 @@ def _before_and_after(performance: pd.DataFrame) -> pd.DataFrame:
 
 
 class Explain(StrEnum):
-    """How much `score` says of why."""
+    """How much `score` explains."""
 
     NONE = "none"
     TOP = "top"
@@ -192,7 +192,7 @@ def score(
     explain: Annotated[
         Explain, typer.Option(help="Why: the strongest reasons, or every contribution.")
     ] = Explain.NONE,
-    top: Annotated[int, typer.Option(help="Reasons told by --explain top.", min=1, max=20)] = 5,
+    top: Annotated[int, typer.Option(help="Reasons given by --explain top.", min=1, max=20)] = 5,
     workers: Annotated[
         int | None, typer.Option(help="Processes for a registry; by default one a core.", min=1)
     ] = None,
@@ -203,7 +203,7 @@ def score(
 ) -> None:
     """Score the patients of a study; outcomes are not needed.
 
-    With a folder for `--out`, files of any size are scored in parts with bounded memory; the same
+    With a folder for `--out`, files of any size are scored in batches with bounded memory; the same
     command resumes after an interruption.
 
     Example: `stratify score results/chowell/bundle new_patients.yaml --out scores.csv`

@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from stratify.cli.terminal import (
-    Store,
-    app,
-    progress,
-    show_table,
-)
-
-if TYPE_CHECKING:
-    pass
+from stratify.cli.terminal import Store, app, progress, show_table
 
 runs_app = typer.Typer(rich_markup_mode="markdown")
 app.add_typer(runs_app, name="runs")

@@ -39,7 +39,7 @@ Store = Annotated[
     str | None,
     typer.Option(
         "--store",
-        help="MLflow tracking URI, or a folder. Default: MLFLOW_TRACKING_URI, else beside --out.",
+        help="MLflow tracking URI, or a folder. Default: MLFLOW_TRACKING_URI, else next to --out.",
     ),
 ]
 Track = Annotated[bool, typer.Option("--track/--no-track", help="Log the run to MLflow.")]
@@ -55,20 +55,20 @@ def progress() -> Callable[[str], None]:
     """Return a function that prints a step and the seconds since now to stderr."""
     start = time.monotonic()
 
-    def tell(step: str) -> None:
+    def show(step: str) -> None:
         typer.echo(f"{time.monotonic() - start:6.1f} s  {step}", err=True)
 
-    class Telling(logging.Handler):
-        """Tells that loops are compiled, or that LightGBM scores."""
+    class Shown(logging.Handler):
+        """Shows that loops are compiled, or that LightGBM scores."""
 
         def emit(self, record: logging.LogRecord) -> None:
-            tell(record.getMessage())
+            show(record.getMessage())
 
     for room in ("compiled", "trees"):
         logger = logging.getLogger(f"stratify.{room}")
         logger.setLevel(logging.INFO)
-        logger.handlers = [Telling()]
-    return tell
+        logger.handlers = [Shown()]
+    return show
 
 
 def show_table(table: pd.DataFrame, title: str, *, width: int = 120) -> None:
@@ -133,7 +133,7 @@ def print_findings(table: pd.DataFrame) -> None:
 def log_run(
     results: Results, out: Path, store: str | None, track: bool, patient_level: bool = False
 ) -> None:
-    """Log a run to MLflow, unless it is not to be tracked, and say how to open it."""
+    """Log a run to MLflow, unless it is not to be tracked, and print how to open it."""
     if not track:
         return
     from stratify.tracking.runs import log_results
@@ -141,8 +141,8 @@ def log_run(
 
     uri = store or default_store(out)
     run = log_results(results, out, uri=uri, patient_level=patient_level)
-    beside = uri == f"sqlite:///{out.resolve().parent / 'mlflow.db'}"
-    where = str(out.parent) if beside else shown(uri)
+    own = uri == f"sqlite:///{out.resolve().parent / 'mlflow.db'}"
+    where = str(out.parent) if own else shown(uri)
     typer.echo(f"MLflow run {run}. Open it with: stratify ui --store {where}")
 
 

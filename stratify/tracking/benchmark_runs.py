@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from stratify.experiment.benchmark import Benchmark
-from stratify.tracking.naming import metric_values
+from stratify.tracking.naming import metric_values, with_limits
 from stratify.tracking.record import RunRecord
 from stratify.tracking.runs import markdown
 from stratify.tracking.upload import log
@@ -66,7 +66,7 @@ def _task(found: Benchmark, name: str, out: Path) -> RunRecord:
                 ]
             ),
         },
-        metrics=[(metric, value, 0) for metric, value in (values | _pooled(pooled)).items()],
+        metrics=values | _pooled(pooled),
         tables={"headline": headline, "pooled": pooled},
         files={"figures/forest.png": forest} if forest.is_file() else {},
         children=[
@@ -74,7 +74,7 @@ def _task(found: Benchmark, name: str, out: Path) -> RunRecord:
                 "benchmark",
                 f"{name}: {cohort} left out",
                 tags={"kind": "left out", "task": name, "cohort": str(cohort)},
-                metrics=[(metric, value, 0) for metric, value in metric_values(rows).items()],
+                metrics=metric_values(rows),
             )
             for cohort, rows in performance.groupby("cohort", sort=True)
         ],
@@ -87,19 +87,12 @@ def _of(table: pd.DataFrame, task: str) -> pd.DataFrame:
 
 def _pooled(pooled: pd.DataFrame) -> dict[str, float]:
     """``pooled/auroc``, ``pooled/auroc_loris``, ``pooled/delta_auroc_vs_loris`` with intervals."""
-    found = {}
+    found: dict[str, float] = {}
+    columns = ("value", "low", "high", "prediction_low", "prediction_high")
     for row in pooled.to_dict("records"):
         reference = row["reference"] if isinstance(row["reference"], str) else ""
         ending = f"_vs_{reference}" if reference else ""
         if not ending and row["model"] != "stratify":
             ending = f"_{row['model']}"
-        for column, limit in (
-            ("value", ""),
-            ("low", "_low"),
-            ("high", "_high"),
-            ("prediction_low", "_prediction_low"),
-            ("prediction_high", "_prediction_high"),
-        ):
-            if pd.notna(row[column]):
-                found[f"pooled/{row['metric']}{ending}{limit}"] = float(row[column])
+        found |= with_limits(f"pooled/{row['metric']}{ending}", row, columns)
     return found

@@ -1,4 +1,4 @@
-"""Runs of a store side by side, for the terminal."""
+"""Runs of a store compared, for the terminal."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def compare_runs(
         studies = {e.name: e.experiment_id for e in client.search_experiments()}
         studies.pop("Default", None)
         if experiment is not None and experiment not in studies:
-            told = ", ".join(sorted(studies)) or "none"
-            raise ArgumentError(f"There is no study {experiment!r} in the store; it has {told}.")
+            there = ", ".join(sorted(studies)) or "none"
+            raise ArgumentError(f"There is no study {experiment!r} in the store; it has {there}.")
         chosen = [studies[experiment]] if experiment is not None else list(studies.values())
         runs = _top_runs(client, chosen, most)
         aliases = _aliases(client)

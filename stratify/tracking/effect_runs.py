@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stratify.tracking.naming import with_limits
 from stratify.tracking.record import RunRecord
 from stratify.tracking.upload import log
 from stratify.treatment.triage import EVIDENCE_CLASS
@@ -42,21 +42,16 @@ def log_effect(results: EffectResults, out: str | Path, *, uri: str | None = Non
     analysis, study = results.analysis, results.study
     files: dict[str, Path | bytes] = {path.name: path for path in results.files(Path(out))}
     files |= {f"figures/{name}.png": picture for name, picture in results.pictures.items()}
-    metrics = []
+    metrics: dict[str, float] = {}
     if analysis.design.allowed:
         for row in analysis.tables["effects"].to_dict("records"):
-            for end in ("value", "low", "high"):
-                name = f"{row['outcome']}/{row['estimator']}" + (
-                    "" if end == "value" else f"_{end}"
-                )
-                if math.isfinite(row[end]):
-                    metrics.append((name, float(row[end]), 0))
+            metrics |= with_limits(f"{row['outcome']}/{row['estimator']}", row)
     estimand = analysis.arms.estimand.model_dump(mode="json")
     record = RunRecord(
         experiment=study.name,
         name=f"{study.name} treatment effect",
         tags={
-            "mlflow.note.content": "\n".join(f"- {said}" for said in analysis.statements)
+            "mlflow.note.content": "\n".join(f"- {sentence}" for sentence in analysis.statements)
             + "\n\nResearch use only.",
             "mlflow.source.name": "stratify effect",
             "mlflow.source.type": "LOCAL",
@@ -68,7 +63,6 @@ def log_effect(results: EffectResults, out: str | Path, *, uri: str | None = Non
         | {f"effect.{key}": json.dumps(value) for key, value in estimand.items()}
         | {f"sha256.{name.replace(' ', '_')}": digest for name, digest in results.hashes.items()},
         metrics=metrics,
-        datasets=[],
         tables=dict(analysis.tables),
         files=files,
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from stratify.experiment.monitoring import Monitoring
-from stratify.tracking.naming import place_of
+from stratify.tracking.naming import place_of, with_limits
 from stratify.tracking.record import RunRecord
 from stratify.tracking.runs import markdown
 from stratify.tracking.upload import log
@@ -70,9 +70,9 @@ def log_monitoring(found: Monitoring, out: str | Path, *, uri: str | None = None
     return log(record, out, uri=uri)
 
 
-def _metrics(drift: pd.DataFrame, n: dict[str, int]) -> list[tuple[str, float, int]]:
+def _metrics(drift: pd.DataFrame, n: dict[str, int]) -> dict[str, float]:
     """``<cohort>_drift/psi_albumin``, ``.../missing_albumin``; outcomes as in an evaluation."""
-    found = [(f"{place_of(name, 'external')}/n", float(size), 0) for name, size in n.items()]
+    found = {f"{place_of(name, 'external')}/n": float(size) for name, size in n.items()}
     for row in drift.to_dict("records"):
         place = place_of(row["cohort"], "external")
         names = {
@@ -83,12 +83,6 @@ def _metrics(drift: pd.DataFrame, n: dict[str, int]) -> list[tuple[str, float, i
             "outcome": (f"{place}/{row['name']}", "value"),
         }
         name, column = names[row["what"]]
-        ends = {column: ""}
-        if row["what"] == "outcome":
-            ends |= {"low": "_low", "high": "_high"}
-        found += [
-            (f"{name}{end}", float(row[part]), 0)
-            for part, end in ends.items()
-            if pd.notna(row[part])
-        ]
+        limits = ("low", "high") if row["what"] == "outcome" else ()
+        found |= with_limits(name, {**row, "value": row[column]}, ("value", *limits))
     return found

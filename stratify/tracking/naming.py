@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Any
 
 import pandas as pd
 
 from stratify.validation.assessment import Assessment
 
-__all__ = ["curve_points", "metric_values", "place_of"]
+__all__ = ["curve_points", "metric_values", "place_of", "with_limits"]
 
 # metrics of the model that appear as columns of the runs table
 HEADLINE = (
@@ -39,6 +40,22 @@ def place_of(cohort: str, split: str) -> str:
     ('shim', 'chowell_cv', 'site A_left_out')
     """
     return re.sub(r"[^\w\-. :]", " ", cohort) + _ENDING.get(split, "")
+
+
+def with_limits(
+    name: str,
+    row: Mapping[Hashable, Any],
+    columns: Iterable[str] = ("value", "low", "high"),
+) -> dict[str, float]:
+    """Estimate and limits of a row by name; what is not finite is left out.
+
+    Examples
+    --------
+    >>> with_limits("shim/auroc", {"value": 0.7, "low": 0.6, "high": float("nan")})
+    {'shim/auroc': 0.7, 'shim/auroc_low': 0.6}
+    """
+    ends = {column: name if column == "value" else f"{name}_{column}" for column in columns}
+    return {end: float(row[column]) for column, end in ends.items() if math.isfinite(row[column])}
 
 
 def metric_values(performance: pd.DataFrame) -> dict[str, float]:
@@ -70,13 +87,11 @@ def metric_values(performance: pd.DataFrame) -> dict[str, float]:
             name = f"{place}/{metric}"
         else:
             continue
-        found[name] = row["value"]
-        found[f"{name}_low"], found[f"{name}_high"] = row["low"], row["high"]
-    for (cohort, split), part in rows.groupby(["cohort", "split"]):
-        whole = part[part["metric"] == "auroc"]
-        for count in ("n", "n_events") if len(whole) else ():
-            found[f"{place_of(str(cohort), str(split))}/{count}"] = float(whole[count].max())
-    return {name: float(value) for name, value in found.items() if math.isfinite(value)}
+        found |= with_limits(name, row)
+    whole = rows[rows["metric"] == "auroc"].groupby(["cohort", "split"])[["n", "n_events"]].max()
+    for (cohort, split), counts in whole.iterrows():  # type: ignore[misc]
+        found |= {f"{place_of(cohort, split)}/{name}": float(n) for name, n in counts.items()}
+    return found
 
 
 def curve_points(assessments: Iterable[Assessment]) -> list[tuple[str, float, int]]:

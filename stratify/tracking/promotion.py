@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -12,7 +13,7 @@ from stratify.errors import ArgumentError
 from stratify.experiment.promotion import Comparison, compare_models
 from stratify.report.figures import METRICS, estimate
 from stratify.scoring import load
-from stratify.tracking.naming import place_of
+from stratify.tracking.naming import place_of, with_limits
 from stratify.tracking.record import RunRecord
 from stratify.tracking.registry import approve, bundle_folder, model_name, versions
 from stratify.tracking.runs import markdown
@@ -45,7 +46,7 @@ def promote(
     version : str, optional
         Version to promote; by default the alias ``candidate``.
     progress : callable
-        Told of each step.
+        Called with each step.
 
     Returns
     -------
@@ -67,7 +68,7 @@ def promote(
     uri, name = store_uri(store), model_name(name)
     with opened(uri, ending="Nothing was changed.") as client:
         known = versions(client, name)
-    candidate = bundle_folder(f"models:/{name}/{version}" if version else _alias(name), uri)
+    candidate = bundle_folder(f"models:/{name}{f'/{version}' if version else '@candidate'}", uri)
     version = version or known["candidate"]
     if known.get("champion") == version:
         raise ArgumentError(f"Version {version} of {name} is the champion already.")
@@ -111,38 +112,32 @@ def promote(
     return found, table, run_id
 
 
-def _alias(name: str) -> str:
-    return f"models:/{name}@candidate"
-
-
 def _table(performance: pd.DataFrame) -> pd.DataFrame:
     """Estimates by cohort and metric: candidate, champion, and the paired difference."""
     rows = performance[performance["threshold"].isna() & performance["metric"].isin(SHOWN)]
-    lines = []
-    for (cohort, metric), part in rows.groupby(["cohort", "metric"], sort=False):
-        for row in part.to_dict("records"):
-            lines.append(
-                {
-                    "cohort": cohort,
-                    "n": row["n"],
-                    "events": row["n_events"],
-                    "metric": METRICS[str(metric)][0],
-                    "of": "candidate − champion" if row["reference"] else row["model"],
-                    "95 % interval": estimate(row["value"], row["low"], row["high"], 3),
-                }
-            )
+    lines: list[dict[str, Any]] = []
+    for _, judged in rows.groupby(["cohort", "metric"], sort=False):
+        lines += [
+            {
+                "cohort": row["cohort"],
+                "n": row["n"],
+                "events": row["n_events"],
+                "metric": METRICS[row["metric"]][0],
+                "of": "candidate − champion" if row["reference"] else row["model"],
+                "95 % interval": estimate(row["value"], row["low"], row["high"], 3),
+            }
+            for row in judged.to_dict("records")
+        ]
     return pd.DataFrame(lines)
 
 
-def _metrics(performance: pd.DataFrame) -> list[tuple[str, float, int]]:
-    found = []
+def _metrics(performance: pd.DataFrame) -> dict[str, float]:
+    found: dict[str, float] = {}
     for row in performance[performance["threshold"].isna()].to_dict("records"):
         ending = "_vs_champion" if row["reference"] else ""
         ending = "_champion" if row["model"] == "champion" else ending
-        name = f"{place_of(row['cohort'], row['split'])}/{row['metric']}{ending}"
-        for limit, suffix in (("value", ""), ("low", "_low"), ("high", "_high")):
-            if pd.notna(row[limit]):
-                found.append((f"{name}{suffix}", float(row[limit]), 0))
+        place = place_of(row["cohort"], row["split"])
+        found |= with_limits(f"{place}/{row['metric']}{ending}", row)
         if row["metric"] == "auroc" and row["model"] == "candidate":
-            found.append((f"{place_of(row['cohort'], row['split'])}/n", float(row["n"]), 0))
+            found[f"{place}/n"] = float(row["n"])
     return found

@@ -1,4 +1,4 @@
-"""A run as it will be logged, first put together on disk.
+"""A run as it will be logged, first written to disk.
 
 What is on disk can be sent again after a server was down or a process was killed; each record has
 a key, by which a store knows it, so that nothing is logged twice.
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["Dataset", "RunRecord", "keep", "kept", "read_record"]
 
 FORMAT = 1
-
-
-def _now() -> int:
-    return int(time.time() * 1000)
 
 
 @dataclass(frozen=True)
@@ -63,7 +59,9 @@ class RunRecord:
     ----------
     experiment, name : str
     tags, params : dict of str to str
-    metrics : list of (name, value, step)
+    metrics : dict of str to float
+    curves : list of (name, value, step)
+        Metrics with steps.
     datasets : list of Dataset
     tables : dict of str to DataFrame
         Logged as tables, without patients.
@@ -85,7 +83,8 @@ class RunRecord:
     name: str
     tags: dict[str, str] = field(default_factory=dict)
     params: dict[str, str] = field(default_factory=dict)
-    metrics: list[tuple[str, float, int]] = field(default_factory=list)
+    metrics: dict[str, float] = field(default_factory=dict)
+    curves: list[tuple[str, float, int]] = field(default_factory=list)
     datasets: list[Dataset] = field(default_factory=list)
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     files: dict[str, Path | bytes] = field(default_factory=dict)
@@ -93,7 +92,7 @@ class RunRecord:
     children: list[RunRecord] = field(default_factory=list)
     about: str = ""
     key: str = field(default_factory=lambda: uuid.uuid4().hex)
-    made: int = field(default_factory=_now)
+    made: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
 
 
 def keep(record: RunRecord, queue: Path) -> Path:
@@ -126,19 +125,19 @@ def keep(record: RunRecord, queue: Path) -> Path:
         part.replace(whole)
     except OSError as error:
         shutil.rmtree(part, ignore_errors=True)
-        told = error.strerror or str(error)
-        raise FileError(f"The run cannot be put together in {queue}: {told}.") from error
+        reason = error.strerror or str(error)
+        raise FileError(f"The run cannot be written to {queue}: {reason}.") from error
     return whole
 
 
+_AS_IT_IS = ("experiment", "name", "tags", "params", "key", "made")
+
+
 def _document(record: RunRecord) -> dict[str, Any]:
-    own = {
-        name: getattr(record, name)
-        for name in ("experiment", "name", "tags", "params", "metrics", "about", "key", "made")
-    }
     return {
         "format": FORMAT,
-        **own,
+        **{name: getattr(record, name) for name in (*_AS_IT_IS, "about")},
+        "metrics": [(name, value, 0) for name, value in record.metrics.items()] + record.curves,
         "datasets": [asdict(dataset) for dataset in record.datasets],
         "tables": {
             name: json.loads(table.to_json(orient="split", index=False))
@@ -177,12 +176,12 @@ def read_record(folder: Path) -> RunRecord:
 def _record(document: Mapping[str, Any]) -> RunRecord:
     import pandas as pd
 
+    numbers = [(name, value, step) for name, value, step in document["metrics"]]
     return RunRecord(
-        **{
-            name: document[name] for name in ("experiment", "name", "tags", "params", "key", "made")
-        },
+        **{name: document[name] for name in _AS_IT_IS},
         about=document.get("about", ""),  # records of earlier versions have none
-        metrics=[(name, value, step) for name, value, step in document["metrics"]],
+        metrics={name: value for name, value, _ in numbers if "_curves/" not in name},
+        curves=[number for number in numbers if "_curves/" in number[0]],
         datasets=[Dataset(**dataset) for dataset in document["datasets"]],
         tables={
             name: pd.DataFrame(table["data"], columns=table["columns"])
@@ -194,10 +193,5 @@ def _record(document: Mapping[str, Any]) -> RunRecord:
 
 def kept(queue: Path) -> list[Path]:
     """Folders of the records in a queue, oldest first."""
-    if not queue.is_dir():
-        return []
-    folders = [path for path in queue.iterdir() if (path / "run.json").is_file()]
-    return sorted(
-        (path for path in folders if not path.name.startswith(".")),
-        key=lambda path: (path / "run.json").stat().st_mtime,
-    )
+    documents = [path for path in queue.glob("*/run.json") if path.parent.name[0] != "."]
+    return [path.parent for path in sorted(documents, key=lambda path: path.stat().st_mtime)]

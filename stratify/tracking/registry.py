@@ -16,10 +16,7 @@ from stratify.tracking.store import opened, store_uri
 if TYPE_CHECKING:
     from stratify.tracking.record import RunRecord
 
-__all__ = ["ALIASES", "approve", "bundle_folder", "is_registered", "register", "versions"]
-
-ALIASES = ("candidate", "champion", "archived")
-READING = "Nothing was changed."
+__all__ = ["approve", "bundle_folder", "is_registered", "register", "versions"]
 
 
 def model_name(study: str) -> str:
@@ -161,12 +158,12 @@ def _named_version(client: Any, place: str) -> tuple[str, str]:
     if not at and alias.isdigit():
         numbers = {v.version for v in client.search_model_versions(f"name = '{name}'")}
         if int(alias) not in {int(number) for number in numbers}:
-            told = ", ".join(sorted(map(str, numbers), key=int))
-            raise ArgumentError(f"Model {name} has no version {alias}; it has {told}.")
+            there = ", ".join(sorted(map(str, numbers), key=int))
+            raise ArgumentError(f"Model {name} has no version {alias}; it has {there}.")
         return name, alias
     if alias not in known.aliases:
-        told = ", ".join(f"{a} (version {v})" for a, v in sorted(known.aliases.items()))
-        raise ArgumentError(f"Model {name} has no alias {alias!r}; it has {told or 'none'}.")
+        there = ", ".join(f"{a} (version {v})" for a, v in sorted(known.aliases.items()))
+        raise ArgumentError(f"Model {name} has no alias {alias!r}; it has {there or 'none'}.")
     return name, str(known.aliases[alias])
 
 
@@ -190,12 +187,8 @@ def approve(client: Any, name: str, version: str, reason: str) -> None:
         client.set_registered_model_alias(name, "archived", former)
         client.set_model_version_tag(name, former, "approval", "archived")
         client.set_model_version_tag(name, former, "archived_on", today)
-    for tag, value in (
-        ("approval", "champion"),
-        ("approved_on", today),
-        ("approved_by", _user()),
-        ("approved_because", reason),
-    ):
+    approval = {"approval": "champion", "approved_on": today, "approved_by": _user()}
+    for tag, value in (approval | {"approved_because": reason}).items():
         client.set_model_version_tag(name, version, tag, value)
     client.set_registered_model_alias(name, "champion", version)
     if versions(client, name).get("candidate") == version:

@@ -6,6 +6,7 @@ no patient. Scores, labels and attributions stay on disk unless they are asked f
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["log_results", "run_record"]
 
 # columns of the headline table in a run's description: metric and reference
-TOLD = {
+HEADLINE = {
     "AUROC": ("auroc", ""),
     "difference to LORIS": ("delta_auroc", "loris"),
     "Brier skill": ("brier_skill", ""),
@@ -36,6 +37,7 @@ TOLD = {
 KIND = {"model card": "training", "evaluation report": "evaluation"}
 PATIENT_LEVEL = ("scores.csv", "labels.csv", "attributions.parquet", "profiles.parquet")
 GAP = "&ensp;"  # kept at the end of a cell, as no space itself is
+_AS_NAME = re.compile(r"[^\w\-. :/]")  # what MLflow takes in a name is left as it is
 LONGEST_PARAM = 5_900  # MLflow takes 6000 characters
 
 
@@ -66,7 +68,7 @@ def log_results(
     ------
     TrackingError
         If the store cannot be reached or written; results stay on disk, and the run waits in the
-        folder ``mlflow_queue`` beside `out`.
+        folder ``mlflow_queue`` next to `out`.
     """
     record = run_record(results, Path(out), patient_level=patient_level)
     return log(record, out, uri=uri)
@@ -77,7 +79,7 @@ _EXPLAINED = ("leading", "clusters", "interactions", "dependence", "subgroup_pro
 
 
 def run_record(results: Results, out: Path, *, patient_level: bool = False) -> RunRecord:
-    """Put a training or an evaluation together as a run; parameters as :func:`log_results`."""
+    """Describe a training or an evaluation as a run; parameters as :func:`log_results`."""
     training = results.kind == "model card"
     card = results.model.card
     names = ["report.html", "performance.csv", "attrition.csv", "findings.csv", "study.yaml"]
@@ -88,13 +90,13 @@ def run_record(results: Results, out: Path, *, patient_level: bool = False) -> R
     tables = results.report_tables()
     performance = tables["performance"]
     unseen = (performance["subgroup"] == "all") & (performance["split"] != "train")
-    metrics = [(name, value, 0) for name, value in metric_values(results.performance).items()]
     return RunRecord(
-        experiment=card["study"],  # evaluations stand beside the training they judge
+        experiment=card["study"],  # evaluations stand with the training they judge
         name=results.model.version + ("" if training else f" on {results.study.name}"),
         tags=_tags(results),
         params=_params(results),
-        metrics=metrics + curve_points(results.assessments),
+        metrics=metric_values(results.performance),
+        curves=curve_points(results.assessments),
         datasets=_datasets(results),
         tables={
             "headline": _headline(results.performance),
@@ -116,32 +118,25 @@ def _headline(performance: pd.DataFrame) -> pd.DataFrame:
     rows = performance[(performance["model"] == "stratify") & performance["threshold"].isna()]
     rows = rows[(rows["subgroup"] == "all") & (rows["split"] != "train")]
     table: list[dict[str, Any]] = []
-    for (cohort, split), part in rows.groupby(["cohort", "split"], sort=True):
-        by_metric = {
-            (str(row["metric"]), str(row["reference"])): row for row in part.to_dict("records")
-        }
+    for _, judged in rows.groupby(["cohort", "split"], sort=True):
+        by_metric = {(row["metric"], row["reference"]): row for row in judged.to_dict("records")}
         whole = by_metric["auroc", ""]
-        line = {"cohort": cohort, "split": split, "n": whole["n"], "events": whole["n_events"]}
-        for title, key in TOLD.items():
-            found = by_metric.get(key, {"value": np.nan, "low": np.nan, "high": np.nan})
-            limits = found["value"], found["low"], found["high"]
+        line = {name: whole[name] for name in ("cohort", "split", "n")}
+        line["events"] = whole["n_events"]
+        for title, key in HEADLINE.items():
+            limits = (by_metric.get(key, {}).get(name, np.nan) for name in ("value", "low", "high"))
             line[title] = estimate(*limits, METRICS[key[0]][1])
         table.append(line)
     table.sort(key=lambda line: RANK[str(line["split"])])
-    return pd.DataFrame(table, columns=["cohort", "split", "n", "events", *TOLD])
+    return pd.DataFrame(table, columns=["cohort", "split", "n", "events", *HEADLINE])
 
 
 def _in_words(headline: pd.DataFrame) -> str:
     """AUROC in the unseen cohorts, else in cross-validation; the UI shows the first lines alone."""
     unseen = headline[headline["split"] != "cv"]
-    shown = unseen if len(unseen) else headline
-    return (
-        "; ".join(
-            f"AUROC {row['AUROC']} in {row['cohort']} (n = {row['n']})"
-            for row in shown.to_dict("records")
-        )
-        + "."
-    )
+    shown = (unseen if len(unseen) else headline).to_dict("records")
+    judged = [f"AUROC {row['AUROC']} in {row['cohort']} (n = {row['n']})" for row in shown]
+    return "; ".join(judged) + "."
 
 
 def markdown(table: pd.DataFrame) -> list[str]:
@@ -176,15 +171,12 @@ def _note(results: Results) -> str:
 
 
 def _about(results: Results) -> str:
-    """Tell what an experiment is: in the list of experiments the UI shows the first words alone."""
+    """Describe the experiment: in the list of experiments the UI shows the first words alone."""
     card = results.model.card
-    title = results.study.title if results.kind == "model card" else ""
-    return " ".join(
-        [
-            *([f"{title.rstrip('.')}."] if title else []),
-            f"{card['target'].capitalize()}. Research use only.",
-            "Menu *Views* above the runs: performance in unseen cohorts.",
-        ]
+    title = results.study.title.rstrip(".") if results.kind == "model card" else ""
+    return (
+        f"{f'{title}. ' if title else ''}{card['target'].capitalize()}. Research use only. Menu "
+        "*Views* above the runs: performance in unseen cohorts."
     )
 
 
@@ -193,7 +185,6 @@ def _about(results: Results) -> str:
 
 def _tags(results: Results) -> dict[str, str]:
     card = results.model.card
-    versions = card["package_versions"]
     tags = {
         "mlflow.note.content": _note(results),
         "mlflow.source.name": f"stratify {'train' if results.kind == 'model card' else 'evaluate'}",
@@ -209,7 +200,7 @@ def _tags(results: Results) -> dict[str, str]:
         "n_events_train": str(card["n_events"]),
         "data_sha256": results.hashes["data"][:12],
         "schema_versions": _listed(card["schema_versions"]),
-        "package_versions": _listed(versions),
+        "package_versions": _listed(card["package_versions"]),
     }
     if "split" in results.hashes:
         tags["split_sha256"] = results.hashes["split"][:12]
@@ -259,14 +250,7 @@ def _params(results: Results) -> dict[str, str]:
         **{f"version.{name}": v for name, v in card["package_versions"].items()},
         **{f"schema.{name}": v for name, v in card["schema_versions"].items()},
     }
-    return {_param_name(name): str(value)[:LONGEST_PARAM] for name, value in params.items()}
-
-
-def _param_name(name: str) -> str:
-    """Name with the characters that MLflow takes."""
-    import re
-
-    return re.sub(r"[^\w\-. :/]", "_", name)
+    return {_AS_NAME.sub("_", name): str(value)[:LONGEST_PARAM] for name, value in params.items()}
 
 
 def _datasets(results: Results) -> list[Dataset]:
@@ -291,27 +275,25 @@ def _datasets(results: Results) -> list[Dataset]:
 def _children(results: Results) -> list[RunRecord]:
     """Make a run of each fold, and of each setting that was tried."""
     experiment = results.model.card["study"]
-    children = []
+    children: list[RunRecord] = []
     for a in results.assessments:
-        for k, performance in enumerate(a.folds):
-            values = metric_values(performance)
-            children.append(
-                RunRecord(
-                    experiment,
-                    f"fold {k + 1} of {len(a.folds)}",
-                    tags={"kind": "fold", "cohort": place_of(a.cohort, a.split)},
-                    metrics=[(name, value, 0) for name, value in values.items()],
-                )
-            )
-    for k, trial in enumerate(results.trials):
-        settings = {name: str(value) for name, value in trial.items() if name != "log_loss"}
-        children.append(
+        children += [
             RunRecord(
                 experiment,
-                f"trial {k + 1} of {len(results.trials)}",
-                tags={"kind": "tuning trial"},
-                params=settings,
-                metrics=[("tuning/log_loss", float(trial["log_loss"]), 0)],
+                f"fold {k + 1} of {len(a.folds)}",
+                tags={"kind": "fold", "cohort": place_of(a.cohort, a.split)},
+                metrics=metric_values(performance),
             )
+            for k, performance in enumerate(a.folds)
+        ]
+    children += [
+        RunRecord(
+            experiment,
+            f"trial {k + 1} of {len(results.trials)}",
+            tags={"kind": "tuning trial"},
+            params={name: str(value) for name, value in trial.items() if name != "log_loss"},
+            metrics={"tuning/log_loss": float(trial["log_loss"])},
         )
+        for k, trial in enumerate(results.trials)
+    ]
     return children

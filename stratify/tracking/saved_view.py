@@ -63,7 +63,7 @@ def save_view(client: Any, experiment: str, record: RunRecord) -> None:
     if record.tags.get("kind") not in KINDS:
         return
     before = _columns(client.get_experiment(experiment).tags.get(TAG))
-    columns = view_columns((name for name, _, _ in record.metrics), before)
+    columns = view_columns(record.metrics, before)
     if set(columns) <= set(before) or len(columns) == len(ALWAYS):
         return
     state = json.dumps({"selectedColumns": columns})

@@ -1,4 +1,4 @@
-"""Where runs are kept: a data base file or a server, opened with its errors told as ours.
+"""Where runs are kept: a data base file or a server, opened its errors as ours.
 
 No message holds a password, and none of the process's own MLflow settings is changed for longer
 than a store is open.
@@ -40,7 +40,7 @@ QUIET = {
 
 
 def default_store(out: str | Path) -> str:
-    """Tracking URI: ``MLFLOW_TRACKING_URI`` if set, else ``mlflow.db`` beside the output folder.
+    """Tracking URI: ``MLFLOW_TRACKING_URI`` if set, else ``mlflow.db`` next to the output folder.
 
     Examples
     --------
@@ -81,8 +81,8 @@ def shown(uri: str) -> str:
     >>> shown("postgresql://me:secret@db.example.org/runs")
     'postgresql://db.example.org/runs'
     """
-    parts = urlsplit(uri)
-    return uri.replace(f"{parts.netloc.rpartition('@')[0]}@", "", 1) if "@" in parts.netloc else uri
+    user, at, _ = urlsplit(uri).netloc.rpartition("@")
+    return uri.replace(f"{user}{at}", "", 1) if at else uri
 
 
 @contextmanager
@@ -111,7 +111,7 @@ def opened(uri: str, *, ending: str = "The results are on disk.") -> Iterator[An
     except ImportError as error:
         raise TrackingError(f"MLflow cannot be imported: {error}. {ending}") from error
     for logger in ("mlflow", "alembic", "urllib3"):
-        logging.getLogger(logger).setLevel(logging.CRITICAL)  # errors are told by ours alone
+        logging.getLogger(logger).setLevel(logging.CRITICAL)  # ours replace their errors
     try:
         _make(uri)
         # mlflow 3.17 warns of its own type hints and SQLAlchemy loaders (seen 2026-11-23)
@@ -128,17 +128,15 @@ def opened(uri: str, *, ending: str = "The results are on disk.") -> Iterator[An
         ) from error
     finally:
         mlflow.set_tracking_uri(None)  # empties the variable too, which mlflow has overwritten
-        for name, value in before.items():
-            if value is not None:
-                os.environ[name] = value
-            else:
-                os.environ.pop(name, None)
+        for name in before:
+            os.environ.pop(name, None)
+        os.environ |= {name: value for name, value in before.items() if value is not None}
 
 
 def _make(uri: str) -> None:
     """Put a new data base file in its place whole.
 
-    Processes that begin together must not see a store that another one is still making: mlflow
+    Processes that begin at the same time must not see a store that another one is still making: mlflow
     3.17 lets them change its tables at the same time, and fails.
     """
     path = Path(uri.removeprefix(SQLITE))
@@ -147,25 +145,28 @@ def _make(uri: str) -> None:
     import mlflow
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         with tempfile.TemporaryDirectory() as folder:
             own = Path(folder) / "mlflow.db"
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 mlflow.MlflowClient(f"{SQLITE}{own}").search_experiments(max_results=1)
-            with closing(sqlite3.connect(own)) as made, closing(sqlite3.connect(part)) as copy:
+            with (
+                closing(sqlite3.connect(own)) as made,
+                closing(sqlite3.connect(unfinished)) as copy,
+            ):
                 made.backup(copy)
         try:
-            os.link(part, path)
+            os.link(unfinished, path)
         except FileExistsError:
             return  # another process was first
         except OSError:  # a file system without links
             if not path.exists():
-                part.replace(path)
+                unfinished.replace(path)
     finally:
-        with suppress(OSError):  # the first error is the one to tell
-            part.unlink()
+        with suppress(OSError):  # the first error counts
+            unfinished.unlink()
 
 
 def _reason(error: BaseException, uri: str) -> str:
@@ -182,7 +183,7 @@ def experiment_id(client: Any, name: str, uri: str, *, about: str = "") -> str:
     if found is not None:
         return str(found.experiment_id)
     location = None
-    if uri.startswith(SQLITE):  # artefacts beside the data base, not in the working folder
+    if uri.startswith(SQLITE):  # artefacts next to the data base, not in the working folder
         location = (Path(uri.removeprefix(SQLITE)).parent / "mlartifacts" / name).as_uri()
     # the UI opens such an experiment with its runs table, not with tools for chat models
     tags = {"mlflow.experimentKind": "custom_model_development"}

@@ -1,9 +1,10 @@
-"""A run from disk to a store, and the queue of those that could not be sent."""
+"""Runs sent from disk to a store, and the queue of those that could not be sent."""
 
 from __future__ import annotations
 
 import json
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,12 @@ from stratify.tracking.store import default_store, experiment_id, opened, store_
 __all__ = ["log", "queue_of", "sync"]
 
 KEY = "stratify.key"
-BATCH = 900  # MLflow takes 1000 metrics, params and tags together in one request
+BATCH = 900  # MLflow takes 1000 metrics, params and tags in one request
 MOST_PARAMS = 100
 
 
 def queue_of(out: str | Path) -> Path:
-    """Folder in which runs wait that could not be sent: beside the output folder."""
+    """Folder in which runs wait that could not be sent: next to the output folder."""
     return Path(out).resolve().parent / "mlflow_queue"
 
 
@@ -71,7 +72,7 @@ def sync(queue: str | Path, *, uri: str | None = None) -> list[str]:
     queue : path
         The ``mlflow_queue`` folder, or the folder it is in.
     uri : str, optional
-        As in :func:`log`; by default ``mlflow.db`` beside the queue.
+        As in :func:`log`; by default ``mlflow.db`` next to the queue.
 
     Returns
     -------
@@ -87,7 +88,7 @@ def sync(queue: str | Path, *, uri: str | None = None) -> list[str]:
     """
     queue = Path(queue).resolve()
     if not queue.is_dir():
-        raise FileError(f"There is no folder {queue}; name the queue that the message told.")
+        raise FileError(f"There is no folder {queue}; name the queue that the message named.")
     if queue.name != "mlflow_queue" and (queue / "mlflow_queue").is_dir():
         queue = queue / "mlflow_queue"
     sent: list[str] = []
@@ -128,24 +129,17 @@ def _send(record: RunRecord, folder: Path, uri: str, ending: str) -> str:
                 nested = nested or _new(client, experiment, child, parent=run_id)
                 _log_numbers(client, nested, child)
                 client.set_terminated(nested)
-            for tag, told in _with_tables(record, folder).items():
-                client.set_tag(run_id, tag, told)
+            for tag, value in _with_tables(record, folder).items():
+                client.set_tag(run_id, tag, value)
             if (folder / "artifacts").is_dir() and any((folder / "artifacts").iterdir()):
                 client.log_artifacts(run_id, str(folder / "artifacts"))
             save_view(client, experiment, record)
         except BaseException:
-            _mark_failed(client, run_id)
+            with suppress(Exception):  # the store may be out of reach
+                client.set_terminated(run_id, status="FAILED")
             raise
         client.set_terminated(run_id)
     return run_id
-
-
-def _mark_failed(client: Any, run_id: str) -> None:
-    """Say in the store that a run broke off, where the store can still be told."""
-    try:
-        client.set_terminated(run_id, status="FAILED")
-    except Exception:
-        return
 
 
 def _begun(client: Any, experiment: str, record: RunRecord) -> str | None:
@@ -191,10 +185,11 @@ def _log_numbers(client: Any, run_id: str, record: RunRecord, model: str | None 
     # a model's metrics may not be sent twice, a run's may
     there = client.get_run(run_id).data.metrics if model is not None else {}
     metrics = [
-        Metric(name, value, record.made, step, model_id=None if "_curves/" in name else model)
-        for name, value, step in record.metrics
-        if "_curves/" in name or name not in there
+        Metric(name, value, record.made, 0, model_id=model)
+        for name, value in record.metrics.items()
+        if name not in there
     ]
+    metrics += [Metric(name, value, record.made, step) for name, value, step in record.curves]
     params = [Param(name, value) for name, value in record.params.items()]
     while metrics or params:
         client.log_batch(run_id, metrics=metrics[:BATCH], params=params[:MOST_PARAMS])
@@ -213,5 +208,5 @@ def _with_tables(record: RunRecord, folder: Path) -> dict[str, str]:
     tables.mkdir(exist_ok=True)
     for name, table in record.tables.items():
         table.to_json(tables / f"{name}.json", orient="split", index=False, date_format="iso")
-    told = [{"path": f"tables/{name}.json", "type": "table"} for name in record.tables]
-    return {"mlflow.loggedArtifacts": json.dumps(told)}
+    listed = [{"path": f"tables/{name}.json", "type": "table"} for name in record.tables]
+    return {"mlflow.loggedArtifacts": json.dumps(listed)}

@@ -45,7 +45,7 @@ def serve_ui(
         A tracking URI, an ``mlflow.db``, or the folder that holds one.
     port : int
     ready : callable
-        Told the address once the server answers.
+        Called with the address once the server answers.
 
     Returns
     -------
@@ -96,11 +96,8 @@ def existing_store(store: str | Path) -> str:
         return str(store)
     path = Path(store).resolve()
     if path.is_dir():
-        # an output folder's store lies beside it
-        path = next(
-            (p / "mlflow.db" for p in (path, path.parent) if (p / "mlflow.db").is_file()),
-            path / "mlflow.db",
-        )
+        places = (path / "mlflow.db", path.parent / "mlflow.db")  # of an output folder: next to it
+        path = next((place for place in places if place.is_file()), places[0])
     if not path.is_file():
         raise FileError(f"There is no MLflow store {path}; train first, or name one with --store.")
     return store_uri(path)

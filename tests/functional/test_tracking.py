@@ -515,7 +515,7 @@ def test_results_that_are_gone_are_told_and_nothing_is_begun(trained, tmp_path):
         log_results(figures_left_out(trained), tmp_path / "moved away", uri=store)
 
     assert str(refused.value) == (
-        f"The run cannot be put together in {tmp_path / 'mlflow_queue'}: No such file or "
+        f"The run cannot be written to {tmp_path / 'mlflow_queue'}: No such file or "
         "directory. The results are on disk, but the run is not logged."
     )
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
