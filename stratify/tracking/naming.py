@@ -89,8 +89,9 @@ def metric_values(performance: pd.DataFrame) -> dict[str, float]:
             continue
         found |= with_limits(name, row)
     whole = rows[rows["metric"] == "auroc"].groupby(["cohort", "split"])[["n", "n_events"]].max()
-    for (cohort, split), counts in whole.iterrows():  # type: ignore[misc]
-        found |= {f"{place_of(cohort, split)}/{name}": float(n) for name, n in counts.items()}
+    for row in whole.reset_index().to_dict("records"):
+        place = place_of(row["cohort"], row["split"])
+        found |= {f"{place}/{count}": float(row[count]) for count in ("n", "n_events")}
     return found
 
 

@@ -124,7 +124,8 @@ def _headline(performance: pd.DataFrame) -> pd.DataFrame:
         line = {name: whole[name] for name in ("cohort", "split", "n")}
         line["events"] = whole["n_events"]
         for title, key in HEADLINE.items():
-            limits = (by_metric.get(key, {}).get(name, np.nan) for name in ("value", "low", "high"))
+            found = by_metric.get(key, dict.fromkeys(("value", "low", "high"), np.nan))
+            limits = found["value"], found["low"], found["high"]
             line[title] = estimate(*limits, METRICS[key[0]][1])
         table.append(line)
     table.sort(key=lambda line: RANK[str(line["split"])])

@@ -136,8 +136,8 @@ def opened(uri: str, *, ending: str = "The results are on disk.") -> Iterator[An
 def _make(uri: str) -> None:
     """Put a new data base file in its place whole.
 
-    Processes that begin at the same time must not see a store that another one is still making: mlflow
-    3.17 lets them change its tables at the same time, and fails.
+    No process must see a store that another one is still making: mlflow 3.17 lets both change its
+    tables, and fails.
     """
     path = Path(uri.removeprefix(SQLITE))
     if not uri.startswith(SQLITE) or path.exists():
@@ -154,9 +154,9 @@ def _make(uri: str) -> None:
                 mlflow.MlflowClient(f"{SQLITE}{own}").search_experiments(max_results=1)
             with (
                 closing(sqlite3.connect(own)) as made,
-                closing(sqlite3.connect(unfinished)) as copy,
+                closing(sqlite3.connect(unfinished)) as new,
             ):
-                made.backup(copy)
+                made.backup(new)
         try:
             os.link(unfinished, path)
         except FileExistsError:
