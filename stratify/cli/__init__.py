@@ -12,7 +12,7 @@ import typer
 
 # isort: off
 # In the order of --help.
-from stratify.cli import studies, models, runs  # noqa: F401
+from stratify.cli import studies, models, export, runs  # noqa: F401
 # isort: on
 
 from stratify.cli.terminal import app, show_findings

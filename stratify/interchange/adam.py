@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from stratify.errors import DataError, FileError
-from stratify.interchange.exports import (
-    Export,
+from stratify.interchange.source_data import (
+    SourceData,
     cell_text,
     check_cells,
     check_one_row,
@@ -31,7 +31,7 @@ __all__ = ["read_adam"]
 _ENDINGS = (".csv", ".xpt", ".sas7bdat")
 
 
-def read_adam(folder: Path) -> Export:
+def read_adam(folder: Path) -> SourceData:
     r"""Read ADSL and, where they are, ADRS, ADTTE and ADAE.
 
     Raises
@@ -55,7 +55,7 @@ def read_adam(folder: Path) -> Export:
     subjects, file = _read_dataset(files["adsl"]), files["adsl"].name
     need_columns(subjects, file, ["USUBJID"])
     check_one_row(subjects, "USUBJID", file)
-    export = Export("", listed([path.name for path in files.values()]), "USUBJID", subjects)
+    export = SourceData("", listed([path.name for path in files.values()]), "USUBJID", subjects)
     export.censoring = True
     export.columns, _ = recognised(subjects.columns, known_names()["adam"]["columns"], [])
     if "age" in export.columns:
@@ -177,7 +177,7 @@ def _parameter(table: pd.DataFrame, name: str, file: str, notes: list[str]) -> p
     return taken
 
 
-def _add_outcomes(export: Export, files: Mapping[str, Path]) -> None:
+def _add_outcomes(export: SourceData, files: Mapping[str, Path]) -> None:
     """Add a column for the response, and two for each time: as AVAL, and as CNSR."""
     parts: list[pd.Series] = []
     for dataset, values, outcomes in (

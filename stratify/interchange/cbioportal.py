@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from stratify.errors import DataError, FileError
-from stratify.interchange.exports import (
-    Export,
+from stratify.interchange.source_data import (
+    SourceData,
     cell_text,
     check_one_row,
     files_of,
@@ -32,7 +32,7 @@ __all__ = ["read_cbioportal"]
 _MOST_PANELS = 8
 
 
-def read_cbioportal(folder: Path) -> Export:
+def read_cbioportal(folder: Path) -> SourceData:
     r"""Read the clinical files of patients and samples, or the website's export of both.
 
     Raises
@@ -80,7 +80,7 @@ def read_cbioportal(folder: Path) -> Export:
     panel = first_named(table.columns, names["gene_panel"])
     panels = sorted(set(table[panel]) - {""}) if panel else []
     study = only_level(table, first_named(table.columns, names["study_id"]))
-    return Export(
+    return SourceData(
         name=study or folder.resolve().name,
         files=listed([path.name for path in files.values()]),
         key=key,

@@ -1,4 +1,4 @@
-"""CDISC ADaM and cBioPortal: their folders become a study, risks and labels go back out.
+"""A study made of a folder of CDISC ADaM datasets or of cBioPortal's clinical files.
 
 What a source states (units, events, levels) is written into the study file. What it leaves open is
 written there as ``null  # fill in`` and never guessed.
@@ -20,16 +20,13 @@ import yaml
 from stratify.errors import ArgumentError, DataError, FileError
 from stratify.interchange.adam import read_adam
 from stratify.interchange.cbioportal import read_cbioportal
-from stratify.interchange.exports import OPEN, Export, coding_of, event_coding, rows_text
+from stratify.interchange.source_data import OPEN, SourceData, coding_of, event_coding
 from stratify.tables.findings import listed, shared_levels
-from stratify.tables.schema import field_named, load_schema
-from stratify.tables.tabular import make_folder, write_table, written_whole
+from stratify.tables.schema import field_named
+from stratify.tables.tabular import make_folder, write_table
 
-__all__ = ["fill_ins", "from_adam", "from_cbioportal", "to_adam", "to_cbioportal"]
+__all__ = ["fill_ins", "from_adam", "from_cbioportal"]
 
-# Longest text of a SAS transport file, version 5, in bytes.
-_LONGEST = 200
-_KEYS = ["patient_id", "cohort"]
 _TITLES = {"adam": "CDISC ADaM", "cbioportal": "cBioPortal"}
 
 
@@ -138,171 +135,6 @@ def fill_ins(study: str | Path) -> dict[str, list[int]]:
     return found
 
 
-def to_adam(scores: pd.DataFrame, labels: pd.DataFrame | None, folder: str | Path) -> list[Path]:
-    """Write risks, recommendations and labels as an ADaM-like dataset, one row a parameter.
-
-    Parameters
-    ----------
-    scores, labels : DataFrame of shape (n_patients, ...)
-        As in the dictionaries ``scores`` and ``labels``; labels may be None.
-    folder : path
-        Made if absent.
-
-    Returns
-    -------
-    list of Path
-        ``ADRISK.csv`` and ``ADRISK.xpt`` (SAS transport, version 5). Parameters are RISK, RISKLO,
-        RISKHI (AVAL, a probability), RECOMM (AVALC) and RESIST (AVAL 1 primary resistance or
-        non-response, 0 not; AVALC the state); REASON says why. A risk or recommendation without
-        a value has no row.
-
-    Raises
-    ------
-    ArgumentError
-        If a table lacks a column.
-    DataError
-        If a text is too long for a transport file.
-    FileError
-        If a file cannot be written.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> scores = pd.DataFrame({name: ["x"] for name in load_schema("scores").fields})
-    >>> scores = scores.assign(risk=0.4, risk_low=0.3, risk_high=0.5, recommendation="refer")
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     table = pd.read_csv(to_adam(scores, None, folder)[0])
-    >>> table[["PARAMCD", "AVAL", "AVALC"]].values.tolist()
-    [['RISK', 0.4, nan], ['RISKLO', 0.3, nan], ['RISKHI', 0.5, nan], ['RECOMM', nan, 'refer']]
-    """
-    _check_columns("scores", scores)
-    parts = [
-        _parameter(scores, "RISK", "Calibrated probability of resistance", "risk"),
-        _parameter(scores, "RISKLO", "Lower limit of its 80 % interval", "risk_low"),
-        _parameter(scores, "RISKHI", "Upper limit of its 80 % interval", "risk_high"),
-        _parameter(scores, "RECOMM", "Recommendation by the policy", None, "recommendation"),
-    ]
-    parts = [part[part["AVAL"].notna() | (part["AVALC"] != "")] for part in parts]
-    if labels is not None:
-        _check_columns("labels", labels)
-        parts.append(_parameter(labels, "RESIST", "Resistance in follow-up", "label", "state"))
-    table = pd.concat(parts).sort_values(["STUDYID", "USUBJID"], kind="stable", ignore_index=True)
-    for column in table.columns.drop("AVAL"):
-        long = table[column].map(lambda text: len(text.encode())) > _LONGEST
-        if long.any():
-            raise DataError(
-                f"ADRISK: texts of {column} have more than {_LONGEST} bytes ({rows_text(long)}), "
-                "the most that a SAS transport file takes. Shorten them."
-            )
-    import pyreadstat
-
-    paths = [make_folder(Path(folder)) / f"ADRISK{ending}" for ending in (".csv", ".xpt")]
-    title = "Risk of resistance, research use only"
-    write_table(table, paths[0])
-    with written_whole(paths[1]) as part:
-        pyreadstat.write_xport(table, str(part), title, table_name="ADRISK", file_format_version=5)
-    return paths
-
-
-def to_cbioportal(
-    scores: pd.DataFrame, folder: str | Path, labels: pd.DataFrame | None = None
-) -> Path:
-    """Write risks, recommendations and labels as a table of patients that cBioPortal loads.
-
-    Parameters
-    ----------
-    scores, folder, labels
-        As in :func:`to_adam`.
-
-    Returns
-    -------
-    Path
-        ``data_clinical_patient_stratify.txt``, with cBioPortal's four header rows.
-
-    Raises
-    ------
-    ArgumentError, FileError
-        As :func:`to_adam`.
-    DataError
-        If an identifier stands twice or has characters that cBioPortal does not take.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> scores = pd.DataFrame({name: ["x"] for name in load_schema("scores").fields})
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     print(to_cbioportal(scores, folder).read_text().splitlines()[4].expandtabs(1)[:42])
-    PATIENT_ID STRATIFY_RISK STRATIFY_RISK_LOW
-    """
-    _check_columns("scores", scores)
-    table, fields = scores, dict(load_schema("scores").fields)
-    if labels is not None:
-        _check_columns("labels", labels)
-        known, told = load_schema("labels").fields, {"state": "state", "reason": "state_reason"}
-        fields |= {name: known[column] for column, name in told.items()}
-        table = scores.merge(labels[[*_KEYS, *told]].rename(columns=told), on=_KEYS, how="left")
-    del fields["cohort"]
-    ids = table["patient_id"].astype(str)
-    odd = ~ids.str.fullmatch(r"[A-Za-z0-9._-]+")
-    for wrong, found, remedy in (
-        (ids.duplicated(keep=False), "that stand more than once", "Write one file a cohort"),
-        (odd, "with other signs than letters, digits, '.', '_' and '-'", "Rename them"),
-    ):
-        if wrong.any():
-            raise DataError(
-                f"scores: identifiers {found} ({rows_text(wrong)}), which cBioPortal does not "
-                f"take. {remedy}."
-            )
-    heads = [
-        [
-            "Patient identifier",
-            *(f"Stratify {name.replace('_', ' ')}" for name in list(fields)[1:]),
-        ],
-        [entry.description for entry in fields.values()],
-        ["NUMBER" if entry.type == "number" else "STRING" for entry in fields.values()],
-        ["1"] * len(fields),
-    ]
-    names = ["PATIENT_ID", *(f"STRATIFY_{name.upper()}" for name in list(fields)[1:])]
-    text = "".join("#" + "\t".join(head) + "\n" for head in heads)
-    text += table[list(fields)].to_csv(sep="\t", index=False, na_rep="NA", header=names)
-    path = make_folder(Path(folder)) / "data_clinical_patient_stratify.txt"
-    with written_whole(path) as part:
-        part.write_text(text, encoding="utf-8")
-    return path
-
-
-def _check_columns(what: str, table: pd.DataFrame) -> None:
-    columns = load_schema(what).fields
-    if absent := [column for column in columns if column not in table]:
-        raise ArgumentError(
-            f"`{what}` has no column {listed(absent)}; {', '.join(columns)} are expected. Pass "
-            f"{what} as stratify writes them."
-        )
-
-
-def _parameter(
-    table: pd.DataFrame, code: str, title: str, value: str | None, text: str | None = None
-) -> pd.DataFrame:
-    """Rows of one parameter, in ADaM's names."""
-    columns: dict[str, Any] = {
-        "STUDYID": table["cohort"],
-        "USUBJID": table["patient_id"],
-        "PARAMCD": code,
-        "PARAM": title,
-        "AVAL": float("nan") if value is None else table[value].astype(float),
-        "AVALC": "" if text is None else table[text],
-        "AVISIT": "BASELINE",
-        "REASON": "" if text is None else table["reason"],
-        "ENDPRULE": table["endpoint_rule"],
-        "MODELVER": table.get("model_version", ""),
-        "FLAGS": table.get("flags", ""),
-    }
-    rows = pd.DataFrame(columns, index=table.index)
-    texts = rows.columns.drop("AVAL")
-    filled = rows[texts].astype(object).where(rows[texts].notna(), "").astype(str)
-    return rows.assign(**filled)
-
-
 def _grade_3(events: pd.DataFrame) -> dict[str, Any]:
     """Map the columns of adverse events that are there."""
     severe = {str(grade): grade >= 3 for grade in range(6)}
@@ -316,7 +148,7 @@ def _grade_3(events: pd.DataFrame) -> dict[str, Any]:
     return {name: entry for name, entry in mapped.items() if entry["column"] in events}
 
 
-def _study_of(export: Export, source: str, out: Path, regimens: Mapping[str, str]) -> Path:
+def _study_of(export: SourceData, source: str, out: Path, regimens: Mapping[str, str]) -> Path:
     """Write panels and study file, or nothing."""
     sources, notes = _mapped(export, regimens), list(export.notes)
     stated, patients, outcomes = sources.pop("outcomes", {}), export.patients, export.outcomes
@@ -357,7 +189,7 @@ def _study_of(export: Export, source: str, out: Path, regimens: Mapping[str, str
     return _write(out, files, _study_text(head, study))
 
 
-def _mapped(export: Export, regimens: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+def _mapped(export: SourceData, regimens: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """Entries of the study file by panel; what stays open is marked to be filled in."""
     if not export.columns:
         raise DataError(
@@ -385,7 +217,7 @@ def _mapped(export: Export, regimens: Mapping[str, str]) -> dict[str, dict[str, 
     return sources
 
 
-def _check_regimens(export: Export, regimens: Mapping[str, str]) -> None:
+def _check_regimens(export: SourceData, regimens: Mapping[str, str]) -> None:
     classes = field_named("regimen").enum
     if wrong := sorted(set(regimens.values()) - set(classes)):
         raise ArgumentError(

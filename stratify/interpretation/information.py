@@ -21,7 +21,8 @@ from stratify.tables.schema import field_named, patient_panels
 __all__ = ["missing_features", "value_of_information"]
 
 _DRAWS = 200
-_LEVEL = 0.8
+_COLUMNS = ["patient_id", "cohort", "group", "features", "risk", "drawn_low", "drawn_high"]
+_COLUMNS += ["spread", "mean_change", "share_group", "share_recommendation"]
 
 
 def missing_features(matrix: pd.DataFrame) -> dict[str, list[str]]:
@@ -63,7 +64,7 @@ def value_of_information(
     table : DataFrame of shape (n_patients, ...)
         ``patient_id``, ``cohort`` and canonical columns.
     groups : mapping of str to sequence of str, optional
-        Features measured together, by the name of the group; by default each patient's missing
+        Features measured at once, by the name of the group; by default each patient's missing
         features by panel. Only those that a patient lacks are drawn.
     draws : int
     seed : int
@@ -73,10 +74,10 @@ def value_of_information(
     -------
     DataFrame
         One row a patient and group that lacks something: ``patient_id, cohort, group, features``
-        (separated by semicolons), ``risk`` as it is, ``drawn_low, drawn_high`` (80 % of the drawn
-        risks), ``spread`` (their standard deviation), ``mean_change`` (mean absolute change),
-        ``share_group`` and ``share_recommendation`` (draws with another risk group or
-        recommendation), 0 to 1.
+        (separated by semicolons), ``risk`` as it is, ``drawn_low, drawn_high`` (range of the drawn
+        risks at the model's ``interval_level``), ``spread`` (their standard deviation),
+        ``mean_change`` (mean absolute change), ``share_group`` and ``share_recommendation`` (draws
+        with another risk group or recommendation), 0 to 1.
 
     Raises
     ------
@@ -85,11 +86,10 @@ def value_of_information(
 
     Notes
     -----
-    The range is a little too narrow: on simulated patients it held the risk that the panel then
-    gave in 81, 76, 70 and 78 % (PD-L1, TMB, infiltration, ctDNA; 250 patients, one seed).
-
-    Preposterior analysis (Raiffa & Schlaifer 1961); the values of a group are drawn together, see
-    :class:`~stratify.interpretation.training_distribution.TrainingDistribution`.
+    The range is a little too narrow: on simulated patients that of 80 % held the risk that the
+    panel then gave in 81, 76, 70 and 78 % (PD-L1, TMB, infiltration, ctDNA; 250 patients, one
+    seed). Preposterior analysis (Raiffa & Schlaifer 1961); the values of a group are drawn jointly,
+    see :class:`~stratify.interpretation.training_distribution.TrainingDistribution`.
     """
     known = TrainingDistribution.of(model.uncertainty)
     if known is None:
@@ -98,8 +98,8 @@ def value_of_information(
             "missing panel could change."
         )
     features = list(model.classifier.features_)
-    now = model.score_cohort(table)
-    rows: list[dict[str, object]] = []
+    places: list[int] = []
+    drawn: list[tuple[str, str]] = []  # group and features of each
     blocks: list[pd.DataFrame] = []
     other = table.columns.difference([*features, "patient_id", "cohort"])
     for i in range(len(table)):
@@ -108,42 +108,39 @@ def value_of_information(
         lacking = missing_features(matrix)
         absent = {name for names in lacking.values() for name in names}
         wanted: Mapping[str, Sequence[str]] = lacking if groups is None else groups
+        repeated = patient[["patient_id", "cohort", *other]].iloc[np.zeros(draws, dtype=int)]
         for k, (group, names) in enumerate(wanted.items()):
-            drawn_features = [name for name in names if name in absent]
-            if not drawn_features:
-                continue
-            rng = np.random.default_rng([seed, k])
-            drawn = known.draw(matrix, drawn_features, draws, rng)
-            repeated = patient[["patient_id", "cohort", *other]]
-            repeated = repeated.iloc[np.zeros(draws, dtype=int)].reset_index(drop=True)
-            blocks.append(pd.concat([repeated, drawn], axis=1))
-            rows.append({"i": i, "group": group, "features": ";".join(drawn_features)})
-    columns = ["patient_id", "cohort", "group", "features", "risk", "drawn_low", "drawn_high"]
-    columns += ["spread", "mean_change", "share_group", "share_recommendation"]
-    if not rows:
-        return pd.DataFrame(columns=columns)
-    scores = model.score_cohort(pd.concat(blocks, ignore_index=True))
-    at = np.array([row["i"] for row in rows], dtype=int)
-    risk = scores["risk"].to_numpy().reshape(-1, draws)
-    before = now.iloc[at]
-    limits = [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2]
+            if own := [name for name in names if name in absent]:
+                values = known.draw(matrix, own, draws, np.random.default_rng([seed, k]))
+                blocks.append(pd.concat([repeated.reset_index(drop=True), values], axis=1))
+                places.append(i)
+                drawn.append((group, ";".join(own)))
+    if not blocks:
+        return pd.DataFrame(columns=_COLUMNS)
+    before = model.score_cohort(table).iloc[places].reset_index(drop=True)
+    found = before[["patient_id", "cohort", "risk"]].assign(
+        group=[group for group, _ in drawn], features=[names for _, names in drawn]
+    )
+    after = model.score_cohort(pd.concat(blocks, ignore_index=True))
+    return _compared(found, before, after, draws, model.classifier.interval_level)[_COLUMNS]
+
+
+def _compared(
+    found: pd.DataFrame, before: pd.DataFrame, after: pd.DataFrame, draws: int, level: float
+) -> pd.DataFrame:
+    """Range, spread and changes of the drawn scores of each row against those as they are."""
+    risk = after["risk"].to_numpy().reshape(-1, draws)
+    limits = [(1 - level) / 2, (1 + level) / 2]
     low, high = np.quantile(risk, limits, axis=1, method="weibull")
-    found = {
-        "patient_id": before["patient_id"].to_numpy(),
-        "cohort": before["cohort"].to_numpy(),
-        "group": [row["group"] for row in rows],
-        "features": [row["features"] for row in rows],
-        "risk": before["risk"].to_numpy(),
-        "drawn_low": low,
-        "drawn_high": high,
-        "spread": risk.std(axis=1),
-        "mean_change": np.abs(risk - before["risk"].to_numpy()[:, None]).mean(axis=1),
-    }
+    change = np.abs(risk - found["risk"].to_numpy()[:, None]).mean(axis=1)
+    found = found.assign(
+        drawn_low=low, drawn_high=high, spread=risk.std(axis=1), mean_change=change
+    )
     for share, column in (
         ("share_group", "risk_group"),
         ("share_recommendation", "recommendation"),
     ):
-        after = scores[column].fillna("").to_numpy(dtype=object).reshape(-1, draws)
+        drawn = after[column].fillna("").to_numpy(dtype=object).reshape(-1, draws)
         own = before[column].fillna("").to_numpy(dtype=object)[:, None]
-        found[share] = (after != own).mean(axis=1)
-    return pd.DataFrame(found)[columns]
+        found[share] = (drawn != own).mean(axis=1)
+    return found

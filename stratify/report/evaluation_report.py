@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import pandas as pd
 
-from stratify.errors import ArgumentError, FileError
+from stratify.errors import ArgumentError
 from stratify.interpretation.cycle import cycle
 from stratify.report.explanation_tables import (
     characteristics_table,
@@ -26,6 +24,7 @@ from stratify.report.explanation_tables import (
 from stratify.report.figures import estimate, png
 from stratify.report.page_table import PageTable
 from stratify.report.text import METRICS, TEXT
+from stratify.tables.tabular import written_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -382,16 +381,7 @@ def rendered(template: str, **words: Any) -> str:
     return environment.get_template(template).render(**words)
 
 
-def write_page(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
-    try:
+def write_page(path: str | Path, text: str) -> None:
+    """Write a page whole or not at all, the same bytes on every system."""
+    with written_whole(Path(path)) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
-        temporary.replace(path)
-    except OSError as error:
-        raise FileError(
-            f"{path} cannot be written ({error.strerror}): check that its folder exists and that "
-            "you may write there."
-        ) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)

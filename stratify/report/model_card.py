@@ -41,6 +41,7 @@ __all__ = [
     "profile_figures",
     "recalibration_statement",
     "share_figures",
+    "tripod_items",
 ]
 
 INTERVAL_LEVEL = 0.95
@@ -326,11 +327,12 @@ def card_facts(
             for name in card["features"]
         ],
         "interval_level": INTERVAL_LEVEL,
+        "risk_level": f"{100 * model.classifier.interval_level:g} %",
     }
-    return facts | {"tripod": _tripod(facts)}
+    return facts | {"tripod": tripod_items(facts)}
 
 
-def _tripod(facts: Mapping[str, Any]) -> list[dict[str, str]]:
+def tripod_items(facts: Mapping[str, Any]) -> list[dict[str, str]]:
     """Items of TRIPOD+AI with what the report answers; an empty answer is open."""
     items = document("tripod_ai")["items"]
     known = {**facts, "objective": CARD["objective"].get(facts["kind"], "")}

@@ -6,9 +6,9 @@ It names the patient; so it stays with the data and is never logged.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -17,7 +17,7 @@ from stratify.interpretation.patient import PatientFindings
 from stratify.report.cycle_drawing import drawn_cycle
 from stratify.report.evaluation_report import rendered, write_page
 from stratify.report.figures import estimate
-from stratify.report.page_table import page_cells
+from stratify.report.page_table import PageTable, page_cells
 from stratify.report.text import PATIENT, TEXT
 from stratify.scoring import ResistanceModel
 from stratify.tables.documents import document
@@ -44,7 +44,7 @@ def write_patient_report(path: str | Path, model: ResistanceModel, found: Patien
     FileError
         If the file cannot be written.
     """
-    score = found.score
+    score, level = found.score, model.classifier.interval_level
     page = rendered(
         "patient.html.j2",
         text={**TEXT, **PATIENT},
@@ -54,14 +54,14 @@ def write_patient_report(path: str | Path, model: ResistanceModel, found: Patien
         model=f"{score['model_version']}",
         rule=score["endpoint_rule"],
         created=dt.datetime.now(tz=dt.UTC).date().isoformat(),
-        risk=_risk_block(found, model),
-        recommendation=_recommendation(score),
+        risk=_risk_scale(found, model),
+        recommendation=_recommendation(found),
         reasons=_reasons(found),
         reasons_more=PATIENT["reasons_more"].format(
             base=_percent(found.base_risk), risk=_percent(score["risk"])
         ),
         unmeasured=PATIENT["unmeasured"].format(points=_signed(found.unmeasured_points)),
-        together=_together(found),
+        pairs=_pairs(found),
         drawing=drawn_cycle(found.profile, found.leading, found.second),
         statement=found.statement,
         profile=_profile(found.profile),
@@ -70,14 +70,14 @@ def write_patient_report(path: str | Path, model: ResistanceModel, found: Patien
         ),
         state=_state(found),
         readings=_readings(found),
-        missing=_missing(found),
+        missing=_missing(found, level),
         missing_known=found.information is not None,
-        what_if=_what_if(found),
+        what_if=_what_if(found, level),
         partners=_partners(found),
         no_partner=found.no_partner,
         dated=PATIENT["dated"].format(cycle().dated),
     )
-    write_page(Path(path), page)
+    write_page(path, page)
 
 
 def _percent(share: float) -> str:
@@ -114,58 +114,95 @@ def _value(feature: str, value: Any, level: Any = None) -> str:
     return text.replace("-", "−") + str(written)
 
 
-def _risk_block(found: PatientFindings, model: ResistanceModel) -> dict[str, Any]:
-    score = found.score
-    risk, low, high = (float(score[name]) for name in ("risk", "risk_low", "risk_high"))
-    group = PATIENT["groups"][score["risk_group"]]
+def _level(level: float) -> str:
+    return f"{100 * level:g} %"
+
+
+class Bar(NamedTuple):
+    """Training patients by range of risk, in units of the drawing."""
+
+    x: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class RiskScale:
+    """The risk and its interval in words, and drawn on a scale from 0 to 100 %."""
+
+    risk: str
+    interval: str
+    target: str
+    place: str
+    alt: str
+    at: float
+    start: float
+    width: float
+    cuts: list[float]
+    bars: list[Bar]
+
+
+def _risk_scale(found: PatientFindings, model: ResistanceModel) -> RiskScale:
+    risk, low, high = (float(found.score[name]) for name in ("risk", "risk_low", "risk_high"))
+    group = PATIENT["groups"][found.score["risk_group"]]
     place = PATIENT["group_alone"].format(group=group)
-    bars: list[dict[str, float]] = []
-    if found.training is not None:
-        ranges = found.training
+    bars: list[Bar] = []
+    if (ranges := found.training) is not None:
         width = (ranges["high"] - ranges["low"]).clip(lower=1e-9)
         inside = ((risk - ranges["low"]) / width).clip(0, 1)
         less = float((ranges["n"] * inside).sum() / ranges["n"].sum())
         place = PATIENT["group"].format(group=group, less=f"{100 * less:.0f}")
         density = ranges["n"] / width
-        tallest = float(density.max())
-        bars = [
-            {"x": 100 * x, "width": 100 * w, "height": 24 * d / tallest}
-            for x, w, d in zip(ranges["low"], width, density, strict=True)
-        ]
-    said = {"risk": _percent(risk), "low": _percent(low), "high": _percent(high)}
-    return {
-        **said,
-        "target": PATIENT["target"].format(target=model.card.get("target", "risk")),
-        "interval": PATIENT["interval"].format(**said),
-        "place": place,
-        "bars": bars,
-        "at": 100 * risk,
-        "from": 100 * low,
-        "width": 100 * (high - low),
-        "cuts": [100 * cut for cut in model.card["risk_group_cuts"]],
-        "alt": PATIENT["scale"].format(**said),
-    }
+        bars = list(map(Bar, 100 * ranges["low"], 100 * width, 24 * density / density.max()))
+    level = _level(model.classifier.interval_level)
+    words = {"risk": _percent(risk), "low": _percent(low), "high": _percent(high), "level": level}
+    return RiskScale(
+        risk=words["risk"],
+        interval=PATIENT["interval"].format(**words),
+        target=PATIENT["target"].format(target=model.card.get("target", "risk")),
+        place=place,
+        alt=PATIENT["scale"].format(**words),
+        at=100 * risk,
+        start=100 * low,
+        width=100 * (high - low),
+        cuts=[100 * cut for cut in model.card["risk_group_cuts"]],
+        bars=bars,
+    )
 
 
-def _recommendation(score: Mapping[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Advice:
+    """The recommendation, why it is given, what would change it, and the cautions."""
+
+    title: str
+    reason: str
+    would_change: str
+    evidence: str
+    flags: list[str]
+
+
+def _recommendation(found: PatientFindings) -> Advice:
+    score = found.score
     given = score["recommendation"] if isinstance(score["recommendation"], str) else ""
-    meanings = _flag_meanings()
-    flags = [flag for flag in str(score["flags"]).split(";") if flag != "research_use_only"]
-    return {
-        "title": PATIENT["recommendations"][given],
-        "reason": score["reason"],
-        "would_change": str(score.get("would_change") or ""),
-        "evidence": PATIENT["evidence"].format(score["evidence_class"]),
-        "flags": [meanings.get(flag, flag) for flag in flags if flag],
-    }
-
-
-def _flag_meanings() -> dict[str, str]:
     meanings: dict[str, str] = document("results/scores")["flags"]
-    return meanings
+    flags = [flag for flag in str(score["flags"]).split(";") if flag != "research_use_only"]
+    return Advice(
+        title=PATIENT["recommendations"][given],
+        reason=score["reason"],
+        would_change=str(score.get("would_change") or ""),
+        evidence=PATIENT["evidence"].format(score["evidence_class"]),
+        flags=[meanings.get(flag, flag) for flag in flags if flag],
+    )
 
 
-def _reasons(found: PatientFindings) -> Any:
+def _page_table(name: str, rows: list[list[str]], level: float = 0) -> PageTable:
+    """Table of a part of the page, its caption and heads among the words."""
+    words = {"level": _level(level), "checked": PATIENT["ranges_checked"].get(level, "")}
+    heads = [head.format(**words) for head in PATIENT[f"{name}_heads"].values()]
+    return page_cells(PATIENT[f"{name}_caption"].format(**words), heads, rows)
+
+
+def _reasons(found: PatientFindings) -> PageTable:
     rows = []
     for row in found.reasons.to_dict("records"):
         value = _value(row["feature"], row["value"], row["level"])
@@ -179,10 +216,10 @@ def _reasons(found: PatientFindings) -> Any:
         word = PATIENT["raises" if raises else "lowers"]
         amount = f"{mark} {word}, {_signed(row['risk_points'])} {PATIENT['points']}"
         rows.append([_short(row["title"]), value, amount, _percent(row["same_sign"])])
-    return page_cells(PATIENT["reasons_caption"], PATIENT["reason_heads"].values(), rows)
+    return _page_table("reasons", rows)
 
 
-def _together(found: PatientFindings) -> str:
+def _pairs(found: PatientFindings) -> str:
     pairs = [
         PATIENT["pair"].format(
             one=_short(field_named(row["feature"]).title),
@@ -192,10 +229,10 @@ def _together(found: PatientFindings) -> str:
         )
         for row in found.pairs.to_dict("records")
     ]
-    return PATIENT["together"].format("; ".join(pairs)) if pairs else ""
+    return PATIENT["pairs"].format("; ".join(pairs)) if pairs else ""
 
 
-def _profile(profile: pd.DataFrame) -> Any:
+def _profile(profile: pd.DataFrame) -> PageTable:
     unknown = cycle().wording["not_assessed"]
     rows = []
     for row in profile[profile["n_features"] > 0].to_dict("records"):
@@ -208,7 +245,7 @@ def _profile(profile: pd.DataFrame) -> Any:
                 PATIENT["of"].format(n=row["n_measured"], of=row["n_features"]),
             ]
         )
-    return page_cells(PATIENT["profile_caption"], PATIENT["step_heads"].values(), rows)
+    return _page_table("profile", rows)
 
 
 def _state(found: PatientFindings) -> list[str]:
@@ -217,11 +254,11 @@ def _state(found: PatientFindings) -> list[str]:
         return [PATIENT["no_state"]]
     state = cycle().inflammation.states[hot.state]
     marker = field_named(hot.decided_by).title
-    told = [PATIENT["state"].format(marker=marker, state=state)]
-    return told + [PATIENT["suspected"]] * hot.exclusion_suspected
+    stated = [PATIENT["state"].format(marker=marker, state=state)]
+    return stated + [PATIENT["suspected"]] * hot.exclusion_suspected
 
 
-def _readings(found: PatientFindings) -> Any:
+def _readings(found: PatientFindings) -> PageTable:
     rows = [
         [
             _short(field_named(r.feature).title),
@@ -231,10 +268,10 @@ def _readings(found: PatientFindings) -> Any:
         ]
         for r in found.inflammation.readings
     ]
-    return page_cells(PATIENT["markers_caption"], PATIENT["reading_heads"].values(), rows)
+    return _page_table("markers", rows)
 
 
-def _missing(found: PatientFindings) -> Any:
+def _missing(found: PatientFindings, level: float) -> PageTable:
     rows = []
     for row in [] if found.information is None else found.information.to_dict("records"):
         titles = [field_named(name).title for name in row["features"].split(";")]
@@ -248,10 +285,10 @@ def _missing(found: PatientFindings) -> Any:
                 _percent(row["share_recommendation"]),
             ]
         )
-    return page_cells(PATIENT["missing_caption"], PATIENT["missing_heads"].values(), rows)
+    return _page_table("missing", rows, level)
 
 
-def _what_if(found: PatientFindings) -> Any:
+def _what_if(found: PatientFindings, level: float) -> PageTable:
     rows = []
     for row in found.what_if.to_dict("records"):
         state = row["state"] or PATIENT["at_median"].format(
@@ -268,10 +305,10 @@ def _what_if(found: PatientFindings) -> Any:
                 PATIENT["change"].format(_signed(row["change"]), *limits),
             ]
         )
-    return page_cells(PATIENT["what_if_caption"], PATIENT["what_if_heads"].values(), rows)
+    return _page_table("what_if", rows, level)
 
 
-def _partners(found: PatientFindings) -> Any:
+def _partners(found: PatientFindings) -> PageTable:
     rows = [
         [
             f"{partner.title}: {PATIENT['advice'][partner.advice]}",
@@ -282,4 +319,4 @@ def _partners(found: PatientFindings) -> Any:
         ]
         for partner in found.partners
     ]
-    return page_cells(PATIENT["partners_caption"], PATIENT["partner_heads"].values(), rows)
+    return _page_table("partners", rows)

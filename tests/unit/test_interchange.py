@@ -14,12 +14,11 @@ import pytest
 from stratify.cohort.reading import read_cohort
 from stratify.errors import ArgumentError, DataError, FileError, StratifyError
 from stratify.interchange import adam
+from stratify.interchange.exports import write_export
 from stratify.interchange.formats import (
     fill_ins,
     from_adam,
     from_cbioportal,
-    to_adam,
-    to_cbioportal,
 )
 from stratify.simulation import simulate, write_study
 from stratify.study import Study
@@ -789,162 +788,13 @@ def test_bad_cbioportal_is_told_in_a_whole_sentence_and_nothing_is_written(tmp_p
     assert not (tmp_path / "out").exists()
 
 
-@pytest.fixture
-def scores() -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "patient_id": ["b-2", "a-1", "c-3"],
-            "cohort": "home",
-            "risk": [0.61, 0.4, np.nan],
-            "risk_low": [0.5, 0.3, np.nan],
-            "risk_high": [0.7, 0.5, np.nan],
-            "risk_group": ["high", "low", np.nan],
-            "recommendation": ["combination", "refer", np.nan],
-            "reason": ["risk above 0.55", "key marker missing", np.nan],
-            "evidence_class": "C1",
-            "panels_missing": ["", "tmb", ""],
-            "flags": "research_use_only",
-            "model_version": "0.1.0",
-            "endpoint_rule": "proxy_pfs6@1.0.0",
-            "venn_abers_low": [0.58, 0.37, np.nan],
-            "venn_abers_high": [0.63, 0.42, np.nan],
-            "would_change": ["A risk whose interval reaches below 0.6."] * 3,
-        }
-    )
-
-
-@pytest.fixture
-def labels() -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "patient_id": ["a-1", "b-2"],
-            "cohort": "home",
-            "state": ["primary", "not_evaluable"],
-            "reason": ["event_before_6_months", "censored_before_6_months"],
-            "label": [1.0, np.nan],
-            "endpoint_rule": "proxy_pfs6@1.0.0",
-        }
-    )
-
-
-def test_scores_and_labels_go_out_as_adam(tmp_path, scores, labels):
-    before = scores.copy(), labels.copy()
-    csv, xpt = to_adam(scores, labels, tmp_path / "out")
-    table, meta = pyreadstat.read_xport(str(xpt))
-    assert (meta.table_name, meta.file_label) == ("ADRISK", "Risk of resistance, research use only")
-    again = pd.read_csv(csv, keep_default_na=False, na_values={"AVAL": [""]})
-    pd.testing.assert_frame_equal(again, table, check_dtype=False)
-    assert csv.name == "ADRISK.csv"
-    shown = table[["USUBJID", "PARAMCD", "AVAL", "AVALC", "REASON"]].astype(object).to_numpy()
-    shown = [["" if cell != cell else cell for cell in row] for row in shown]
-    assert shown == [
-        ["a-1", "RISK", 0.4, "", ""],
-        ["a-1", "RISKLO", 0.3, "", ""],
-        ["a-1", "RISKHI", 0.5, "", ""],
-        ["a-1", "RECOMM", "", "refer", "key marker missing"],
-        ["a-1", "RESIST", 1.0, "primary", "event_before_6_months"],
-        ["b-2", "RISK", 0.61, "", ""],
-        ["b-2", "RISKLO", 0.5, "", ""],
-        ["b-2", "RISKHI", 0.7, "", ""],
-        ["b-2", "RECOMM", "", "combination", "risk above 0.55"],
-        ["b-2", "RESIST", "", "not_evaluable", "censored_before_6_months"],
-    ]
-    assert set(table["STUDYID"]) == {"home"}
-    assert set(table["AVISIT"]) == {"BASELINE"}
-    assert set(table["ENDPRULE"]) == {"proxy_pfs6@1.0.0"}
-    assert all(len(name) <= 8 for name in table.columns)
-    for now, then in zip((scores, labels), before, strict=True):
-        pd.testing.assert_frame_equal(now, then)
-
-
-def test_a_model_that_recommends_nothing_has_no_such_rows(tmp_path, scores):
-    csv, _ = to_adam(scores.assign(recommendation=np.nan, reason=np.nan), None, tmp_path)
-    assert set(pd.read_csv(csv)["PARAMCD"]) == {"RISK", "RISKLO", "RISKHI"}
-
-
-def test_scores_and_labels_go_out_as_a_table_of_cbioportal(tmp_path, scores, labels):
-    path = to_cbioportal(scores, tmp_path / "out", labels)
-    lines = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
-    assert path.name == "data_clinical_patient_stratify.txt"
-    assert len({len(line) for line in lines}) == 1
-    assert [line[0] for line in lines[:4]] == [
-        "#Patient identifier",
-        "#As in the study's files.",
-        "#STRING",
-        "#1",
-    ]
-    assert lines[0][1:3] == ["Stratify risk", "Stratify risk low"]
-    assert lines[2][1:5] == ["NUMBER", "NUMBER", "NUMBER", "STRING"]
-    assert lines[4] == [
-        *("PATIENT_ID", "STRATIFY_RISK", "STRATIFY_RISK_LOW", "STRATIFY_RISK_HIGH"),
-        *("STRATIFY_RISK_GROUP", "STRATIFY_RECOMMENDATION", "STRATIFY_REASON"),
-        *("STRATIFY_EVIDENCE_CLASS", "STRATIFY_PANELS_MISSING", "STRATIFY_FLAGS"),
-        *("STRATIFY_MODEL_VERSION", "STRATIFY_ENDPOINT_RULE"),
-        *("STRATIFY_VENN_ABERS_LOW", "STRATIFY_VENN_ABERS_HIGH", "STRATIFY_WOULD_CHANGE"),
-        *("STRATIFY_STATE", "STRATIFY_STATE_REASON"),
-    ]
-    assert lines[5][:3] + lines[5][-2:] == [
-        *("b-2", "0.61", "0.5"),
-        *("not_evaluable", "censored_before_6_months"),
-    ]
-    assert lines[7][1:3] + lines[7][-2:] == ["NA", "NA", "NA", "NA"]
-    without = to_cbioportal(scores, tmp_path / "other").read_text(encoding="utf-8")
-    assert "STRATIFY_STATE" not in without
-
-
-def test_what_goes_out_for_cbioportal_does_not_come_in_again(tmp_path, scores):
-    folder = write_cbioportal(tmp_path / "x")
-    to_cbioportal(scores, folder)
-    assert len(cohort_of(from_cbioportal(folder, tmp_path / "out"), eligible_only=False)) == 30
-
-
-def test_tables_without_their_columns_do_not_go_out(tmp_path, scores, labels):
-    expected = ", ".join(load_schema("scores").fields)
-    message = f"`scores` has no column risk; {expected} are expected. Pass scores as stratify"
-    for send in (
-        lambda: to_adam(scores.drop(columns="risk"), labels, tmp_path / "out"),
-        lambda: to_cbioportal(scores.drop(columns="risk"), tmp_path / "out"),
-    ):
-        with pytest.raises(ArgumentError) as told:
-            send()
-        assert str(told.value).startswith(message)
-    with pytest.raises(ArgumentError, match="`labels` has no column state;"):
-        to_adam(scores, labels.drop(columns="state"), tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-def test_texts_too_long_for_a_transport_file_do_not_go_out(tmp_path, scores):
-    with pytest.raises(DataError) as told:
-        to_adam(scores.assign(reason="ä" * 101), None, tmp_path / "out")
-    assert str(told.value) == (
-        "ADRISK: texts of REASON have more than 200 bytes (2 rows), the most that a SAS transport "
-        "file takes. Shorten them."
-    )
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    ("ids", "message"),
-    [
-        (
-            ["a-1", "a-1", "c-3"],
-            "scores: identifiers that stand more than once (2 rows), which cBioPortal does not "
-            "take. Write one file a cohort.",
-        ),
-        (
-            ["a 1", "b-2", "c-3"],
-            "scores: identifiers with other signs than letters, digits, '.', '_' and '-' (1 row), "
-            "which cBioPortal does not take. Rename them.",
-        ),
-    ],
-)
-def test_identifiers_that_cbioportal_does_not_take_do_not_go_out(tmp_path, scores, ids, message):
-    with pytest.raises(DataError) as told:
-        to_cbioportal(scores.assign(patient_id=ids), tmp_path / "out")
-    assert str(told.value) == message
-    assert not (tmp_path / "out").exists()
-
-
 def test_dates_without_a_format_are_days_since_1960():
     days = (datetime.date(2019, 3, 4) - datetime.date(1960, 1, 1)).days
     assert adam._iso_date(str(days)) == "2019-03-04"
+
+
+def test_what_goes_out_for_cbioportal_does_not_come_in_again(tmp_path):
+    folder = write_cbioportal(tmp_path / "x")
+    row = dict.fromkeys(load_schema("scores").fields, "x") | {"risk": 0.4}
+    write_export("cbioportal", pd.DataFrame([row]), None, folder)
+    assert len(cohort_of(from_cbioportal(folder, tmp_path / "out"), eligible_only=False)) == 30

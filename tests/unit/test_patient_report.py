@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from copy import copy
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
@@ -11,14 +12,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import stratify.report
 from stratify.cohort.reading import Cohort
 from stratify.errors import ArgumentError
+from stratify.interchange.exports import write_export
 from stratify.interpretation.cycle import cycle
+from stratify.interpretation.information import value_of_information
 from stratify.interpretation.patient import patient_findings, the_patient
+from stratify.report.model_card import tripod_items
 from stratify.report.patient_report import write_patient_report
 from stratify.scoring import ResistanceModel
 from stratify.tables.findings import Findings
-from stratify.tables.schema import field_named
+from stratify.tables.schema import field_named, load_schema
 
 
 def cohort_of(table: pd.DataFrame) -> Cohort:
@@ -159,6 +164,43 @@ def test_pairs_that_drive_the_risk_together_are_told_with_both_halves(model, pat
     one, other = (field_named(first[name]).title for name in ("feature", "other"))
     sentence = f"Together beyond each by itself, log-odds: {one} with {other} raises by 0.25."
     assert sentence in text_of(path.read_text(encoding="utf-8"))
+
+
+def test_every_page_export_and_served_text_states_the_models_own_level(model, patients, tmp_path):
+    classifier = copy(model.classifier).set_params(interval_level=0.9)
+    wider = replace(model, classifier=classifier)
+    page = text_of(report(wider, patients.iloc[[0]], tmp_path))
+    assert re.search(r"\d+ % 90 % interval \d+ % to \d+ %", page)
+    assert "Risk could become (90 %)" in page
+    assert "Change in points (90 % interval)" in page
+    assert "Drawn from the training patients, given what is measured Not measured" in page
+    wide, narrow = (value_of_information(m, patients.head(6)) for m in (wider, model))
+    assert (wide["drawn_low"] <= narrow["drawn_low"]).all()
+    assert (wide["drawn_high"] > narrow["drawn_high"]).any()
+
+    names = ("kind", "title", "target", "endpoint_rule", "endpoint_title", "regimens_statement")
+    facts = dict.fromkeys((*names, "recommendation_statement"), "") | {"risk_level": "90 %"}
+    items = {item["id"]: item["answer"] for item in tripod_items(facts)}
+    assert items["15"].startswith("Calibrated risk with 90 % interval. ")
+
+    scores = wider.score_cohort(patients.head(3))
+    folder = tmp_path / "exports"
+    files = [f for name in ("adam", "cbioportal") for f in write_export(name, scores, None, folder)]
+    written = [path.read_bytes().decode(errors="replace") for path in files]
+    served = [str(load_schema(name).fields) for name in ("scores", "attributions", "profiles")]
+    assert not re.search(r"80 % (?:interval|range)|\(80 %", page)
+    for text in (*items.values(), *written, *served):
+        assert not re.search(r"80\s?%", text)
+
+
+def test_no_source_of_words_states_a_level_of_its_own():
+    root = Path(stratify.report.__file__).parents[2]
+    sources = [*root.glob("data_schemas/**/*.yaml"), *root.glob("stratify/tracking/*.py")]
+    sources += [*root.glob("stratify/interchange/*.py"), *root.glob("stratify/report/**/*")]
+    allowed = "in simulations the 80 % range held"  # printed for that level only
+    for path in filter(Path.is_file, sources):
+        text = path.read_text(encoding="utf-8", errors="replace").replace(allowed, "")
+        assert not re.search(r"80 ?% (?:interval|range)|\(80 ?%", text), path.name
 
 
 # --------------------------------------------------------------------------- which patient

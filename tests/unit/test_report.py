@@ -13,7 +13,7 @@ import pytest
 from jinja2 import UndefinedError
 
 from stratify.errors import ArgumentError, FileError
-from stratify.report import figures, report
+from stratify.report import evaluation_report, figures
 from stratify.report.evaluation_report import write_report
 
 EVIL = "<script>alert('x')</script>"
@@ -401,7 +401,7 @@ def test_what_is_missing_is_said_and_nothing_is_written(tmp_path, change, messag
 
 
 def test_the_template_is_strict_and_a_failed_rendering_leaves_the_old_report(tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "_FACTS", ("kind",))
+    monkeypatch.setattr(evaluation_report, "_FACTS", ("kind",))
     path = tmp_path / "r.html"
     path.write_text("old", encoding="utf-8")
     with pytest.raises(UndefinedError, match="'dict object' has no attribute 'title'"):
@@ -414,10 +414,7 @@ def test_a_folder_that_is_absent_is_said(tmp_path):
     path = tmp_path / "absent" / "r.html"
     with pytest.raises(FileError) as caught:
         write_report(path, facts(), tables(), {})
-    assert str(caught.value) == (
-        f"{path} cannot be written (No such file or directory): check that its folder exists and "
-        "that you may write there."
-    )
+    assert str(caught.value) == f"{path} cannot be written: No such file or directory."
 
 
 def test_a_refused_rename_is_said_and_cleaned_up(tmp_path, monkeypatch):
@@ -428,8 +425,5 @@ def test_a_refused_rename_is_said_and_cleaned_up(tmp_path, monkeypatch):
     path = tmp_path / "r.html"
     with pytest.raises(FileError) as caught:
         write_report(path, facts(), tables(), {})
-    assert str(caught.value) == (
-        f"{path} cannot be written (Permission denied): check that its folder exists and that you "
-        "may write there."
-    )
+    assert str(caught.value) == f"{path} cannot be written: Permission denied."
     assert list(tmp_path.iterdir()) == []

@@ -23,7 +23,7 @@ PATIENT: dict[str, Any] = {
         "partners": "Partner classes to discuss",
     },
     "target": "Predicted {target} under the regimens of training",
-    "interval": "80 % interval {low} to {high}",
+    "interval": "{level} interval {low} to {high}",
     "group": "The risk lies in the {group} third of the training patients: "
     "higher than in {less} % of them.",
     "group_alone": "The risk lies in the {group} third of the training patients.",
@@ -44,9 +44,9 @@ PATIENT: dict[str, Any] = {
     "flags": "Cautions",
     "reasons_more": "Measured features by how much they move the model's risk from {base} (average "
     "of training) to {risk}, shared out in proportion to their log-odds. Models that agree: share "
-    "that move the risk the same way, of 100 within the model's own doubt. Associations, not "
+    "that move the risk the same way, of 100 within the model's own uncertainty. Associations, not "
     "causes.",
-    "reason_heads": {
+    "reasons_heads": {
         "feature": "Feature",
         "value": "Value (training median)",
         "points": "Moves the risk by",
@@ -69,12 +69,12 @@ PATIENT: dict[str, Any] = {
     "change": "{} ({} to\u00a0{})",
     "outside": "outside the training range",
     "unmeasured": "Features that are not measured add {points} points together.",
-    "together": "Together beyond each by itself, log-odds: {}.",
+    "pairs": "Together beyond each by itself, log-odds: {}.",
     "pair": "{one} with {other} {word} by {amount}",
     "no_reasons": "Nothing that the model reads is measured; the risk is the training average.",
     "drawing": "Cancer-immunity cycle with what each step adds to the risk, in log-odds. {}",
     "drawing_step": "{title}: {value}.",
-    "step_heads": {
+    "profile_heads": {
         "step": "Step",
         "contribution": "Adds",
         "raising": "For",
@@ -91,33 +91,33 @@ PATIENT: dict[str, Any] = {
     "state": "By {marker}: {state}.",
     "no_state": "Not assessed: no marker that shows T cells in the tumour is measured.",
     "suspected": "Exclusion suspected: fibroblast signature high, T cells not.",
-    "reading_heads": {"marker": "Marker", "value": "Value", "reading": "Says", "status": "Status"},
+    "markers_heads": {"marker": "Marker", "value": "Value", "reading": "Says", "status": "Status"},
     "readings": {"hot": "hot", "cold": "cold", "excluded": "excluded", "between": "between"},
     "kinds": {"spatial": "where the cells lie", "bulk": "bulk expression", "proxy": "proxy only"},
     "markers_caption": "Markers of inflammation",
     "missing_heads": {
         "group": "Not measured",
-        "range": "Risk could become (80 %)",
+        "range": "Risk could become ({level})",
         "change": "Mean change",
         "share": "Other third",
         "share_recommendation": "Other advice",
     },
-    "missing_caption": "Drawn from the training patients, given what is measured; in simulations "
-    "the 80 % range held 70 to 81 %",
+    "missing_caption": "Drawn from the training patients, given what is measured{checked}",
+    "ranges_checked": {0.8: "; in simulations the 80 % range held 70 to 81 %"},  # by level
     "nothing_missing": "Every feature that the model reads is measured.",
     "no_summary": "The bundle keeps no summary of its training patients; train it again to see "
     "what a missing panel could change.",
     "what_if_heads": {
         "state": "Were it so",
         "risk": "Risk",
-        "interval": "80 % interval",
-        "change": "Change in points (80 % interval)",
+        "interval": "{level} interval",
+        "change": "Change in points ({level} interval)",
     },
     "what_if_caption": "All else as it is. Behaviour of the model, not the effect of a treatment",
     "reasons_caption": "Measured features, strongest first",
     "at_median": "{title} at the training median, {value}",
     "no_what_if": "No measured reason that raises the risk could be set otherwise.",
-    "partner_heads": {
+    "partners_heads": {
         "title": "Class",
         "for": "Evidence for",
         "against": "Evidence against",
