@@ -2,12 +2,15 @@
 
 A comparison of patients who were not randomised is made only where the stated confounders are
 recorded, most patients could have had either treatment, and weighting balances the arms. What is
-not recorded stays a reason to doubt it.
+not recorded stays a source of bias.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -23,8 +26,7 @@ __all__ = ["DesignCheck", "check_design", "standardised_differences"]
 # Crump RK et al. Biometrika 2009;96:187-199: patients outside 0.1 to 0.9 are left out.
 TRIM = (0.1, 0.9)
 KEPT = 0.5  # least share of an arm that trimming may leave
-BALANCED = 0.1  # standardised difference, Austin PC. Stat Med 2009;28:3083-3107
-UNBALANCED = 0.25  # beyond which adjustment is not trusted, Stuart EA. Stat Sci 2010;25:1-21
+UNBALANCED = 0.25  # standardised difference beyond which adjustment is not trusted, Stuart EA. Stat Sci 2010;25:1-21
 CHANCE = 0.001  # p below which a randomisation is not believed
 FOLDS = 5
 
@@ -78,11 +80,9 @@ def standardised_differences(X: Floats, treated: Flags, weight: Floats) -> Float
         return np.zeros(0)
     a, b = X[treated], X[~treated]
     spread = np.sqrt((a.var(axis=0) + b.var(axis=0)) / 2)
-    means = [
-        np.average(part, axis=0, weights=w)
-        for part, w in ((a, weight[treated]), (b, weight[~treated]))
-    ]
-    difference = means[0] - means[1]
+    difference = np.average(a, axis=0, weights=weight[treated]) - np.average(
+        b, axis=0, weights=weight[~treated]
+    )
     return np.where(spread > 0, difference / np.where(spread > 0, spread, 1), 0.0)
 
 
@@ -99,131 +99,195 @@ def check_design(arms: Arms, *, seed: int = 0) -> DesignCheck:
     -------
     DesignCheck
     """
-    estimand, treated, n = arms.estimand, arms.treated, len(arms)
-    rows: list[tuple[str, str, str, bool]] = []
-    refusals: list[str] = []
-
-    def tell(check: str, found: str, expected: str, passed: bool, refusal: str = "") -> None:
-        rows.append((check, found, expected, passed))
-        if not passed and refusal:
-            refusals.append(refusal)
-
-    randomised = estimand.assignment == "randomised"
-    tell("assignment", estimand.assignment, "randomised", randomised)
-    for name, size in arms.sizes().items():
-        tell(
-            f"patients, {name}",
-            str(size),
-            f"{estimand.min_arm} or more",
-            size >= estimand.min_arm,
-            f"the arm {name} has {size} patients; {estimand.min_arm} are needed",
-        )
-    whole = CovariateMatrix(arms.covariates).fit(arms.table)
-    X = whole.transform(arms.table)
-    small = min(arms.sizes().values()) < 2 * FOLDS
-    share = float(treated.mean())
-    fitted = np.full(n, share) if small else _cross_fitted(arms, seed)
-    telling = auroc(treated.astype(float), fitted).value if not small else np.nan
-    before = standardised_differences(X, treated, np.ones(n))
-    if randomised:
-        p = _randomisation_p(X, treated)
-        tell(
-            "baseline tells the arm (likelihood ratio p)",
-            f"{p:.3g}",
-            f"{CHANCE:g} or more",
-            not p < CHANCE,
-            f"the arms are said to be randomised, yet the baseline tells them apart (p = {p:.1g}); "
-            "state `assignment: observed` or correct the arms",
-        )
-        propensity, kept = np.full(n, share), np.ones(n, dtype=bool)
-    else:
-        lacking = [c for c in estimand.confounders if c not in arms.covariates]
-        tell(
-            "confounders recorded",
-            f"{len(estimand.confounders) - len(lacking)} of {len(estimand.confounders)}",
-            "all",
-            not lacking,
-            f"{', '.join(lacking)} {'are' if len(lacking) > 1 else 'is'} not recorded or the same "
-            "for all, and nobody was randomised; record what decided the treatment, or state "
-            "other `confounders` with your reasons",
-        )
-        telling_alone = _deciding(arms)
-        tell(
-            "no marker alone decides the arm",
-            ", ".join(telling_alone) or "none",
-            "none",
-            not telling_alone,
-            f"the arm follows from {' and from '.join(telling_alone)} alone, so no patient could "
-            "have had either treatment",
-        )
-        propensity = np.clip(fitted, 1e-3, 1 - 1e-3)
-        kept = (propensity >= TRIM[0]) & (propensity <= TRIM[1])
-        sides = ((estimand.reference.name, False), (estimand.alternative.name, True))
-        for name, side in sides if not small else ():  # no propensity is fitted to so few
-            arm = treated == side
-            left = int((kept & arm).sum())
-            tell(
-                f"overlap, {name}",
-                f"{left} of {int(arm.sum())} within {TRIM[0]:g} to {TRIM[1]:g}",
-                f"{KEPT:.0%} or more",
-                left >= KEPT * arm.sum(),
-                f"no overlap: of {int(arm.sum())} patients with {name} only {left} had a "
-                f"probability of the other treatment between {TRIM[0]:g} and {TRIM[1]:g} "
-                f"(AUROC of the propensity {telling:.2f})",
-            )
-    weight = np.where(treated, 1 / propensity, 1 / (1 - propensity))
-    both = all((kept & (treated == side)).any() for side in (False, True))
-    after = (
-        standardised_differences(X[kept], treated[kept], weight[kept])
-        if both
-        else np.full(X.shape[1], np.nan)
-    )
-    if not randomised and both and X.shape[1]:
-        worst = float(np.abs(after).max())
-        tell(
-            "largest standardised difference, weighted",
-            f"{worst:.2f}",
-            f"{UNBALANCED:g} or less",
-            worst <= UNBALANCED,
-            f"weighting does not balance the arms: {whole.names_[int(np.abs(after).argmax())]} "
-            f"still differs by {worst:.2f} standard deviations",
-        )
-        for name, side in ((estimand.reference.name, False), (estimand.alternative.name, True)):
-            w = weight[kept & (treated == side)]
-            effective = float(w.sum() ** 2 / (w**2).sum())
-            tell(
-                f"effective patients, {name}",
-                f"{effective:.0f}",
-                f"{estimand.min_arm} or more",
-                effective >= estimand.min_arm,
-                f"after weighting the arm {name} is worth {effective:.0f} patients; "
-                f"{estimand.min_arm} are needed",
-            )
+    compared = _compared(arms, seed)
+    checks = [row for check in CHECKS[arms.estimand.assignment] for row in check(compared)]
+    before = standardised_differences(compared.X, arms.treated, np.ones(len(arms)))
     return DesignCheck(
-        propensity=propensity,
-        kept=kept,
-        checks=pd.DataFrame(rows, columns=["check", "found", "expected", "passed"]),
+        propensity=compared.propensity,
+        kept=compared.kept,
+        checks=pd.DataFrame(checks, columns=Check._fields).drop(columns="refusal"),
         balance=pd.DataFrame(
             {
-                "covariate": whole.names_,
+                "covariate": compared.names,
                 "standardised_difference": before,
-                "weighted": before if randomised else after,
+                "weighted": before if compared.randomised else compared.weighted_differences,
             }
         ),
-        refusals=refusals,
+        refusals=[row.refusal for row in checks if row.refusal and not row.passed],
     )
 
 
-def _deciding(arms: Arms) -> list[str]:
+class Check(NamedTuple):
+    """One question on the design: its name, the answer, and what it should be."""
+
+    check: str
+    found: str
+    expected: str
+    passed: bool
+    refusal: str = ""  # why no effect is estimated where it is not passed; empty where one is
+
+
+@dataclass(frozen=True, eq=False)
+class _Compared:
+    """Arms with their covariates as a matrix and the probability of the alternative."""
+
+    arms: Arms
+    names: list[str]
+    X: Floats
+    propensity: Floats
+    kept: Flags
+    separation: float  # AUROC of the fitted propensity; NaN where patients are too few to fit one
+
+    @property
+    def randomised(self) -> bool:
+        return self.arms.estimand.assignment == "randomised"
+
+    @property
+    def sides(self) -> list[tuple[str, Flags]]:
+        """Name and patients of the reference, then of the alternative."""
+        return [(n, self.arms.treated == k) for k, n in enumerate(self.arms.sizes())]
+
+    @cached_property
+    def weight(self) -> Floats:
+        return np.where(self.arms.treated, 1 / self.propensity, 1 / (1 - self.propensity))
+
+    @property
+    def both_kept(self) -> bool:
+        return all((self.kept & arm).any() for _, arm in self.sides)
+
+    @cached_property
+    def weighted_differences(self) -> Floats:
+        """Standardised differences after weighting; NaN where trimming leaves one arm."""
+        if not self.both_kept:
+            return np.full(self.X.shape[1], np.nan)
+        kept = self.kept
+        return standardised_differences(self.X[kept], self.arms.treated[kept], self.weight[kept])
+
+
+def _compared(arms: Arms, seed: int) -> _Compared:
+    matrix = CovariateMatrix(arms.covariates).fit(arms.table)
+    X, share = matrix.transform(arms.table), np.full(len(arms), float(arms.treated.mean()))
+    kept, separation = np.ones(len(arms), dtype=bool), np.nan
+    few = min(arms.sizes().values()) < 2 * FOLDS
+    propensity = share
+    if arms.estimand.assignment != "randomised":
+        if not few:
+            propensity = _cross_fitted(arms, seed)
+            separation = auroc(arms.treated.astype(float), propensity).value
+        propensity = np.clip(propensity, 1e-3, 1 - 1e-3)
+        kept = (propensity >= TRIM[0]) & (propensity <= TRIM[1])
+    return _Compared(arms, matrix.names_, X, propensity, kept, separation)
+
+
+def _arms(compared: _Compared) -> Iterator[Check]:
+    """How patients came to their arm, and how many they are."""
+    estimand = compared.arms.estimand
+    least, stated = estimand.min_arm, estimand.assignment
+    yield Check("assignment", stated, "randomised", compared.randomised)
+    for name, size in compared.arms.sizes().items():
+        yield Check(
+            f"patients, {name}",
+            str(size),
+            f"{least} or more",
+            size >= least,
+            f"the arm {name} has {size} patients; {least} are needed",
+        )
+
+
+def _baseline(compared: _Compared) -> Iterator[Check]:
+    p = _randomisation_p(compared.X, compared.arms.treated)
+    yield Check(
+        "arm predicted by the baseline (likelihood ratio p)",
+        f"{p:.3g}",
+        f"{CHANCE:g} or more",
+        not p < CHANCE,
+        f"the arms are said to be randomised, yet the baseline tells them apart (p = {p:.1g}); "
+        "state `assignment: observed` or correct the arms",
+    )
+
+
+def _confounders(compared: _Compared) -> Iterator[Check]:
+    asked = compared.arms.estimand.confounders
+    lacking = [name for name in asked if name not in compared.arms.covariates]
+    yield Check(
+        "confounders recorded",
+        f"{len(asked) - len(lacking)} of {len(asked)}",
+        "all",
+        not lacking,
+        f"{', '.join(lacking)} {'are' if len(lacking) > 1 else 'is'} not recorded or the same "
+        "for all, and nobody was randomised; record what decided the treatment, or state "
+        "other `confounders` with your reasons",
+    )
+
+
+def _deciding(compared: _Compared) -> Iterator[Check]:
     """Covariates of which every value of one arm lies beyond every value of the other."""
-    found = []
+    arms, deciding = compared.arms, []
     for name in arms.covariates:
         values = pd.to_numeric(arms.table[name], errors="coerce").to_numpy(float, na_value=np.nan)
         known = ~np.isnan(values)
         one, two = values[known & arms.treated], values[known & ~arms.treated]
         if one.size and two.size and (one.max() < two.min() or two.max() < one.min()):
-            found.append(name)
-    return found
+            deciding.append(name)
+    yield Check(
+        "no marker alone decides the arm",
+        ", ".join(deciding) or "none",
+        "none",
+        not deciding,
+        f"the arm follows from {' and from '.join(deciding)} alone, so no patient could "
+        "have had either treatment",
+    )
+
+
+def _overlap(compared: _Compared) -> Iterator[Check]:
+    """Patients of each arm left by trimming; nothing where no propensity was fitted."""
+    if np.isnan(compared.separation):
+        return
+    for name, arm in compared.sides:
+        left, size = int((compared.kept & arm).sum()), int(arm.sum())
+        yield Check(
+            f"overlap, {name}",
+            f"{left} of {size} within {TRIM[0]:g} to {TRIM[1]:g}",
+            f"{KEPT:.0%} or more",
+            left >= KEPT * size,
+            f"no overlap: of {size} patients with {name} only {left} had a "
+            f"probability of the other treatment between {TRIM[0]:g} and {TRIM[1]:g} "
+            f"(AUROC of the propensity {compared.separation:.2f})",
+        )
+
+
+def _weighting(compared: _Compared) -> Iterator[Check]:
+    """Balance after weighting, and what the arms are then worth."""
+    if not (compared.both_kept and compared.names):
+        return
+    differences = np.abs(compared.weighted_differences)
+    worst = float(differences.max())
+    yield Check(
+        "largest standardised difference, weighted",
+        f"{worst:.2f}",
+        f"{UNBALANCED:g} or less",
+        worst <= UNBALANCED,
+        f"weighting does not balance the arms: {compared.names[int(differences.argmax())]} "
+        f"still differs by {worst:.2f} standard deviations",
+    )
+    least = compared.arms.estimand.min_arm
+    for name, arm in compared.sides:
+        weight = compared.weight[compared.kept & arm]
+        effective = float(weight.sum() ** 2 / (weight**2).sum())
+        yield Check(
+            f"effective patients, {name}",
+            f"{effective:.0f}",
+            f"{least} or more",
+            effective >= least,
+            f"after weighting the arm {name} is worth {effective:.0f} patients; {least} are needed",
+        )
+
+
+# What is asked of a comparison, by how patients came to their arm; in the order of the report.
+CHECKS: dict[str, tuple[Callable[[_Compared], Iterator[Check]], ...]] = {
+    "randomised": (_arms, _baseline),
+    "observed": (_arms, _confounders, _deciding, _overlap, _weighting),
+}
 
 
 def _cross_fitted(arms: Arms, seed: int) -> Floats:
@@ -245,7 +309,7 @@ def _cross_fitted(arms: Arms, seed: int) -> Floats:
 
 
 def _randomisation_p(X: Floats, treated: Flags) -> float:
-    """Likelihood ratio test that no covariate tells the arm; 1 where it cannot be made."""
+    """Likelihood ratio test that no covariate predicts the arm; 1 where it cannot be made."""
     import warnings
 
     from scipy.stats import chi2
