@@ -1,4 +1,4 @@
-"""The grounds of a decision: the risk, a marker, or the risk at a landmark, each with its words.
+"""Decision rules: by the risk, by a marker, or by the risk at a landmark, each with its reasons.
 
 A landmark model is another model than that of the baseline decision: its time zero is the landmark
 (cycle 3 ctDNA, first scan), and it knows what happened up to it. It is prognostic too (class C1): a
@@ -7,6 +7,7 @@ high risk at the landmark does not show that another treatment is better.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,58 +18,81 @@ from stratify.errors import ArgumentError
 from stratify.study import MONOTHERAPY
 from stratify.study.policy import MarkerRule, Policy
 
-__all__ = ["Ground", "at_landmark", "by_marker", "by_risk", "require_landmark"]
+__all__ = ["RuleDecision", "at_landmark", "by_marker", "by_risk", "require_landmark"]
 
 MONO, COMBINATION, REFER = "monotherapy", "combination", "refer"
 CONTINUE, INTENSIFY, CHANGE = "continue", "intensify", "change"
+UNDECIDED = ""
+NARROWER = "A narrower interval: more markers measured, or a model of more patients."
 COMBINATIONS = ("ici_ici", "ici_chemotherapy", "ici_targeted", "ici_combination")
 
 
-class Ground(NamedTuple):
-    """What one ground answers for each patient, with its words."""
+class RuleDecision(NamedTuple):
+    """What one rule decides for each patient, with the reason."""
 
     answer: Strings
     gives: Strings  # treatment that the patient gets by the answer; empty where none is chosen
     starts: Strings  # the same, empty where it is given already
     reason: Strings
-    change: Strings
+    would_change: Strings
 
 
-def by_risk(risk: pd.DataFrame, policy: Policy) -> Ground:
+class _Case(NamedTuple):
+    """Patients whom a rule decides alike: the first case that holds decides."""
+
+    holds: Flags
+    answer: str
+    reason: str
+    would_change: str
+
+
+def _decided(cases: Sequence[_Case], *otherwise: str) -> list[Strings]:
+    """Answer, reason and what would change the answer, for each patient."""
+    held, *stated = zip(*cases, strict=True)
+    return [
+        np.select(held, texts, default).astype(object)
+        for texts, default in zip(stated, otherwise, strict=True)
+    ]
+
+
+def by_risk(risk: pd.DataFrame, policy: Policy) -> RuleDecision:
     """Decide by the interval of a risk and two thresholds."""
     below, above = policy.thresholds
     low, high = risk["risk_low"].to_numpy(), risk["risk_high"].to_numpy()
-    point = risk["risk"].to_numpy()
-    mono, combination = high < below, low >= above
-    between = (point >= below) & (point < above)
-    limits = _limits(below, above)
-    reason = np.select(
-        [mono, combination, between],
+    point, rule, limits = risk["risk"].to_numpy(), policy.rule, _limits(below, above)
+    decided = _decided(
         [
-            f"The whole interval of the risk lies below {below:.4g} ({policy.rule}).",
-            f"The whole interval of the risk lies at or above {above:.4g} ({policy.rule}).",
-            f"The risk lies {limits.between} ({policy.rule}).",
+            _Case(
+                high < below,
+                MONO,
+                f"The whole interval of the risk lies below {below:.4g} ({rule}).",
+                f"A risk whose interval reaches {below:.4g}.",
+            ),
+            _Case(
+                low >= above,
+                COMBINATION,
+                f"The whole interval of the risk lies at or above {above:.4g} ({rule}).",
+                f"A risk whose interval reaches below {above:.4g}.",
+            ),
+            _Case(
+                (point >= below) & (point < above),
+                UNDECIDED,
+                f"The risk lies {limits.between} ({rule}).",
+                limits.leaves,
+            ),
         ],
-        f"The interval of the risk crosses a threshold ({limits.crossed}; {policy.rule}).",
-    ).astype(object)
+        UNDECIDED,
+        f"The interval of the risk crosses a threshold ({limits.crossed}; {rule}).",
+        NARROWER,
+    )
     if policy.utilities is not None:
         weights = policy.utilities.weights
-        told = f" Weights of one grade 3 event: {min(weights):g} to {max(weights):g}."
         points = policy.utilities.flip_points(point)
         for kind, rows in points.groupby("kind", sort=False):
             by = f" By {str(kind).replace('_', '-')} events"
-            reason += np.array([f"{by} {_flips(w)}." for w in rows["weight"]], dtype=object)
-        reason += told
-    change = np.select(
-        [mono, combination, between],
-        [
-            f"A risk whose interval reaches {below:.4g}.",
-            f"A risk whose interval reaches below {above:.4g}.",
-            limits.leaves,
-        ],
-        "A narrower interval: more markers measured, or a model of more patients.",
-    ).astype(object)
-    return _baseline(mono, combination, reason, change, policy)
+            decided[1] += np.array([f"{by} {_flips(w)}." for w in rows["weight"]], dtype=object)
+        decided[1] += f" Weights of one grade 3 event: {min(weights):g} to {max(weights):g}."
+    return _at_baseline(policy, *decided)
 
 
 class _Limits(NamedTuple):
@@ -115,49 +139,57 @@ def _flips(weight: float) -> str:
     return f"the choice flips at a weight of {weight:.2g}"
 
 
-def by_marker(markers: pd.DataFrame, policy: Policy) -> Ground:
+def by_marker(markers: pd.DataFrame, policy: Policy) -> RuleDecision:
     """Decide by the rule on one marker."""
     rule: MarkerRule = policy.marker_rule  # type: ignore[assignment]
     name, upper, lower = rule.marker, rule.monotherapy_from, rule.combination_below
     empty = pd.Series(np.nan, index=markers.index)
     value = pd.to_numeric(markers.get(name, empty), errors="coerce").astype(float)
-    # a marker reported as an interval (PD-L1 "1-49 %") has its bounds beside it
+    # a marker reported as an interval (PD-L1 "1-49 %") has its bounds in columns of their own
     low, high = (
         pd.to_numeric(markers.get(f"{name}_{end}", value), errors="coerce")
         .astype(float)
         .fillna(value)
         for end in ("low", "high")
     )
-    mono, combination = (low >= upper).to_numpy(), (high < lower).to_numpy()
-    unknown = value.isna().to_numpy()
-    reason = np.select(
-        [unknown, mono, combination],
+    decided = _decided(
         [
-            f"Required markers are missing: {name} ({policy.rule}).",
-            f"{name} is {upper:g} or more ({policy.rule}).",
-            f"{name} is below {lower:g} ({policy.rule}).",
+            _Case(
+                value.isna().to_numpy(),
+                UNDECIDED,
+                f"Required markers are missing: {name} ({policy.rule}).",
+                f"Measuring {name}.",
+            ),
+            _Case(
+                (low >= upper).to_numpy(),
+                MONO,
+                f"{name} is {upper:g} or more ({policy.rule}).",
+                f"A value below {upper:g}.",
+            ),
+            _Case(
+                (high < lower).to_numpy(),
+                COMBINATION,
+                f"{name} is below {lower:g} ({policy.rule}).",
+                f"A value of {lower:g} or more.",
+            ),
         ],
+        UNDECIDED,
         f"{name} or its interval lies between {lower:g} and {upper:g}, or crosses one "
         f"({policy.rule}).",
-    ).astype(object)
-    change = np.select(
-        [unknown, mono, combination],
-        [f"Measuring {name}.", f"A value below {upper:g}.", f"A value of {lower:g} or more."],
         "A value on one side.",
-    ).astype(object)
-    return _baseline(mono, combination, reason, change, policy)
+    )
+    return _at_baseline(policy, *decided)
 
 
-def _baseline(
-    mono: Flags, combination: Flags, reason: Strings, change: Strings, policy: Policy
-) -> Ground:
-    answer = np.select([mono, combination], [MONO, COMBINATION], policy.in_doubt).astype(object)
+def _at_baseline(
+    policy: Policy, answer: Strings, reason: Strings, would_change: Strings
+) -> RuleDecision:
+    """Let the policy say what is done with the undecided."""
+    undecided = answer == UNDECIDED
+    answer[undecided] = policy.in_doubt
     if policy.in_doubt != REFER:
-        doubtful = ~mono & ~combination
-        reason[doubtful] = [
-            f"{r} In doubt the policy takes {policy.in_doubt}." for r in reason[doubtful]
-        ]
-    return Ground(answer, answer.copy(), answer.copy(), reason, change)
+        reason[undecided] += f" In doubt the policy takes {policy.in_doubt}."
+    return RuleDecision(answer, answer.copy(), answer.copy(), reason, would_change)
 
 
 def require_landmark(policy: Policy, landmark_weeks: float | None) -> None:
@@ -182,7 +214,7 @@ def require_landmark(policy: Policy, landmark_weeks: float | None) -> None:
         raise ArgumentError(fault)
 
 
-def at_landmark(risk: pd.DataFrame, markers: pd.DataFrame, policy: Policy) -> Ground:
+def at_landmark(risk: pd.DataFrame, markers: pd.DataFrame, policy: Policy) -> RuleDecision:
     """Decide at the landmark: continue, intensify, change."""
     rule = policy.landmark
     if rule is None:
@@ -190,64 +222,46 @@ def at_landmark(risk: pd.DataFrame, markers: pd.DataFrame, policy: Policy) -> Gr
     low, high = risk["risk_low"].to_numpy(), risk["risk_high"].to_numpy()
     regimen = markers.get("regimen", pd.Series(None, index=markers.index, dtype=object))
     alone = regimen.isin(MONOTHERAPY).to_numpy()
-    together = regimen.isin(COMBINATIONS).to_numpy()
-    current = np.select([alone, together], [MONO, COMBINATION], "").astype(object)
-    week, stay, more, other = (
-        f"week {rule.weeks:g}", rule.continue_below, rule.intensify_from, rule.change_from
-    )  # fmt: skip
-    stays, changes = high < stay, low >= other
+    current = np.select([alone, regimen.isin(COMBINATIONS).to_numpy()], [MONO, COMBINATION], "")
+    stay, more, other = rule.continue_below, rule.intensify_from, rule.change_from
     wants_more = (low >= more) & (high < other)
-    middle = f"The whole interval at {week} lies from {more:g} to {other:g}"
-    steps: list[tuple[Flags, str, str, str]] = [
-        (
+    week = f"week {rule.weeks:g}"
+    whole = f"The whole interval at {week} lies"
+    middle = f"{whole} from {more:g} to {other:g}"
+    cases = [
+        _Case(
             current == "",
             REFER,
             f"No ICI regimen is recorded that could be continued at {week}",
             "Recording regimen.",
         ),
-        (
-            stays,
+        _Case(
+            high < stay,
             CONTINUE,
-            f"The whole interval at {week} lies below {stay:g}",
+            f"{whole} below {stay:g}",
             f"A risk whose interval reaches {stay:g}.",
         ),
-        (
-            changes,
+        _Case(
+            low >= other,
             CHANGE,
-            f"The whole interval at {week} lies at or above {other:g}",
+            f"{whole} at or above {other:g}",
             f"A risk whose interval reaches below {other:g}.",
         ),
-        (
+        _Case(
             wants_more & alone,
             INTENSIFY,
             middle,
             f"A risk whose interval reaches below {more:g} or {other:g}.",
         ),
-        (
+        _Case(
             wants_more,
             REFER,
             f"{middle}, and a combination is given already",
             f"A risk whose whole interval lies below {stay:g} or at or above {other:g}.",
         ),
     ]
-    held = [mask for mask, *_ in steps]
-    answer = np.select(held, [a for _, a, _, _ in steps], REFER).astype(object)
-    gives = np.select([answer == CONTINUE, answer == INTENSIFY], [current, COMBINATION], "").astype(
-        object
-    )
-    return Ground(
-        answer,
-        gives,
-        np.where(answer == CONTINUE, "", gives).astype(object),
-        np.select(
-            held,
-            [f"{words} ({policy.rule})." for _, _, words, _ in steps],
-            f"The interval at {week} crosses a threshold, or lies between two that decide nothing "
-            f"({policy.rule}).",
-        ).astype(object),
-        np.select(
-            held,
-            [change for *_, change in steps],
-            "A narrower interval: more markers measured, or a model of more patients.",
-        ).astype(object),
-    )
+    crosses = f"The interval at {week} crosses a threshold, or lies between two that decide nothing"
+    answer, reason, would_change = _decided(cases, REFER, crosses, NARROWER)
+    starts = np.where(answer == INTENSIFY, COMBINATION, "").astype(object)
+    gives = np.where(answer == CONTINUE, current, starts).astype(object)
+    return RuleDecision(answer, gives, starts, reason + f" ({policy.rule}).", would_change)

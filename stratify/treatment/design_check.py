@@ -26,7 +26,8 @@ __all__ = ["DesignCheck", "check_design", "standardised_differences"]
 # Crump RK et al. Biometrika 2009;96:187-199: patients outside 0.1 to 0.9 are left out.
 TRIM = (0.1, 0.9)
 KEPT = 0.5  # least share of an arm that trimming may leave
-UNBALANCED = 0.25  # standardised difference beyond which adjustment is not trusted, Stuart EA. Stat Sci 2010;25:1-21
+# Standardised difference beyond which adjustment is not trusted, Stuart EA. Stat Sci 2010;25:1-21
+UNBALANCED = 0.25
 CHANCE = 0.001  # p below which a randomisation is not believed
 FOLDS = 5
 
@@ -166,16 +167,15 @@ class _Compared:
 
 def _compared(arms: Arms, seed: int) -> _Compared:
     matrix = CovariateMatrix(arms.covariates).fit(arms.table)
-    X, share = matrix.transform(arms.table), np.full(len(arms), float(arms.treated.mean()))
+    propensity = np.full(len(arms), float(arms.treated.mean()))
     kept, separation = np.ones(len(arms), dtype=bool), np.nan
-    few = min(arms.sizes().values()) < 2 * FOLDS
-    propensity = share
     if arms.estimand.assignment != "randomised":
-        if not few:
+        if min(arms.sizes().values()) >= 2 * FOLDS:
             propensity = _cross_fitted(arms, seed)
             separation = auroc(arms.treated.astype(float), propensity).value
         propensity = np.clip(propensity, 1e-3, 1 - 1e-3)
         kept = (propensity >= TRIM[0]) & (propensity <= TRIM[1])
+    X = matrix.transform(arms.table)
     return _Compared(arms, matrix.names_, X, propensity, kept, separation)
 
 

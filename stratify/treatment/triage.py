@@ -6,6 +6,7 @@ class is C1 (prognostic). Without a policy every patient is referred.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from stratify.treatment.decision_rules import (
     COMBINATION,
     MONO,
     REFER,
-    Ground,
+    RuleDecision,
     at_landmark,
     by_marker,
     by_risk,
@@ -36,6 +37,10 @@ MIXED = (
     "recommendation."
 )
 UNMIXED = "A model of patients under anti-PD-(L)1 monotherapy."
+LABELLED = "A label that covers the patient, or the marker that it asks for."
+STANDS = "Nothing that the model knows: the contraindication stands."
+# what a contraindication speaks against -> its words, the weakest first
+RULED_OUT = {MONO: MONO, COMBINATION: COMBINATION, "any": "any checkpoint inhibitor"}
 
 
 def triage(
@@ -106,132 +111,141 @@ def triage(
     n = len(index)
     by_marker_alone = policy is not None and policy.marker_rule is not None
     if mixed_regimens and (landmark_weeks is not None or not by_marker_alone):
-        return _decisions(index, _all(n, None), _all(n, MIXED), _all(n, UNMIXED))
+        return _table(index, _all(n, None), _all(n, MIXED), _all(n, UNMIXED))
     if policy is None:
-        return _decisions(index, _all(n, REFER), _all(n, NO_POLICY), _all(n, GIVE_POLICY))
+        return _table(index, _all(n, REFER), _all(n, NO_POLICY), _all(n, GIVE_POLICY))
     require_landmark(policy, landmark_weeks)
     markers, required = markers.set_axis(index), policy.required_markers
     if policy.marker_rule is not None and landmark_weeks is None:
-        ground = by_marker(markers, policy)
+        decision = by_marker(markers, policy)
     elif risk is None:
         raise TypeError("risk is None; a policy with thresholds of the risk needs the risks.")
     elif policy.landmark is None or landmark_weeks is None:
-        ground = by_risk(risk, policy)
+        decision = by_risk(risk, policy)
     else:
-        ground, required = at_landmark(risk, markers, policy), policy.landmark.required_markers
-    answer, reason, change = ground.answer.copy(), ground.reason.copy(), ground.change.copy()
-
-    # Applied from the weakest to the strongest, so that what comes first in the notes is said.
-    if policy.label is not None:
-        for treatment in (MONO, COMBINATION):
-            lacking = not_covered(markers, treatment, policy.label).to_numpy(dtype=object)
-            known = on_file(markers, treatment, policy.label).to_numpy()
-            chosen = ground.starts == treatment
-            rows = chosen & ~known
-            reason[rows] = [
-                f"{r} No {policy.label.jurisdiction} label rule for {treatment} is on file."
-                for r in reason[rows]
-            ]
-            rows = chosen & (lacking != "")
-            reason[rows] = [
-                f"The label asks more for {treatment} ({w}); {policy.rule}." for w in lacking[rows]
-            ]
-            change[rows] = "A label that covers the patient, or the marker that it asks for."
+        decision, required = at_landmark(risk, markers, policy), policy.landmark.required_markers
+    answer, reason, would_change = (
+        texts.copy() for texts in (decision.answer, decision.reason, decision.would_change)
+    )
+    case = _Case(policy, markers, flags, required, decision, answer, reason)
+    for referrals in REFERRALS:
+        for referral in referrals(case):
+            rows = (referral.words != "") & referral.where
+            words = referral.words[rows]
+            reason[rows] = [referral.reason.replace("%s", w, 1) for w in words]
+            would_change[rows] = [referral.would_change.replace("%s", w, 1) for w in words]
             answer[rows] = REFER
-    contraindicated = _contraindicated(markers, policy)
-    for against, unknown in contraindicated.unknown.items():
-        unsettled = (answer != REFER) | (against == "any")
-        rows = (unknown != "") & unsettled & _concerned(ground, against)
-        reason[rows] = [
-            f"Not recorded: {m}, which could rule out {_named(against)} ({policy.rule})."
-            for m in unknown[rows]
-        ]
-        change[rows] = [f"Recording {m}." for m in unknown[rows]]
-        answer[rows] = REFER
-    cautions = _cautions(flags, policy, n)
-    rows = cautions != ""
-    reason[rows] = [
-        f"The model may not apply to the patient: {c} ({policy.rule})." for c in cautions[rows]
-    ]
-    change[rows] = "A model trained on such patients."
-    answer[rows] = REFER
-    missing = _missing(markers, required)
-    rows = missing != ""
-    reason[rows] = [f"Required markers are missing: {m} ({policy.rule})." for m in missing[rows]]
-    change[rows] = [f"Measuring {m}." for m in missing[rows]]
-    answer[rows] = REFER
-    for against, known in contraindicated.known.items():
-        rows = (known != "") & _concerned(ground, against)
-        reason[rows] = [
-            f"Contraindicated: {c} speaks against {_named(against)} ({policy.rule})."
-            for c in known[rows]
-        ]
-        change[rows] = "Nothing that the model knows: the contraindication stands."
-        answer[rows] = REFER
-    return _decisions(index, answer, reason, change)
+    return _table(index, answer, reason, would_change)
 
 
-class _Contraindicated(NamedTuple):
-    """By what is spoken against: words of the conditions that hold, markers not recorded."""
+class _Case(NamedTuple):
+    """What a rule decided for the patients, and what may still refer them."""
 
-    known: dict[str, Strings]
-    unknown: dict[str, Strings]
-
-
-def _contraindicated(markers: pd.DataFrame, policy: Policy) -> _Contraindicated:
-    n = len(markers)
-    known: dict[str, Strings] = {}
-    unknown: dict[str, Strings] = {}
-    order = {"monotherapy": 0, "combination": 1, "any": 2}
-    for each in sorted(policy.contraindications, key=lambda c: order[c.against]):
-        holds = each.holds(markers).to_numpy(dtype=object)
-        for texts, rows, word in (
-            (known, np.array([h is not None and bool(h) for h in holds], dtype=bool), str(each)),
-            (unknown, np.array([h is None for h in holds], dtype=bool), each.marker),
-        ):
-            said = texts.setdefault(each.against, _all(n, ""))
-            said[rows] = [f"{s}, {word}" if s else word for s in said[rows]]
-    return _Contraindicated(known, unknown)
+    policy: Policy
+    markers: pd.DataFrame
+    flags: pd.Series | None
+    required: list[str]
+    decision: RuleDecision
+    answer: Strings  # as it stands after the referrals before
+    reason: Strings
 
 
-def _concerned(ground: Ground, against: str) -> Flags:
+class _Referral(NamedTuple):
+    """Patients who are referred whatever the rule decided, and why."""
+
+    words: Strings  # what refers the patient; empty where nothing does
+    where: Flags | bool
+    reason: str  # the first %s stands for the words
+    would_change: str
+
+
+def _not_labelled(case: _Case) -> Iterator[_Referral]:
+    if (label := case.policy.label) is None:
+        return
+    for treatment in (MONO, COMBINATION):
+        chosen = case.decision.starts == treatment
+        unknown = chosen & ~on_file(case.markers, treatment, label).to_numpy()
+        case.reason[unknown] += f" No {label.jurisdiction} label rule for {treatment} is on file."
+        lacking = not_covered(case.markers, treatment, label).to_numpy(dtype=object)
+        asked = f"The label asks more for {treatment} (%s); {case.policy.rule}."
+        yield _Referral(lacking, chosen, asked, LABELLED)
+
+
+def _contraindication_unknown(case: _Case) -> Iterator[_Referral]:
+    for against, named, markers in _contraindications(case, known=False):
+        unsettled = (case.answer != REFER) | (against == "any")
+        where = unsettled & _concerned(case.decision, against)
+        reason = f"Not recorded: %s, which could rule out {named} ({case.policy.rule})."
+        yield _Referral(markers, where, reason, "Recording %s.")
+
+
+def _model_may_not_apply(case: _Case) -> Iterator[_Referral]:
+    if case.flags is None:
+        return
+    codes, distinct = pd.factorize(case.flags.to_numpy(dtype=object))  # few distinct ones
+    refer = case.policy.refer_flags
+    named = [", ".join(f for f in flags.split(";") if f in refer) for flags in distinct]
+    cautions = np.array(named, dtype=object)[codes]
+    reason = f"The model may not apply to the patient: %s ({case.policy.rule})."
+    yield _Referral(cautions, True, reason, "A model trained on such patients.")
+
+
+def _not_measured(case: _Case) -> Iterator[_Referral]:
+    missing = _all(len(case.markers), "")
+    measured = case.markers.reindex(columns=case.required).notna()
+    for name in case.required:
+        _add(missing, ~measured[name].to_numpy(), name)
+    reason = f"Required markers are missing: %s ({case.policy.rule})."
+    yield _Referral(missing, True, reason, "Measuring %s.")
+
+
+def _contraindicated(case: _Case) -> Iterator[_Referral]:
+    for against, named, conditions in _contraindications(case, known=True):
+        where = _concerned(case.decision, against)
+        reason = f"Contraindicated: %s speaks against {named} ({case.policy.rule})."
+        yield _Referral(conditions, where, reason, STANDS)
+
+
+# From the weakest to the strongest, so that what comes first in the notes of triage is said.
+REFERRALS = (
+    _not_labelled,
+    _contraindication_unknown,
+    _model_may_not_apply,
+    _not_measured,
+    _contraindicated,
+)
+
+
+def _contraindications(case: _Case, known: bool) -> Iterator[tuple[str, str, Strings]]:
+    """Give what is ruled out, its words, and the conditions that hold or markers not recorded."""
+    for against, named in RULED_OUT.items():
+        words = _all(len(case.markers), "")
+        for each in case.policy.contraindications:
+            if each.against == against:
+                holds = each.holds(case.markers).to_numpy(dtype=object)
+                rows = [h is not None and bool(h) if known else h is None for h in holds]
+                _add(words, np.array(rows, dtype=bool), str(each) if known else each.marker)
+        yield against, named, words
+
+
+def _add(words: Strings, rows: Flags, word: str) -> None:
+    """Append a word to a list of words, for some patients."""
+    words[rows] = [f"{w}, {word}" if w else word for w in words[rows]]
+
+
+def _concerned(decision: RuleDecision, against: str) -> Flags:
     """Patients whose treatment a contraindication speaks against."""
     if against == "any":
-        return np.asarray(ground.answer != CHANGE)
-    return np.asarray(ground.gives == against)
-
-
-def _named(against: str) -> str:
-    return "any checkpoint inhibitor" if against == "any" else against
-
-
-def _cautions(flags: pd.Series | None, policy: Policy, n: int) -> Strings:
-    if flags is None:
-        return _all(n, "")
-    codes, distinct = pd.factorize(flags.to_numpy(dtype=object))  # few distinct ones
-    named = [", ".join(f for f in told.split(";") if f in policy.refer_flags) for told in distinct]
-    return np.array(named, dtype=object)[codes]
-
-
-def _missing(markers: pd.DataFrame, names: list[str]) -> Strings:
-    missing = _all(len(markers), "")
-    for name in names:
-        absent = markers[name].isna().to_numpy() if name in markers else np.ones(len(markers), bool)
-        missing[absent] = [f"{m}, {name}" if m else name for m in missing[absent]]
-    return missing
+        return np.asarray(decision.answer != CHANGE)
+    return np.asarray(decision.gives == against)
 
 
 def _all(n: int, value: object) -> Strings:
     return np.full(n, value, dtype=object)
 
 
-def _decisions(index: pd.Index, answer: Strings, reason: Strings, change: Strings) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "recommendation": pd.Series(answer, index=index, dtype=object),
-            "reason": pd.Series(reason, index=index, dtype=object),
-            "evidence_class": EVIDENCE_CLASS,
-            "would_change": pd.Series(change, index=index, dtype=object),
-        },
-        index=index,
-    )
+def _table(index: pd.Index, answer: Strings, reason: Strings, change: Strings) -> pd.DataFrame:
+    texts = {"recommendation": answer, "reason": reason, "would_change": change}
+    table = pd.DataFrame(texts, index=index, dtype=object)
+    table.insert(2, "evidence_class", EVIDENCE_CLASS)
+    return table
