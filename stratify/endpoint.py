@@ -2,38 +2,338 @@
 
 Rules are versioned data in ``data_schemas/endpoints.yaml``. Label 1 means primary resistance (or
 non-response), 0 initial disease control (or response), missing means not evaluable; not evaluable
-is never 0. Six months is one constant, 182.625 days.
+is never 0. A month is 30.4375 days.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
+from pydantic import BeforeValidator, Field
 
-from stratify.tables.endpoint_rules import endpoint_reasons, endpoint_rule
+from stratify.arrays import Flags, Floats, Strings
+from stratify.errors import ArgumentError
+from stratify.extensions import by_name
+from stratify.tables.documents import document
+from stratify.tables.schema import field_named
+from stratify.tables.strict import Place, Strict, as_text, list_of
 
-__all__ = ["label_outcomes", "rule_name"]
+__all__ = [
+    "KINDS",
+    "BestResponseRule",
+    "Endpoint",
+    "EndpointRule",
+    "OwnRule",
+    "ProgressionRule",
+    "RegimenRule",
+    "endpoint_reasons",
+    "endpoint_rule",
+    "endpoint_rules",
+    "label_outcomes",
+    "unknown_regimens",
+]
 
-_Flags = np.ndarray[Any, np.dtype[np.bool_]]
-_Reasons = np.ndarray[Any, np.dtype[np.str_]]
+Text = Annotated[str, Field(min_length=1)]
+Endpoint: TypeAlias = "str | Mapping[str, Any] | EndpointRule"
+Version = Annotated[str, BeforeValidator(as_text), Field(min_length=1)]
 
 
-def rule_name(endpoint: str | Mapping[str, Any]) -> str:
-    """Rule id with version, as it travels with labels, models and scores.
+def unknown_regimens(data: dict[str, Any], key: str) -> Iterator[tuple[Place, str]]:
+    """Faults of a list of regimens."""
+    regimens = field_named("regimen").enum
+    for i, name in enumerate(list_of(data.get(key))):
+        if isinstance(name, str) and name not in regimens:
+            yield (key, i), f"{name!r} is not known; regimens are {', '.join(regimens)}"
+
+
+class OwnRule(Strict):
+    """A rule of a study's own, for a combination without a verified one.
+
+    It differs from the rule ``based_on`` in the settings that are stated; their meaning stands at
+    the head of ``data_schemas/endpoints.yaml``. The horizon stays that of the rule.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    based_on: str
+    version: Version
+    title: Text
+    source: Text
+    regimens: Annotated[list[str], Field(min_length=1)] | None = None
+    inclusive: bool | None = None
+    response_spares: bool | None = None
+    best_response_pd: bool | None = None
+    confirmation: bool | None = None
+    exposure_weeks: Annotated[float, Field(ge=0)] | None = None
+    strict: bool | None = None
+    secondary_months: Annotated[float, Field(gt=0)] | None = None
+
+    @classmethod
+    def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[Place, str]]:
+        """Names that are taken or claim too much, and rules that cannot be built on."""
+        rules, name = endpoint_rules(), str(data.get("name"))
+        fitting = [each for each, rule in rules.items() if isinstance(rule, ProgressionRule)]
+        if data.get("based_on") is not None and data["based_on"] not in fitting:
+            yield ("based_on",), f"a rule by progression is expected: {', '.join(fitting)}"
+        if name in rules or name.lower().startswith("sitc"):
+            yield ("name",), "names of published rules, and those that begin with sitc, are taken"
+        yield from unknown_regimens(data, "regimens")
+
+
+class EndpointRule(Strict):
+    """One endpoint rule: what it is called, what it needs, and the reason it gives each patient.
+
+    A rule of a kind that there is (``basis`` in ``data_schemas/endpoints.yaml``) is data alone. A
+    new kind is a subclass with :meth:`reasons`, whose codes stand in the same file; a package of
+    its own names its object in the entry points ``stratify.endpoints``.
+
+    Attributes
+    ----------
+    name, version, title, source : str
+    target : str
+        What the risk of a model trained on it is the risk of.
+    needs, uses : list of str
+        Columns without which nobody has a label, and those that are looked at where they are.
+    positive, negatives : str, list of str
+        State of label 1, and states of label 0.
+    regimens : list of str or None
+        Regimens it is made for; None for any.
+    months : float or None
+        Horizon in months, if it has one.
+    own : OwnRule or None
+        How a study defined it.
+    """
+
+    name: str
+    version: Version
+    title: Text
+    source: Text
+    target: Text
+    needs: list[str]
+    uses: list[str]
+    positive: str
+    negatives: list[str]
+    regimens: list[str] | None = None
+    months: float | None = None
+    own: OwnRule | None = Field(default=None, exclude=True)
+
+    @property
+    def id(self) -> str:
+        """Name with version, as it travels with labels, models and scores.
+
+        Examples
+        --------
+        >>> endpoint_rule("proxy_pfs6").id
+        'proxy_pfs6@1.0.0'
+        """
+        return f"{self.name}@{self.version}"
+
+    @property
+    def stated(self) -> str | dict[str, Any]:
+        """Name of the rule, or how a study defines it, as data."""
+        return self.name if self.own is None else self.own.model_dump(exclude_unset=True)
+
+    def reasons(self, outcomes: pd.DataFrame) -> Strings:
+        """Reason code of each patient.
+
+        Parameters
+        ----------
+        outcomes : DataFrame of shape (n_patients, ...)
+            Columns of the ``outcomes`` dictionary; absent ones are missing.
+        """
+        raise NotImplementedError
+
+    def applied(self, outcomes: pd.DataFrame) -> tuple[Strings, Strings]:
+        """Reason code of each patient, and id of the rule that gave it."""
+        return self.reasons(outcomes), np.full(len(outcomes), self.id, dtype=object)
+
+
+class BestResponseRule(EndpointRule):
+    """Whether the best overall response is CR or PR."""
+
+    def reasons(self, outcomes: pd.DataFrame) -> Strings:
+        """As :meth:`EndpointRule.reasons`."""
+        responded, known, not_evaluable = _response(outcomes)
+        return np.select(
+            [~known, not_evaluable, responded],
+            ["best_response_missing", "best_response_ne", "cr_or_pr"],
+            "no_cr_or_pr",
+        ).astype(object)
+
+
+class ProgressionRule(EndpointRule):
+    """Progression or death by a horizon; the settings stand at the head of the rules' file."""
+
+    months: float
+    inclusive: bool
+    response_spares: bool
+    best_response_pd: bool
+    confirmation: bool
+    exposure_weeks: float | None
+    strict: bool
+    secondary_months: float | None
+
+    def reasons(self, outcomes: pd.DataFrame) -> Strings:
+        """As :meth:`EndpointRule.reasons`; the first that holds, in the order of the lists."""
+        pfs, event = _column(outcomes, "pfs"), _column(outcomes, "pfs_event")
+        within = pfs <= self.months if self.inclusive else pfs < self.months
+        happened = event == 1
+        cases = [
+            (np.isnan(pfs) | np.isnan(event), "pfs_missing"),
+            *self._early(outcomes, within & happened, (pfs < self.months) & ~happened),
+            *self._late(outcomes, ~within, happened),
+        ]
+        conditions, codes = zip(*cases, strict=True)
+        reasons: Strings = np.select(conditions, codes, "no_event_until_horizon").astype(object)
+        return reasons
+
+    def _asked(self, outcomes: pd.DataFrame) -> Flags:
+        """Whose progression must be confirmed; death and rapid growth are their own proof."""
+        excused = (_column(outcomes, "rapid_progression") == 1) | _died(outcomes)
+        return ~excused if self.confirmation else np.zeros(len(outcomes), dtype=bool)
+
+    def _early(
+        self, outcomes: pd.DataFrame, early: Flags, censored: Flags
+    ) -> list[tuple[Flags, str]]:
+        """Cases of events before the horizon, and of what makes a patient not evaluable."""
+        responded, known, not_evaluable = _response(outcomes)
+        exposure = _column(outcomes, "exposure")
+        confirmed, asked = _column(outcomes, "pd_confirmed"), self._asked(outcomes)
+        # without regard to response, rapid progression excuses any exposure
+        rapid = _column(outcomes, "rapid_progression") == 1
+        excused = rapid & (not self.response_spares)
+        # with it, a response that is not known leaves the strict rule undecided
+        undecided = early & (~known | not_evaluable) & self.response_spares
+        other_death = _died(outcomes) & (_column(outcomes, "cancer_death") == 0)
+        spares = self.response_spares
+        return [
+            (early & other_death, "non_cancer_death"),
+            (self.strict & np.isnan(exposure) & ~excused, "exposure_not_recorded"),
+            (
+                self.strict & (exposure < (self.exposure_weeks or 0)) & ~excused,
+                "exposure_too_short",
+            ),
+            (censored, "censored_before_horizon"),
+            (early & responded & spares, "early_relapse_after_response"),
+            (early & asked & (confirmed == 0), "pd_unconfirmed"),
+            (early & asked & np.isnan(confirmed), "pd_confirmation_not_recorded"),
+            (undecided & self.strict, "best_response_ne"),
+            (undecided, "event_before_horizon_response_unknown"),
+            (early, "event_before_horizon" if spares else "progression_within_horizon"),
+        ]
+
+    def _late(
+        self, outcomes: pd.DataFrame, late: Flags, happened: Flags
+    ) -> list[tuple[Flags, str]]:
+        """Cases of patients without an event before the horizon."""
+        exposure = _column(outcomes, "exposure")
+        confirmed, asked = _column(outcomes, "pd_confirmed"), self._asked(outcomes)
+        best_pd = _is(outcomes, "best_response", "PD")
+        secondary = late & happened & (self.secondary_months is not None)
+        long_enough = exposure * 7 / 30.4375 >= (self.secondary_months or 0)
+        return [
+            (late & best_pd & self.best_response_pd, "best_response_pd"),
+            (secondary & _died(outcomes), "death_after_horizon"),
+            (secondary & asked & (confirmed == 0), "late_progression_unconfirmed"),
+            (secondary & np.isnan(exposure), "late_progression_exposure_not_recorded"),
+            (secondary & ~long_enough, "late_progression_short_exposure"),
+            (secondary, "progression_after_horizon"),
+        ]
+
+
+class RegimenRule(EndpointRule):
+    """The rule made for each patient's regimen, among ``rules``."""
+
+    rules: list[str]
+
+    def applied(self, outcomes: pd.DataFrame) -> tuple[Strings, Strings]:
+        """As :meth:`EndpointRule.applied`; the id is that of the patient's rule."""
+        reasons = np.full(len(outcomes), "regimen_without_rule", dtype=object)
+        ids = np.full(len(outcomes), self.id, dtype=object)
+        for rule in map(endpoint_rule, self.rules):
+            mine = _is(outcomes, "regimen", *(rule.regimens or ()))
+            reasons[mine], ids[mine] = rule.applied(outcomes[mine])
+        return reasons, ids
+
+
+KINDS: Mapping[str, type[EndpointRule]] = {
+    "progression": ProgressionRule,
+    "best_response": BestResponseRule,
+    "regimen": RegimenRule,
+}
+
+
+@cache
+def endpoint_rules() -> dict[str, EndpointRule]:
+    """Endpoint rules by name: those of ``data_schemas/endpoints.yaml`` and of other packages.
 
     Examples
     --------
-    >>> rule_name("proxy_pfs6")
-    'proxy_pfs6@1.0.0'
+    >>> endpoint_rules()["proxy_pfs6"].months
+    6.0
     """
-    rule = endpoint_rule(endpoint)
-    return f"{rule['name']}@{rule['version']}"
+    stated = {name: dict(rule) for name, rule in document("endpoints").items() if name != "reasons"}
+    own = [KINDS[rule.pop("basis")](name=name, **rule) for name, rule in stated.items()]
+    return by_name("stratify.endpoints", own)
 
 
-def label_outcomes(outcomes: pd.DataFrame, endpoint: str | Mapping[str, Any]) -> pd.DataFrame:
+def endpoint_rule(endpoint: Endpoint) -> EndpointRule:
+    """Rule by its name, or as a study file defines it from another one.
+
+    Parameters
+    ----------
+    endpoint : str, mapping or EndpointRule
+        Name of a rule; or ``name``, ``based_on`` (a rule), ``version``, ``title``, ``source`` and
+        the settings in which it differs, as in :class:`OwnRule`; or a rule, which is returned.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no such rule.
+    pydantic.ValidationError
+        If the definition has faults.
+
+    Examples
+    --------
+    >>> rule = endpoint_rule({"name": "ici_ici", "based_on": "sitc_mono_2020", "version": "0.1",
+    ...                       "title": "ICI+ICI", "source": "protocol", "confirmation": False})
+    >>> rule.id, rule.months, rule.confirmation, rule.needs
+    ('ici_ici@0.1', 6.0, False, ['pfs', 'pfs_event', 'best_response'])
+    """
+    if isinstance(endpoint, EndpointRule):
+        return endpoint
+    if isinstance(endpoint, str):
+        if endpoint in (rules := endpoint_rules()):
+            return rules[endpoint]
+        raise ArgumentError(f"endpoint {endpoint!r} is not known; there are {', '.join(rules)}.")
+    own = OwnRule.model_validate(endpoint)
+    settings = own.model_dump(exclude_unset=True, exclude={"based_on"})
+    target = f"risk of primary resistance ({own.title})"
+    rule = endpoint_rules()[own.based_on].model_copy(
+        update={"target": target, "own": own, **settings}
+    )
+    asked = {"pd_confirmed": "confirmation", "best_response": "best_response_pd"}
+    asked |= {"exposure": "strict"}
+    needed = [column for column, setting in asked.items() if getattr(rule, setting)]
+    return rule.model_copy(update={"needs": ["pfs", "pfs_event", *needed]})
+
+
+def endpoint_reasons() -> dict[str, dict[str, str]]:
+    """State and meaning of every reason code.
+
+    Examples
+    --------
+    >>> endpoint_reasons()["non_cancer_death"]["state"]
+    'not_evaluable'
+    """
+    reasons: dict[str, dict[str, str]] = document("endpoints")["reasons"]
+    return reasons
+
+
+def label_outcomes(outcomes: pd.DataFrame, endpoint: Endpoint) -> pd.DataFrame:
     """Label each patient by a rule.
 
     Parameters
@@ -41,10 +341,10 @@ def label_outcomes(outcomes: pd.DataFrame, endpoint: str | Mapping[str, Any]) ->
     outcomes : DataFrame of shape (n_patients, ...)
         Any columns of the ``outcomes`` dictionary, in its units, and for ``sitc_by_regimen``
         ``regimen``; absent ones are missing.
-    endpoint : str or mapping
-        Rule id: ``proxy_pfs6``, ``sitc_mono_2020``, ``sitc_chemo_2023`` (both also with
-        ``_strict``), ``sitc_by_regimen`` or ``objective_response``; or a rule of your own, see
-        :func:`stratify.tables.endpoint_rules.endpoint_rule`.
+    endpoint : str, mapping or EndpointRule
+        ``proxy_pfs6``, ``sitc_mono_2020``, ``sitc_chemo_2023`` (both also with ``_strict``),
+        ``sitc_by_regimen`` or ``objective_response``; or a rule of your own, see
+        :func:`endpoint_rule`.
 
     Returns
     -------
@@ -70,119 +370,48 @@ def label_outcomes(outcomes: pd.DataFrame, endpoint: str | Mapping[str, Any]) ->
     >>> table = pd.DataFrame({"pfs": [2.0, 2.0, 2.0, 6.0], "pfs_event": [1, 1, 0, 1],
     ...                       "best_response": ["PD", "PR", "SD", "SD"]})
     >>> label_outcomes(table, "proxy_pfs6")["reason"].tolist()
-    ['event_before_6_months', 'early_relapse_after_response', 'censored_before_6_months',
-     'six_months_without_event']
+    ['event_before_horizon', 'early_relapse_after_response', 'censored_before_horizon',
+     'no_event_until_horizon']
     """
     rule = endpoint_rule(endpoint)
-    names = np.full(len(outcomes), rule_name(rule), dtype=object)
-    if rule["basis"] == "regimen":
-        reason = np.full(len(outcomes), "regimen_without_rule", dtype=object)
-        regimen = _levels(outcomes, "regimen")
-        for each in map(endpoint_rule, rule["rules"]):
-            mine = np.isin(regimen, each["regimens"])
-            reason[mine] = _by_progression(outcomes[mine], each)
-            names[mine] = rule_name(each)
-    elif rule["basis"] == "progression":
-        reason = _by_progression(outcomes, rule).astype(object)
-    else:
-        reason = _by_response(outcomes).astype(object)
-    states = {code: entry["state"] for code, entry in endpoint_reasons().items()}
-    state = pd.Series(reason, index=outcomes.index, dtype=object).map(states)
-    labels = {rule["positive"]: 1.0, **dict.fromkeys(rule["negatives"], 0.0)}
+    reasons, ids = rule.applied(outcomes)
+    reason = pd.Series(reasons, index=outcomes.index, dtype=object)
+    state = reason.map({code: entry["state"] for code, entry in endpoint_reasons().items()})
+    labels = {rule.positive: 1.0, **dict.fromkeys(rule.negatives, 0.0)}
     return pd.DataFrame(
         {
             "state": state,
-            "reason": pd.Series(reason, index=outcomes.index, dtype=object),
+            "reason": reason,
             "label": state.map(labels).astype(float),
-            "endpoint_rule": pd.Series(names, index=outcomes.index, dtype=object),
+            "endpoint_rule": pd.Series(ids, index=outcomes.index, dtype=object),
         },
         index=outcomes.index,
     )
 
 
-def _by_response(outcomes: pd.DataFrame) -> _Reasons:
-    responded, known, not_evaluable = _response(outcomes)
-    return np.select(
-        [~known, not_evaluable, responded],
-        ["best_response_missing", "best_response_ne", "cr_or_pr"],
-        "no_cr_or_pr",
-    )
-
-
-def _by_progression(outcomes: pd.DataFrame, rule: Mapping[str, Any]) -> _Reasons:
-    """Reason of each patient; the first that holds in the order of the list."""
-    responded, known, not_evaluable = _response(outcomes)
-    pfs, event = _column(outcomes, "pfs"), _column(outcomes, "pfs_event")
-    exposure = _column(outcomes, "exposure")
-    confirmed = _column(outcomes, "pd_confirmed")
-    rapid = _column(outcomes, "rapid_progression") == 1
-    died = _levels(outcomes, "pfs_event_kind") == "death"
-    best_pd = _levels(outcomes, "best_response") == "PD"
-
-    happened = event == 1
-    within = pfs <= rule["months"] if rule["inclusive"] else pfs < rule["months"]
-    early = within & happened
-    late = ~within
-    strict = bool(rule["strict"])
-    # death is its own confirmation, and so is rapid growth with clinical deterioration
-    asked = bool(rule["confirmation"]) & ~died & ~rapid
-    unknown = ~known | not_evaluable
-    # under a rule that looks at response, one that is not known leaves the strict rule undecided
-    undecided = early & unknown & bool(rule["response_spares"])
-    secondary = late & happened & (rule["secondary_months"] is not None)
-    long_enough = exposure * 7 / 30.4375 >= (rule["secondary_months"] or 0)
-    short = exposure < (rule["exposure_weeks"] or 0)
-    excused = rapid & (not rule["response_spares"])  # any exposure, if rapidly progressing
-    cases = [
-        (np.isnan(pfs) | np.isnan(event), "pfs_missing"),
-        (early & died & (_column(outcomes, "cancer_death") == 0), "non_cancer_death"),
-        (strict & np.isnan(exposure) & ~excused, "exposure_not_recorded"),
-        (strict & short & ~excused, "exposure_too_short"),
-        ((pfs < rule["months"]) & ~happened, "censored_before_6_months"),
-        (early & responded & bool(rule["response_spares"]), "early_relapse_after_response"),
-        (early & asked & (confirmed == 0), "pd_unconfirmed"),
-        (early & asked & np.isnan(confirmed), "pd_confirmation_not_recorded"),
-        (undecided & strict, "best_response_ne"),
-        (undecided, "event_before_6_months_response_unknown"),
-        (
-            early,
-            "event_before_6_months" if rule["response_spares"] else "progression_within_6_months",
-        ),
-        (late & best_pd & bool(rule["best_response_pd"]), "best_response_pd"),
-        (secondary & died, "death_after_6_months"),
-        (secondary & asked & (confirmed == 0), "late_progression_unconfirmed"),
-        (secondary & np.isnan(exposure), "late_progression_exposure_not_recorded"),
-        (secondary & ~long_enough, "late_progression_short_exposure"),
-        (secondary, "progression_after_6_months"),
-    ]
-    conditions, reasons = zip(*cases, strict=True)
-    return np.select(conditions, reasons, "six_months_without_event")
-
-
-def _levels(outcomes: pd.DataFrame, name: str) -> np.ndarray[Any, np.dtype[np.object_]]:
+def _levels(outcomes: pd.DataFrame, name: str) -> pd.Series:
     if name not in outcomes:
-        return np.full(len(outcomes), None, dtype=object)
-    return outcomes[name].to_numpy(dtype=object)
+        return pd.Series(None, index=outcomes.index, dtype=object)
+    return outcomes[name].astype(object)
 
 
-def _column(outcomes: pd.DataFrame, name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _column(outcomes: pd.DataFrame, name: str) -> Floats:
     if name not in outcomes:
         return np.full(len(outcomes), np.nan)
     return outcomes[name].to_numpy(dtype=float, na_value=np.nan)
 
 
-def _response(
-    outcomes: pd.DataFrame,
-) -> tuple[_Flags, _Flags, _Flags]:
+def _is(outcomes: pd.DataFrame, name: str, *levels: str) -> Flags:
+    return _levels(outcomes, name).isin(levels).to_numpy()
+
+
+def _died(outcomes: pd.DataFrame) -> Flags:
+    return _is(outcomes, "pfs_event_kind", "death")
+
+
+def _response(outcomes: pd.DataFrame) -> tuple[Flags, Flags, Flags]:
     """Whether CR or PR was reached, whether response is recorded, whether it is NE."""
     stated = _column(outcomes, "objective_response")
-    if "best_response" in outcomes:
-        best = outcomes["best_response"]
-        known = best.notna().to_numpy()
-        responded = best.isin(["CR", "PR"]).to_numpy() | (~known & (stated == 1))
-        not_evaluable = (best == "NE").to_numpy(dtype=bool, na_value=False)
-    else:
-        known = np.zeros(len(outcomes), dtype=bool)
-        responded = stated == 1
-        not_evaluable = known.copy()
-    return responded, known | ~np.isnan(stated), not_evaluable
+    known = _levels(outcomes, "best_response").notna().to_numpy()
+    responded = _is(outcomes, "best_response", "CR", "PR") | (~known & (stated == 1))
+    return responded, known | ~np.isnan(stated), _is(outcomes, "best_response", "NE")

@@ -5,8 +5,8 @@ A package adds an object by naming it in its ``pyproject.toml``, for example::
     [project.entry-points."stratify.references"]
     our_score = "our_package:our_score"
 
-Groups are ``stratify.derivations``, ``stratify.references`` and ``stratify.exports``; the protocol
-of each stands where its objects do.
+Groups are ``stratify.derivations``, ``stratify.references``, ``stratify.exports`` and
+``stratify.endpoints``; the protocol of each stands where its objects do.
 """
 
 from __future__ import annotations

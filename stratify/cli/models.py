@@ -49,12 +49,12 @@ def train(
 
     Example: `stratify train pipelines/studies/chowell.yaml --out results/chowell`
     """
-    from stratify.endpoint import rule_name
+    from stratify.endpoint import endpoint_rule
     from stratify.experiment import training
     from stratify.study import Study
 
     if endpoint is not None:
-        rule_name(endpoint)  # known, or wrong usage: the study file is not to blame
+        endpoint_rule(endpoint)  # known, or wrong usage: the study file is not to blame
     loaded = Study.load(study, endpoint=endpoint)
     results = training.train(loaded, out, workers=workers, progress=progress())
     print_findings(results.findings)

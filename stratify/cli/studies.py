@@ -164,12 +164,12 @@ def labels(
 
     Example: `stratify labels pipelines/studies/inspire.yaml --out labels/inspire`
     """
-    from stratify.endpoint import rule_name
+    from stratify.endpoint import endpoint_rule
     from stratify.experiment import reporting
     from stratify.study import Study
 
     if endpoint is not None:
-        rule_name(endpoint)
+        endpoint_rule(endpoint)
     cohort = reporting.label(
         Study.load(study, endpoint=endpoint), out, eligible_only=not all_regimens
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +17,7 @@ from stratify.biomarkers.pdl1 import check_clones
 from stratify.cohort.joining import Match, check_matched, read_patients
 from stratify.cohort.overlap import check_shared
 from stratify.cohort.training_scales import Matrix, RefittedScales, TrainingScales
-from stratify.endpoint import label_outcomes
+from stratify.endpoint import EndpointRule, label_outcomes
 from stratify.errors import CohortError, FileError
 from stratify.study import Split, Study
 from stratify.tables.findings import Findings
@@ -216,7 +215,7 @@ def read_cohort(
         findings=findings,
         assays=assays,
         files=files,
-        endpoint=study.rule["name"] if labels else None,
+        endpoint=study.endpoint.name if labels else None,
         mixed_regimens=study.mixed_regimens,
         responses=pd.concat(responses, ignore_index=True) if responses else None,
         scales=scales,
@@ -312,11 +311,11 @@ def _at_risk(
 
 
 def _labelled(table: pd.DataFrame, study: Study, findings: Findings) -> pd.DataFrame:
-    rule = study.rule
+    rule = study.endpoint
     _check_regimens(table, rule, findings)
-    needed = list(rule["needs"])
-    if not needed and not set(rule["uses"]) & set(table.columns):
-        needed = list(rule["uses"])[:1]
+    needed = list(rule.needs)
+    if not needed and not set(rule.uses) & set(table.columns):
+        needed = rule.uses[:1]
     not_assessed = {
         row["cohort"]
         for row in findings.rows
@@ -327,7 +326,7 @@ def _labelled(table: pd.DataFrame, study: Study, findings: Findings) -> pd.DataF
             if name not in table or rows[name].isna().all():
                 findings.add(
                     "missing_column",
-                    f"the endpoint {rule['name']} needs {name}, which is not mapped or holds no "
+                    f"the endpoint {rule.name} needs {name}, which is not mapped or holds no "
                     "value.",
                     cohort=str(cohort),
                     panel="outcomes",
@@ -340,7 +339,7 @@ def _labelled(table: pd.DataFrame, study: Study, findings: Findings) -> pd.DataF
         if lost:
             findings.add(
                 "endpoint_not_evaluable",
-                f"{lost} of {len(rows)} patients have no label by {rule['name']}.",
+                f"{lost} of {len(rows)} patients have no label by {rule.name}.",
                 cohort=str(cohort),
                 panel="outcomes",
                 n=lost,
@@ -348,9 +347,9 @@ def _labelled(table: pd.DataFrame, study: Study, findings: Findings) -> pd.DataF
     return pd.concat([table, labels], axis=1)
 
 
-def _check_regimens(table: pd.DataFrame, rule: Mapping[str, Any], findings: Findings) -> None:
+def _check_regimens(table: pd.DataFrame, rule: EndpointRule, findings: Findings) -> None:
     """Tell of patients whose regimen the rule is not made for."""
-    made_for = rule.get("regimens")
+    made_for = rule.regimens
     if made_for is None or "regimen" not in table:
         return
     for cohort, rows in table.groupby("cohort", sort=True):
@@ -358,7 +357,7 @@ def _check_regimens(table: pd.DataFrame, rule: Mapping[str, Any], findings: Find
         if others:
             findings.add(
                 "endpoint_of_another_regimen",
-                f"{rule['name']} is made for {', '.join(made_for)}; {others} of {len(rows)} "
+                f"{rule.name} is made for {', '.join(made_for)}; {others} of {len(rows)} "
                 "patients had another regimen.",
                 cohort=str(cohort),
                 panel="clinical",

@@ -218,7 +218,7 @@ def _own_risk(arms: Arms, labelled: Cohort, study: Study) -> tuple[Floats | None
         seed=study.seed,
     )  # fmt: skip
     return score, (
-        f"The risk ({study.rule['name']}) was trained on the patients of {arm} ({counts[1]} of "
+        f"The risk ({study.endpoint.name}) was trained on the patients of {arm} ({counts[1]} of "
         f"{sum(counts)} with the label 1) in turn: each tenth of both arms is scored by the same "
         "model, of the tenths before it."
     )

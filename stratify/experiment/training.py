@@ -320,17 +320,11 @@ def _trials(study: Study) -> int:
 
 def _early_censoring(cohort: Cohort, study: Study) -> EarlyCensoring | None:
     """Training patients to be stood for by weights, if the study says so."""
-    if study.censored_early == "exclude":
+    if study.censored_early == "exclude" or study.endpoint.months is None:
         return None
-    rule = study.rule
-    if "months" not in rule:
-        raise DataError(
-            f"censored_early: weight needs an endpoint by progression; {rule['name']} has no "
-            "horizon. Remove the key or change the endpoint."
-        )
     table = cohort.of_split("train").table
-    early = table[table["reason"] == "censored_before_6_months"]
-    return EarlyCensoring(early, float(rule["months"]))
+    early = table[table["reason"] == "censored_before_horizon"]
+    return EarlyCensoring(early, study.endpoint.months)
 
 
 def _label_weights(table: pd.DataFrame, censoring: EarlyCensoring) -> np.ndarray:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from stratify.cohort.reading import Cohort
+from stratify.endpoint import EndpointRule
 from stratify.report.evaluation_report import page_picture, page_table, rendered, write_page
 from stratify.report.response_figures import label_flow, swimmer, waterfall
 from stratify.report.text import LABELS, TEXT
@@ -38,7 +38,7 @@ def write_label_report(path: str | Path, cohort: Cohort, study: Study) -> None:
         If the file cannot be written.
     """
     table = cohort.table
-    rule = study.rule
+    rule = study.endpoint
     names = ", ".join(dict.fromkeys(table["cohort"]))
     who = f"{names} (n = {len(table)})"
     by = ["cohort", *(["arm"] if "arm" in table and table["arm"].notna().any() else [])]
@@ -58,9 +58,9 @@ def write_label_report(path: str | Path, cohort: Cohort, study: Study) -> None:
         pictures["waterfall"] = (figure, LABELS["waterfall_more"])
     criteria = None if cohort.responses is None else study.response_criteria.by
     facts = {
-        "endpoint_rule": f"{rule['name']}@{rule['version']}",
-        "title": rule["title"],
-        "source": rule["source"],
+        "endpoint_rule": rule.id,
+        "title": rule.title,
+        "source": rule.source,
         "criteria": LABELS["criteria"][criteria],
         "patients": LABELS["patients"].format(
             n=len(table), known=int(table["label"].notna().sum()), ones=int(table["label"].sum())
@@ -91,7 +91,7 @@ def write_label_report(path: str | Path, cohort: Cohort, study: Study) -> None:
     write_page(Path(path), page)
 
 
-def _flow(rule: dict[str, Any]) -> str:
+def _flow(rule: EndpointRule) -> str:
     states = TEXT["states"]
-    negatives = LABELS["or"].join(states[state] for state in rule["negatives"])
-    return str(LABELS["flow_more"].format(states[rule["positive"]], negatives))
+    negatives = LABELS["or"].join(states[state] for state in rule.negatives)
+    return str(LABELS["flow_more"].format(states[rule.positive], negatives))

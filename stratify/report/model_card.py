@@ -14,7 +14,7 @@ import pandas as pd
 
 from stratify.cohort.features import model_matrix
 from stratify.cohort.reading import Cohort
-from stratify.endpoint import rule_name
+from stratify.endpoint import endpoint_rule
 from stratify.interpretation.attribution import importance
 from stratify.interpretation.cohort_profile import CohortProfile
 from stratify.report import figures
@@ -25,7 +25,6 @@ from stratify.report.text import CARD
 from stratify.scoring import ResistanceModel
 from stratify.study import Study
 from stratify.tables.documents import document
-from stratify.tables.endpoint_rules import endpoint_rule
 from stratify.tables.schema import field_named, panel_versions
 from stratify.treatment.triage import EVIDENCE_CLASS
 from stratify.validation.assessment import Assessment
@@ -240,11 +239,11 @@ def bundle_card(
     return {
         "study": study.name,
         "title": study.title,
-        "endpoint": study.rule["name"],
-        "endpoint_stated": study.endpoint_stated,
-        "endpoint_rule": rule_name(study.rule),
+        "endpoint": study.endpoint.name,
+        "endpoint_stated": study.endpoint.stated,
+        "endpoint_rule": study.endpoint.id,
         "response_criteria": study.response_criteria.model_dump(mode="json"),
-        "target": study.rule["target"],
+        "target": study.endpoint.target,
         "eligible_regimens": list(study.eligible_regimens),
         "mixed_regimens": study.mixed_regimens,
         "landmark_weeks": study.landmark_weeks,
@@ -303,8 +302,8 @@ def card_facts(
         "description": study.description,
         "model_version": model.version,
         "endpoint_rule": card["endpoint_rule"],
-        "endpoint_title": rule["title"],
-        "endpoint_source": rule["source"],
+        "endpoint_title": rule.title,
+        "endpoint_source": rule.source,
         "target": card["target"],
         "evidence_class": card["evidence_class"],
         "regimens_statement": trained

@@ -52,7 +52,7 @@ def label_flow(labels: pd.DataFrame, *, title: str) -> Figure:
     Examples
     --------
     >>> labels = pd.DataFrame({"state": ["primary", "none"], "n": [30, 20],
-    ...                        "reason": ["event_before_6_months", "six_months_without_event"]})
+    ...                        "reason": ["event_before_horizon", "no_event_until_horizon"]})
     >>> label_flow(labels, title="Lung A, n = 50").axes[0].get_xlabel()
     'Patients'
     """

@@ -22,66 +22,30 @@ from pydantic import (
     model_validator,
 )
 
+from stratify.endpoint import (
+    Endpoint,
+    EndpointRule,
+    endpoint_rule,
+    endpoint_rules,
+    unknown_regimens,
+)
 from stratify.errors import DataError, FileError
 from stratify.study.estimand import Estimand
 from stratify.study.policy import Policy
-from stratify.tables.endpoint_rules import endpoint_rule, endpoint_rules
 from stratify.tables.faults import Fault, faults_in_words, faults_of, located
 from stratify.tables.measurements import RegionRule
 from stratify.tables.schema import field_named
 from stratify.tables.sources import CohortSource
-from stratify.tables.strict import Place, Strict, Texts, as_text, list_of, mapping_of, one_of
+from stratify.tables.strict import Place, Strict, Texts, list_of, mapping_of, one_of
 from stratify.tables.tabular import read_mapping
 
 __all__ = [
-    "EndpointRule",
     "ResponseCriteria",
     "Split",
     "Study",
 ]
 
 MONOTHERAPY = frozenset({"anti_pd1_pdl1", "single_agent_ici"})
-
-
-class EndpointRule(Strict):
-    """A rule of the study's own, for a combination without a verified one.
-
-    It differs from the rule ``based_on`` in the settings that are stated; their meaning stands at
-    the head of ``data_schemas/endpoints.yaml``. Six months stay six months.
-    """
-
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-    based_on: str
-    version: Annotated[str, BeforeValidator(as_text), Field(min_length=1)]
-    title: Annotated[str, Field(min_length=1)]
-    source: Annotated[str, Field(min_length=1)]
-    regimens: Annotated[list[str], Field(min_length=1)] | None = None
-    inclusive: bool | None = None
-    response_spares: bool | None = None
-    best_response_pd: bool | None = None
-    confirmation: bool | None = None
-    exposure_weeks: Annotated[float, Field(ge=0)] | None = None
-    strict: bool | None = None
-    secondary_months: Annotated[float, Field(gt=0)] | None = None
-
-    @classmethod
-    def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[Place, str]]:
-        """Names that are taken or claim too much, and rules that cannot be built on."""
-        rules, name = endpoint_rules(), str(data.get("name"))
-        fitting = [rule for rule, entry in rules.items() if entry["basis"] == "progression"]
-        if data.get("based_on") is not None and data["based_on"] not in fitting:
-            yield ("based_on",), f"a rule by progression is expected: {', '.join(fitting)}"
-        if name in rules or name.lower().startswith("sitc"):
-            yield ("name",), "names of published rules, and those that begin with sitc, are taken"
-        yield from unknown_regimens(data, "regimens")
-
-
-def unknown_regimens(data: dict[str, Any], key: str) -> Iterator[tuple[Place, str]]:
-    """Faults of a list of regimens."""
-    regimens = field_named("regimen").enum
-    for i, name in enumerate(list_of(data.get(key))):
-        if isinstance(name, str) and name not in regimens:
-            yield (key, i), f"{name!r} is not known; regimens are {', '.join(regimens)}"
 
 
 class ResponseCriteria(Strict):
@@ -140,13 +104,13 @@ class Split(Strict):
                     yield (key,), f"is for a split by {other}, not by {by}"
 
 
-def _id_or_rule(value: object) -> object:
-    """Faults of a rule are told alone, not beside those of a text."""
-    if isinstance(value, str):
-        return value
-    if not isinstance(value, (dict, EndpointRule)):
+def _rule_of(value: object) -> EndpointRule:
+    """Rule of an id or a definition."""
+    if isinstance(value, str) and value not in endpoint_rules():
+        raise ValueError(f"{value!r} is not known; rules are {', '.join(endpoint_rules())}")
+    if not isinstance(value, (str, dict, EndpointRule)):
         raise ValueError("a rule id or a mapping is expected")
-    return EndpointRule.model_validate(value)
+    return endpoint_rule(value)
 
 
 def _policy_read(value: object, info: ValidationInfo) -> object:
@@ -171,7 +135,7 @@ class Study(Strict):
     ...     "stratify": 1, "name": "example", "cohorts": [{"name": "a", "tables": [{
     ...         "file": "a.csv", "patient_id": "ID", "panels": {
     ...             "clinical": {"albumin": {"column": "ALB", "unit": "g/L"}}}}]}]})
-    >>> study.endpoint, study.mixed_regimens
+    >>> study.endpoint.name, study.mixed_regimens
     ('proxy_pfs6', False)
     """
 
@@ -181,7 +145,9 @@ class Study(Strict):
     description: str = ""
     data: str = "."
     cohorts: Annotated[list[CohortSource], Field(min_length=1)]
-    endpoint: Annotated[str | EndpointRule, PlainValidator(_id_or_rule)] = "proxy_pfs6"
+    endpoint: Annotated[EndpointRule, PlainValidator(_rule_of)] = Field(
+        default_factory=lambda: endpoint_rule("proxy_pfs6")
+    )
     eligible_regimens: Annotated[list[str], Field(min_length=1)] = ["anti_pd1_pdl1"]
     split: Split = Split()
     landmark_weeks: Annotated[float, Field(gt=0)] | None = None
@@ -206,13 +172,7 @@ class Study(Strict):
 
     @classmethod
     def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[Place, str]]:
-        """Rules, regimens and features that do not exist, and cohorts of one name."""
-        endpoint = data.get("endpoint")
-        if isinstance(endpoint, str) and endpoint not in endpoint_rules():
-            yield (
-                ("endpoint",),
-                f"{endpoint!r} is not known; rules are {', '.join(endpoint_rules())}",
-            )
+        """Regimens and features that do not exist, and cohorts of one name."""
         yield from unknown_regimens(data, "eligible_regimens")
         names = [mapping_of(cohort).get("name") for cohort in list_of(data.get("cohorts"))]
         for name in sorted({str(n) for n in names if n is not None and names.count(n) > 1}):
@@ -227,21 +187,15 @@ class Study(Strict):
                 yield ("features", i), f"{name} has the role {field.role} and is never a feature"
 
     def conflicts(self) -> Iterator[tuple[Place, str]]:
-        """Find a policy that does not decide at the landmark."""
+        """Find a policy that does not decide at the landmark, and weights without a horizon."""
         if self.policy and (fault := self.policy.landmark_fault(self.landmark_weeks)):
             yield ("policy",), fault
-
-    @property
-    def endpoint_stated(self) -> str | dict[str, Any]:
-        """Rule id, or the definition of the study's own rule, as data."""
-        if isinstance(self.endpoint, str):
-            return self.endpoint
-        return self.endpoint.model_dump(exclude_unset=True)
-
-    @property
-    def rule(self) -> dict[str, Any]:
-        """Endpoint rule with all its settings."""
-        return endpoint_rule(self.endpoint_stated)
+        if self.censored_early == "weight" and self.endpoint.months is None:
+            yield (
+                ("censored_early",),
+                f"weight needs an endpoint by progression; {self.endpoint.name} has no horizon. "
+                "Remove the key or change the endpoint",
+            )
 
     @property
     def mixed_regimens(self) -> bool:
@@ -249,14 +203,14 @@ class Study(Strict):
         return not MONOTHERAPY.issuperset(self.eligible_regimens)
 
     @classmethod
-    def load(cls, path: str | Path, *, endpoint: str | dict[str, Any] | None = None) -> Study:
+    def load(cls, path: str | Path, *, endpoint: Endpoint | None = None) -> Study:
         """Read a study file.
 
         Parameters
         ----------
         path : path
             The YAML file.
-        endpoint : str or mapping, optional
+        endpoint : str, mapping or EndpointRule, optional
             Takes the place of the file's endpoint rule.
 
         Raises
@@ -273,7 +227,7 @@ class Study(Strict):
 
     @classmethod
     def read(
-        cls, path: str | Path, *, endpoint: str | dict[str, Any] | None = None
+        cls, path: str | Path, *, endpoint: Endpoint | None = None
     ) -> tuple[Study | None, list[Fault]]:
         """Read a study file as far as it can be read.
 
@@ -350,7 +304,7 @@ class Study(Strict):
     def resolved(self) -> dict[str, Any]:
         """Return the study with defaults filled in (but those of columns), as data for YAML."""
         document = self.model_dump(mode="json", exclude={"endpoint"})
-        document["endpoint"] = self.endpoint_stated
+        document["endpoint"] = self.endpoint.stated
         document["data"] = str(self.folder)
         for section in ("policy", "effect"):
             if (stated := getattr(self, section)) is not None:

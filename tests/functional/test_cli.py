@@ -19,8 +19,8 @@ import pytest
 from functional.conftest import Trained
 from stratify import ResistanceClassifier, Study, read_cohort
 from stratify.cli import app, main
+from stratify.endpoint import endpoint_rules
 from stratify.errors import FileError
-from stratify.tables.endpoint_rules import endpoint_rules
 from stratify.tables.schema import load_schema
 
 PROMISED = {"demo", "validate", "train", "evaluate", "score", "report", "ui"}

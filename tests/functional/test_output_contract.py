@@ -15,8 +15,8 @@ from functional.conftest import IDENTIFIER, Trained
 from stratify import Study, evaluate, read_cohort, score
 from stratify.cohort.reading import data_sha256
 from stratify.cohort.subgroups import SMALLEST_CLASS, SMALLEST_SUBGROUP
+from stratify.endpoint import endpoint_reasons, endpoint_rules
 from stratify.model.reference import REFERENCES
-from stratify.tables.endpoint_rules import endpoint_reasons, endpoint_rules
 from stratify.tables.schema import load_schema
 
 # As users were promised, in this order: their scripts read these names.
@@ -266,7 +266,7 @@ def test_attrition_labels_scores_and_performance_count_the_same_patients(written
 
 def test_every_state_has_its_label_and_a_reason_of_the_rule(written):
     labels = written.table("labels.csv")
-    version = endpoint_rules()["proxy_pfs6"]["version"]
+    version = endpoint_rules()["proxy_pfs6"].version
 
     expected = labels["state"].map({"primary": 1.0, "none": 0.0, "not_evaluable": np.nan})
     pd.testing.assert_series_equal(labels["label"], expected, check_names=False)

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 # Where the dictionaries come from, and whether what the package reads from them works.
 PROBE = """\
 import json, stratify
-from stratify.tables.endpoint_rules import endpoint_rules
+from stratify.endpoint import endpoint_rules
 from stratify.tables.schema import load_schema, panel_versions
 from stratify.tables.documents import schemas_folder
 from stratify.study import Study
@@ -30,7 +30,7 @@ print(json.dumps({
     "schemas": str(schemas_folder()),
     "panels": panel_versions(),
     "rules": list(endpoint_rules()),
-    "endpoint": study.endpoint,
+    "endpoint": study.endpoint.name,
     "findings": len(load_schema("findings").codes),
 }))
 """

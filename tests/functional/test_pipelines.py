@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 
 from stratify import Study
+from stratify.endpoint import endpoint_rules
 from stratify.simulation import write_study
-from stratify.tables.endpoint_rules import endpoint_rules
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"
 RESULTS = {
@@ -152,7 +152,7 @@ def test_a_study_of_a_public_cohort_loads_and_is_named_after_its_file(path, monk
 
     assert study.name == path.stem
     assert study.title
-    assert study.endpoint in endpoint_rules()
+    assert study.endpoint.name in endpoint_rules()
     assert study.folder.parent == tmp_path
     assert path.read_text(encoding="utf-8").startswith("# ")
     monkeypatch.delenv("STRATIFY_DATA")

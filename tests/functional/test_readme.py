@@ -21,7 +21,7 @@ def blocks(language):
 def test_the_example_study_is_valid(tmp_path):
     (tmp_path / "study.yaml").write_text(blocks("yaml")[0], encoding="utf-8")
     study = Study.load(tmp_path / "study.yaml")
-    assert study.endpoint == "proxy_pfs6"
+    assert study.endpoint.name == "proxy_pfs6"
     assert [table.file for table in study.cohorts[0].tables] == ["patients.xlsx"]
 
 

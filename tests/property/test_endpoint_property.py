@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stratify.endpoint import label_outcomes
-from stratify.tables.endpoint_rules import endpoint_reasons, endpoint_rules
+from stratify.endpoint import endpoint_reasons, endpoint_rules, label_outcomes
 from stratify.tables.schema import convert, field_named
 
 RULES = list(endpoint_rules())
@@ -42,11 +41,11 @@ def test_every_patient_has_a_reason_of_the_rule_and_a_label_that_fits_it(patient
     entry = endpoint_rules()[rule]
     for row in labels.to_dict("records"):
         assert row["state"] == endpoint_reasons()[row["reason"]]["state"]
-        assert row["endpoint_rule"] == f"{rule}@{entry['version']}"
+        assert row["endpoint_rule"] == f"{rule}@{entry.version}"
         if row["state"] == "not_evaluable":
             assert np.isnan(row["label"])
         else:
-            assert row["label"] == (1.0 if row["state"] == entry["positive"] else 0.0)
+            assert row["label"] == (1.0 if row["state"] == entry.positive else 0.0)
 
 
 @settings(max_examples=25, deadline=None)
@@ -75,7 +74,7 @@ def test_six_months_are_182_days_and_five_eighths():
     days = np.arange(0, 2000.0)
     outcomes = pd.DataFrame({"pfs": convert(days, "days", "pfs"), "pfs_event": 1.0})
     reasons = label_outcomes(outcomes, "proxy_pfs6")["reason"]
-    assert ((reasons == "six_months_without_event") == (days > 182)).all()
+    assert ((reasons == "no_event_until_horizon") == (days > 182)).all()
 
 
 @pytest.mark.parametrize("rule", RULES)

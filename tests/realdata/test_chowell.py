@@ -36,12 +36,12 @@ def test_patients_after_each_step(monotherapy):
         ("chowell_train", "eligible_regimen", "regimen ici_combination", 201),
         ("chowell_train", "eligible_regimen", "regimen other", 5),
         ("chowell_train", "eligible_regimen", "", 758),
-        ("chowell_train", "label_evaluable", "censored_before_6_months", 5),
+        ("chowell_train", "label_evaluable", "censored_before_horizon", 5),
         ("chowell_train", "label_evaluable", "", 753),
         ("chowell_test", "read", "", 515),
         ("chowell_test", "eligible_regimen", "regimen ici_combination", 52),
         ("chowell_test", "eligible_regimen", "", 463),
-        ("chowell_test", "label_evaluable", "censored_before_6_months", 2),
+        ("chowell_test", "label_evaluable", "censored_before_horizon", 2),
         ("chowell_test", "label_evaluable", "", 461),
     ]
 

@@ -12,55 +12,55 @@ pytestmark = pytest.mark.realdata
 # cohort or arm: patients by reason
 INSPIRE = {
     "proxy_pfs6": {
-        "event_before_6_months": 77,
-        "event_before_6_months_response_unknown": 3,
-        "six_months_without_event": 24,
-        "censored_before_6_months": 2,
+        "event_before_horizon": 77,
+        "event_before_horizon_response_unknown": 3,
+        "no_event_until_horizon": 24,
+        "censored_before_horizon": 2,
     },
     # neither confirmation nor exposure is published
     "sitc_mono_2020": {
         "pd_confirmation_not_recorded": 80,
         "late_progression_exposure_not_recorded": 10,
-        "six_months_without_event": 14,
-        "censored_before_6_months": 2,
+        "no_event_until_horizon": 14,
+        "censored_before_horizon": 2,
     },
     "objective_response": {"no_cr_or_pr": 84, "cr_or_pr": 18, "best_response_ne": 4},
 }
 OAK = {
     "MPDL3280A": {
-        "event_before_6_months": 263,
-        "event_before_6_months_response_unknown": 24,
+        "event_before_horizon": 263,
+        "event_before_horizon_response_unknown": 24,
         "early_relapse_after_response": 6,
-        "six_months_without_event": 128,
-        "censored_before_6_months": 4,
+        "no_event_until_horizon": 128,
+        "censored_before_horizon": 4,
     },
     "Docetaxel": {
-        "event_before_6_months": 223,
-        "event_before_6_months_response_unknown": 44,
+        "event_before_horizon": 223,
+        "event_before_horizon_response_unknown": 44,
         "early_relapse_after_response": 11,
-        "six_months_without_event": 110,
-        "censored_before_6_months": 37,
+        "no_event_until_horizon": 110,
+        "censored_before_horizon": 37,
     },
 }
 IMMOTION150 = {
     "Atezolizumab": {
-        "event_before_6_months": 36,
-        "event_before_6_months_response_unknown": 3,
+        "event_before_horizon": 36,
+        "event_before_horizon_response_unknown": 3,
         "early_relapse_after_response": 1,
-        "six_months_without_event": 34,
-        "censored_before_6_months": 12,
+        "no_event_until_horizon": 34,
+        "censored_before_horizon": 12,
     },
     "Atezolizumab + Bevacizumab": {
-        "event_before_6_months": 33,
-        "event_before_6_months_response_unknown": 2,
-        "six_months_without_event": 51,
-        "censored_before_6_months": 2,
+        "event_before_horizon": 33,
+        "event_before_horizon_response_unknown": 2,
+        "no_event_until_horizon": 51,
+        "censored_before_horizon": 2,
     },
     "Sunitinib": {
-        "event_before_6_months": 34,
-        "event_before_6_months_response_unknown": 1,
-        "six_months_without_event": 45,
-        "censored_before_6_months": 9,
+        "event_before_horizon": 34,
+        "event_before_horizon_response_unknown": 1,
+        "no_event_until_horizon": 45,
+        "censored_before_horizon": 9,
     },
 }
 
@@ -93,7 +93,7 @@ def test_chowell_response_and_pfs_disagree_in_a_few_as_the_rule_says(read):
     assert (len(table), early.sum(), long.sum()) == (964, 38, 70)
     assert set(table.loc[early, "reason"]) == {"early_relapse_after_response"}
     assert set(table.loc[early, "label"]) == {0.0}
-    assert set(table.loc[long, "reason"]) == {"six_months_without_event"}
+    assert set(table.loc[long, "reason"]) == {"no_event_until_horizon"}
     assert set(table.loc[long, "label"]) == {0.0}
     by_response = label_outcomes(table, "objective_response")["label"]
     assert set(by_response[early]) == {0.0}

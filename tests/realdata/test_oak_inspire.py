@@ -70,7 +70,7 @@ def test_oak_patients_after_each_step(read):
         ("", 850),
         ("regimen chemotherapy", 425),
         ("", 425),
-        ("censored_before_6_months", 4),
+        ("censored_before_horizon", 4),
         ("", 421),
     ]
 

@@ -84,7 +84,7 @@ def test_ravi_patients_after_each_step(read):
         ("", 309),
         ("regimen ici_combination", 64),
         ("", 245),
-        ("censored_before_6_months", 7),
+        ("censored_before_horizon", 7),
         ("pfs_missing", 10),
         ("", 228),
     ]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stratify.tables.endpoint_rules import endpoint_reasons, endpoint_rules
+from stratify.endpoint import ProgressionRule, endpoint_reasons, endpoint_rules
 
 DOCUMENT = Path(__file__).parents[2] / "ENDPOINTS.md"
 DECISIONS = DOCUMENT.with_name("DECISIONS.md")
@@ -52,16 +52,18 @@ def _markdown(rows: list[list[str]]) -> str:
 def _cell(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(value)
+    if isinstance(value, float):
+        return f"{value:g}"
     return {True: "yes", False: "no", None: "."}.get(value, str(value))
 
 
 def rules_table() -> str:
     """Settings of the rules by progression, from the data file."""
     rules = {
-        name: rule for name, rule in endpoint_rules().items() if rule["basis"] == "progression"
+        name: rule for name, rule in endpoint_rules().items() if isinstance(rule, ProgressionRule)
     }
     head = ["setting", *rules]
-    rows = [[name, *(_cell(rule.get(name)) for rule in rules.values())] for name in SETTINGS]
+    rows = [[name, *(_cell(getattr(rule, name)) for rule in rules.values())] for name in SETTINGS]
     return _markdown([head, *rows])
 
 

@@ -6,17 +6,16 @@ import pandas as pd
 import pytest
 from endpoint_document import DOCUMENT, cases_of, reasons_table, rules_table
 
-from stratify.endpoint import label_outcomes, rule_name
+from stratify.endpoint import endpoint_reasons, endpoint_rule, endpoint_rules, label_outcomes
 from stratify.errors import ArgumentError
-from stratify.tables.endpoint_rules import endpoint_reasons, endpoint_rules
 from stratify.tables.schema import convert
 
 PROXY_STATES = {
-    "event_before_6_months": ("primary", 1.0),
-    "event_before_6_months_response_unknown": ("primary", 1.0),
+    "event_before_horizon": ("primary", 1.0),
+    "event_before_horizon_response_unknown": ("primary", 1.0),
     "early_relapse_after_response": ("none", 0.0),
-    "six_months_without_event": ("none", 0.0),
-    "censored_before_6_months": ("not_evaluable", None),
+    "no_event_until_horizon": ("none", 0.0),
+    "censored_before_horizon": ("not_evaluable", None),
     "pfs_missing": ("not_evaluable", None),
 }
 
@@ -105,7 +104,7 @@ def test_outcomes_are_not_modified():
 
 
 def test_the_rule_travels_with_its_version():
-    assert rule_name("objective_response") == "objective_response@1.0.0"
+    assert endpoint_rule("objective_response").id == "objective_response@1.0.0"
 
 
 @pytest.mark.parametrize("rule", ["sitc_2020", "pfs6", ""])

@@ -6,8 +6,7 @@ import pandas as pd
 import pytest
 from endpoint_document import cases_of
 
-from stratify.endpoint import label_outcomes
-from stratify.tables.endpoint_rules import endpoint_reasons, endpoint_rules
+from stratify.endpoint import endpoint_reasons, endpoint_rules, label_outcomes
 
 RULES = ("sitc_mono_2020", "sitc_mono_2020_strict", "sitc_chemo_2023", "sitc_chemo_2023_strict")
 
@@ -39,7 +38,7 @@ def test_sitc_rule(rule, case):
 
 
 def test_every_reason_of_progression_rules_has_a_case():
-    seen = {case[-1] for _, case in _cases()} | {"event_before_6_months"}
+    seen = {case[-1] for _, case in _cases()} | {"event_before_horizon"}
     others = {"cr_or_pr", "no_cr_or_pr", "best_response_missing", "regimen_without_rule"}
     assert seen == set(endpoint_reasons()) - others
 
@@ -53,8 +52,8 @@ def test_a_response_that_progresses_at_month_five_depends_on_the_regimen():
 
 
 def test_rules_name_the_regimens_they_are_for():
-    assert endpoint_rules()["sitc_mono_2020"]["regimens"] == ["anti_pd1_pdl1", "single_agent_ici"]
-    assert endpoint_rules()["sitc_chemo_2023"]["regimens"] == ["ici_chemotherapy"]
+    assert endpoint_rules()["sitc_mono_2020"].regimens == ["anti_pd1_pdl1", "single_agent_ici"]
+    assert endpoint_rules()["sitc_chemo_2023"].regimens == ["ici_chemotherapy"]
 
 
 def test_by_regimen_each_patient_has_the_rule_of_the_regimen():
@@ -74,7 +73,7 @@ def test_by_regimen_each_patient_has_the_rule_of_the_regimen():
     assert labels["endpoint_rule"].tolist() == [mono, chemo, whole, whole, mono]
     assert labels["reason"].tolist() == [
         "early_relapse_after_response",
-        "progression_within_6_months",
+        "progression_within_horizon",
         "regimen_without_rule",
         "regimen_without_rule",
         "early_relapse_after_response",
@@ -89,5 +88,5 @@ def test_a_rule_of_ones_own_differs_in_what_it_states():
     published = label_outcomes(patient, "sitc_mono_2020").iloc[0]
     row = label_outcomes(patient, own).iloc[0]
     assert published["reason"] == "pd_confirmation_not_recorded"
-    assert (row["reason"], row["label"]) == ("event_before_6_months", 1.0)
+    assert (row["reason"], row["label"]) == ("event_before_horizon", 1.0)
     assert row["endpoint_rule"] == "ici_ici_draft@0.1"

@@ -208,7 +208,7 @@ def test_attrition_adds_up(clinic):
         ["home", "eligible_regimen", "regimen not recorded", 3, 142],
         ["home", "eligible_regimen", "regimen other", 5, 142],
         ["home", "eligible_regimen", "", 142, 142],
-        ["home", "label_evaluable", "censored_before_6_months", 2, 139],
+        ["home", "label_evaluable", "censored_before_horizon", 2, 139],
         ["home", "label_evaluable", "pfs_missing", 1, 139],
         ["home", "label_evaluable", "", 139, 139],
     ]

@@ -47,7 +47,7 @@ def labels() -> pd.DataFrame:
             "patient_id": ["a-1", "b-2"],
             "cohort": "home",
             "state": ["primary", "not_evaluable"],
-            "reason": ["event_before_6_months", "censored_before_6_months"],
+            "reason": ["event_before_horizon", "censored_before_horizon"],
             "label": [1.0, np.nan],
             "endpoint_rule": "proxy_pfs6@1.0.0",
         }
@@ -69,12 +69,12 @@ def test_scores_and_labels_go_out_as_adam(tmp_path, scores, labels):
         ["a-1", "RISKLO", 0.3, "", ""],
         ["a-1", "RISKHI", 0.5, "", ""],
         ["a-1", "RECOMM", "", "refer", "key marker missing"],
-        ["a-1", "RESIST", 1.0, "primary", "event_before_6_months"],
+        ["a-1", "RESIST", 1.0, "primary", "event_before_horizon"],
         ["b-2", "RISK", 0.61, "", ""],
         ["b-2", "RISKLO", 0.5, "", ""],
         ["b-2", "RISKHI", 0.7, "", ""],
         ["b-2", "RECOMM", "", "combination", "risk above 0.55"],
-        ["b-2", "RESIST", "", "not_evaluable", "censored_before_6_months"],
+        ["b-2", "RESIST", "", "not_evaluable", "censored_before_horizon"],
     ]
     assert set(table["STUDYID"]) == {"home"}
     assert set(table["AVISIT"]) == {"BASELINE"}
@@ -113,7 +113,7 @@ def test_scores_and_labels_go_out_as_a_table_of_cbioportal(tmp_path, scores, lab
     ]
     assert lines[5][:3] + lines[5][-2:] == [
         *("b-2", "0.61", "0.5"),
-        *("not_evaluable", "censored_before_6_months"),
+        *("not_evaluable", "censored_before_horizon"),
     ]
     assert lines[7][1:3] + lines[7][-2:] == ["NA", "NA", "NA", "NA"]
     (without,) = write_export("cbioportal", scores, None, tmp_path / "other")

@@ -17,7 +17,7 @@ def test_visits_give_best_response_pfs_and_confirmation(hospital):
     assert cohort.findings.rows == []
     progressed = table["best_response"] == "PD"
     assert progressed.sum() == 80
-    assert set(table.loc[progressed, "reason"]) == {"event_before_6_months"}
+    assert set(table.loc[progressed, "reason"]) == {"event_before_horizon"}
     assert table.loc[progressed, "pfs"].to_numpy() == pytest.approx(42 / 30.4375)
     assert set(table.loc[progressed, "pd_confirmed"]) == {1.0}
     assert set(table.loc[~progressed, "best_response"]) == {"PR"}

@@ -308,7 +308,7 @@ def test_subjects_alone_make_a_study_to_score(tmp_path):
 def test_response_alone_makes_it_the_endpoint(tmp_path):
     tables = {name: table for name, table in example_adam(60).items() if name != "adtte"}
     study = from_adam(write_adam(tmp_path / "adam", tables), tmp_path / "out", regimens=ARMS)
-    assert Study.load(study).endpoint == "objective_response"
+    assert Study.load(study).endpoint.name == "objective_response"
     assert cohort_of(study)["label"].notna().sum() > 30
 
 

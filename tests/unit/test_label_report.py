@@ -31,12 +31,10 @@ def test_labels_outcomes_and_responses_are_written(labelled):
     ]
     labels = pd.read_csv(out / "labels.csv")
     assert labels["reason"].value_counts().to_dict() == {
-        "event_before_6_months": 79,
+        "event_before_horizon": 79,
         "pd_unconfirmed": 1,
-        "death_after_6_months": int(cohort.table["reason"].eq("death_after_6_months").sum()),
-        "six_months_without_event": int(
-            cohort.table["reason"].eq("six_months_without_event").sum()
-        ),
+        "death_after_horizon": int(cohort.table["reason"].eq("death_after_horizon").sum()),
+        "no_event_until_horizon": int(cohort.table["reason"].eq("no_event_until_horizon").sum()),
     }
     outcomes = pd.read_csv(out / "outcomes.csv")
     assert outcomes["best_response"].value_counts().to_dict() == {"PD": 80, "PR": 80}
@@ -50,7 +48,7 @@ def test_the_page_says_how_many_and_names_nobody(labelled):
     page = (out / "labels.html").read_text(encoding="utf-8")
     text = re.sub(r"<img[^>]*>", "", page)
     assert not [patient for patient in cohort.table["patient_id"] if patient in text]
-    assert re.search(r"event before 6 months</td>\s*<td class=\"num\">79", text)
+    assert re.search(r"event before horizon</td>\s*<td class=\"num\">79", text)
     assert re.search(r"pd unconfirmed</td>\s*<td class=\"num\">1", text)
     assert "<dd>RECIST 1.1</dd>" in text
     assert "160, 159 with a label, 79 of them 1" in text
@@ -93,8 +91,8 @@ def test_the_command_shows_the_counts(hospital, tmp_path, capsys):
     arguments = ["labels", str(path), "--out", str(tmp_path / "out"), "--endpoint", "proxy_pfs6"]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
-    assert "event_before_6_months" in result.output
+    assert "event_before_horizon" in result.output
     assert "│ 80 │" in result.output
-    assert Study.load(path).rule["name"] == "proxy_pfs6"
+    assert Study.load(path).endpoint.name == "proxy_pfs6"
     wrong = CliRunner().invoke(app, [*arguments[:-1], "pfs6"])
     assert wrong.exit_code != 0

@@ -69,8 +69,8 @@ def test_time_is_counted_from_the_landmark(study_file):
     assert table.loc["q05", "pfs"] == pytest.approx(7.0 - months)
     assert table.loc["q05", "os"] == pytest.approx(9.0 - months)
     # seven months from the first dose are less than six from the landmark
-    assert table.loc["q05", "reason"] == "event_before_6_months_response_unknown"
-    assert table.loc["q08", "reason"] == "six_months_without_event"
+    assert table.loc["q05", "reason"] == "event_before_horizon_response_unknown"
+    assert table.loc["q08", "reason"] == "no_event_until_horizon"
 
 
 def test_a_landmark_model_may_use_what_is_known_at_the_landmark(study_file):

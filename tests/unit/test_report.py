@@ -104,7 +104,7 @@ def tables(**changes: pd.DataFrame) -> dict[str, pd.DataFrame]:
         "n": [500, 100],
         "n_remaining": [500, 400],
     }
-    labels = {"cohort": ["Lung A"], "state": "primary", "reason": "event_before_6_months", "n": 211}
+    labels = {"cohort": ["Lung A"], "state": "primary", "reason": "event_before_horizon", "n": 211}
     importance = {"feature": ["tmb"], "title": "TMB", "panel": "tmb", "mean_abs_shap": 0.4321}
     recommendations = {
         "recommendation": ["monotherapy", "refer"],

@@ -13,14 +13,14 @@ def test_the_flow_counts_every_patient_once():
         {
             "cohort": ["a", "b", "a"],
             "state": ["primary", "primary", "not_evaluable"],
-            "reason": ["event_before_6_months", "event_before_6_months", "pfs_missing"],
+            "reason": ["event_before_horizon", "event_before_horizon", "pfs_missing"],
             "n": [30, 10, 10],
         }
     )
     (axes,) = label_flow(labels, title="Lung (n = 50)").axes
     assert [text.get_text() for text in axes.texts] == [" 40 (80 %)", " 10 (20 %)"]
     names = [" ".join(tick.get_text().split()) for tick in axes.get_yticklabels()]
-    assert names == ["primary: event before 6 months", "not evaluable: pfs missing"]
+    assert names == ["primary: event before horizon", "not evaluable: pfs missing"]
 
 
 def test_the_swimmer_plot_shows_every_patient_or_says_how_many():

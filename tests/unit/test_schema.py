@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 import yaml
 
+from stratify.endpoint import KINDS, endpoint_reasons, endpoint_rules
 from stratify.errors import ArgumentError, BundleError
 from stratify.tables.documents import read_yaml, schemas_folder
-from stratify.tables.endpoint_rules import endpoint_reasons, endpoint_rules
 from stratify.tables.schema import (
     Field,
     convert,
@@ -143,10 +143,10 @@ def test_a_dictionary_has_no_mistyped_key(name):
 @pytest.mark.parametrize("rule", endpoint_rules())
 def test_an_endpoint_rule_names_its_states_and_reasons(rule):
     entry = endpoint_rules()[rule]
-    states = {entry["positive"], *entry["negatives"]}
+    states = {entry.positive, *entry.negatives}
     assert states <= set(load_schema("labels").fields["state"].enum)
-    assert entry["basis"] in ("progression", "best_response", "regimen")
-    assert set(entry["needs"]) | set(entry["uses"]) <= set(load_schema("outcomes").fields)
+    assert type(entry) in KINDS.values()
+    assert set(entry.needs) | set(entry.uses) <= set(load_schema("outcomes").fields)
 
 
 def test_every_reason_has_a_meaning_and_a_state():

@@ -10,11 +10,11 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from stratify.endpoint import endpoint_rules
 from stratify.errors import DataError, FileError
 from stratify.study import Study
 from stratify.study.policy import Policy
 from stratify.tables.documents import read_yaml
-from stratify.tables.endpoint_rules import endpoint_rules
 
 GOOD = """
 stratify: 1
@@ -60,7 +60,7 @@ def test_a_study_file_is_read_with_its_defaults(tmp_path):
     study = Study.load(written(tmp_path, GOOD))
     columns = study.cohorts[0].tables[0].panels["clinical"]
 
-    assert study.endpoint == "proxy_pfs6"
+    assert study.endpoint.name == "proxy_pfs6"
     assert study.eligible_regimens == ["anti_pd1_pdl1"]
     assert study.cohorts[0].role == "train"
     assert study.split.by == "cohort"
@@ -103,7 +103,7 @@ def test_regimens_beside_monotherapy_are_mixed(tmp_path, regimens, mixed):
 
 def test_another_endpoint_may_be_asked_for(tmp_path):
     path = written(tmp_path, GOOD)
-    assert Study.load(path, endpoint="objective_response").endpoint == "objective_response"
+    assert Study.load(path, endpoint="objective_response").endpoint.name == "objective_response"
 
 
 def test_numbers_may_stand_where_texts_are_meant():
@@ -544,12 +544,12 @@ def test_a_study_made_in_python_is_checked_too():
 def test_a_rule_of_ones_own_is_read_and_written_back(tmp_path):
     document = read_yaml(GOOD) | {"endpoint": OWN_RULE | {"secondary_months": None}}
     study = Study.load(_file(tmp_path, document))
-    assert study.rule["name"] == "ici_ici_draft"
-    assert study.rule["version"] == "1"
-    assert study.rule["secondary_months"] is None
-    assert study.rule["confirmation"] is True
+    assert study.endpoint.name == "ici_ici_draft"
+    assert study.endpoint.version == "1"
+    assert study.endpoint.secondary_months is None
+    assert study.endpoint.confirmation is True
     again = Study.load(_file(tmp_path, study.resolved()))
-    assert again.rule == study.rule
+    assert again.endpoint == study.endpoint
 
 
 def _file(folder, document):
