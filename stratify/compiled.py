@@ -1,4 +1,4 @@
-"""Loops compiled by numba: kept on disk where there is a place for it, and told of once.
+"""Loops compiled by numba: kept on disk where there is a place for it, and logged once.
 
 Importing this module imports numba.
 """
@@ -30,24 +30,24 @@ def compiled(function: _Function) -> _Function:
     return fast  # type: ignore[no-any-return]
 
 
-class _Told(Listener):  # type: ignore[misc]
-    """Says once that loops are compiled; what is kept on disk is not."""
+class _FirstCompilation(Listener):  # type: ignore[misc]
+    """Logs once that loops are compiled; what is kept on disk is not."""
 
-    told = False
+    logged = False
 
     def on_start(self, event: Event) -> None:
-        """Tell of the first function of ours."""
+        """Log the first function of ours."""
         module = event.data["dispatcher"].py_func.__module__
-        if not self.told and module.startswith("stratify."):
-            self.told = True
+        if not self.logged and module.startswith("stratify."):
+            self.logged = True
             _log.info("compiling the loops over patients and trees: some 20 s, once")
 
     def on_end(self, event: Event) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
-_told = _Told()
-register("numba:compile", _told)
+_first_compilation = _FirstCompilation()
+register("numba:compile", _first_compilation)
 
 
 def inlined(function: _Function) -> _Function:

@@ -13,7 +13,7 @@ _EVERY = 5.0  # seconds between two lines
 
 
 class Clock:
-    """Counts what is done and tells of it now and then.
+    """Counts what is done and reports it now and then.
 
     Parameters
     ----------
@@ -21,11 +21,11 @@ class Clock:
         What is counted, such as ``patients scored``.
     total : int
     progress : callable
-        Told a line.
+        Called with a line.
     done : int
-        Done before this clock was started, which says nothing of the speed.
+        Done before this clock was started, which does not count for the speed.
     speed : bool
-        Whether to tell how many a second.
+        Whether to report how many a second.
     """
 
     def __init__(
@@ -33,15 +33,15 @@ class Clock:
     ) -> None:
         self.what, self.total, self.progress, self.speed = what, total, progress, speed
         self.done = self.before = done
-        self.started = self.told = time.monotonic()
+        self.started = self.reported = time.monotonic()
 
     def tick(self, n: int = 1) -> None:
         """Count `n` more."""
         self.done += n
         now = time.monotonic()
-        if now - self.told < _EVERY:
+        if now - self.reported < _EVERY:
             return
-        self.told = now
+        self.reported = now
         here, elapsed = self.done - self.before, now - self.started
         speed = f"{here / elapsed:,.0f} a second, " if self.speed else ""
         self.progress(

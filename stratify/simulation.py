@@ -217,8 +217,8 @@ def simulate(
     if prognostic_only:
         weights *= np.array([0, 0, 0, b["prognostic_scale"], b["prognostic_scale"]])
         effect_heterogeneity = 0.0
-    parts = signal * weights * factors
-    mono = b["intercept"] + parts.sum(axis=1)
+    terms = signal * weights * factors
+    mono = b["intercept"] + terms.sum(axis=1)
     modifier = b["effect_antigenicity"] * factors[:, 0] + b["effect_infiltration"] * factors[:, 1]
     both = mono - b["effect"] + effect_heterogeneity * modifier
     truth: Columns = {"log_odds_mono": mono, "risk_mono": _expit(mono)}
@@ -233,7 +233,7 @@ def simulate(
     panels = {k: _frame(ids, v) for k, v in ({"clinical": values} | tables).items()}
     _open_gaps(next(streams), panels, missingness)
     panels["outcomes"] = _frame(ids, outcomes)
-    mechanism = dict(zip(STEPS, parts.T, strict=True))
+    mechanism = dict(zip(STEPS, terms.T, strict=True))
     return SimulatedCohort(panels, _frame(ids, truth), _frame(ids, mechanism))
 
 

@@ -260,7 +260,7 @@ def stability(
     same, within = np.zeros((2, *strongest.shape))
     models = [*each]
     if posterior is not None:  # whose log-odds are calibrated, the contributions are not
-        parts = posterior.drawn_parts(matrix, draws, np.random.default_rng(seed))
+        parts = posterior.drawn_differences(matrix, draws, np.random.default_rng(seed))
         slope = classifier.calibration_[0]
         models = [each[k % len(each)] + part / slope for k, part in enumerate(parts)]
     for model in models:

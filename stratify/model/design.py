@@ -87,7 +87,7 @@ class Design:
     directions : list of int
         +1, -1 or 0 by column: monotone constraint of the trees and of the anchor.
     panels : list of ndarray of bool of shape (n_features,)
-        Columns that are masked together.
+        Columns of a panel, which are masked as one.
     anchor : list of int
         Columns of the anchor; none for no anchor.
     """

@@ -1,4 +1,4 @@
-"""Anchored ensemble: bagged LightGBM models beside a linear score from which they start.
+"""Anchored ensemble: bagged LightGBM models that start from a linear score.
 
 The linear score (the anchor) carries what is roughly linear. The trees start from a share of its
 out-of-fold margin: from all of it they learn only what it misses; from less they also see where its
@@ -154,7 +154,7 @@ class AnchoredEnsemble:
         return Members.checked(self.members)
 
     def margins(self, matrix: Floats) -> Floats:
-        """Margin by each member, anchor and trees together, in log-odds.
+        """Margin by each member, of anchor and trees, in log-odds.
 
         Returns
         -------
@@ -162,7 +162,7 @@ class AnchoredEnsemble:
         """
         checked = "trees" in self.__dict__ or len(matrix) >= _MANY
         trees = self.trees if checked else Members(self.members, None)  # equal to the last bit
-        return self._beside(trees.margins(matrix), self._anchored(matrix))
+        return self._combined(trees.margins(matrix), self._anchor_contributions(matrix))
 
     def contributions(self, matrix: Floats) -> Floats:
         """Exact SHAP values of the mean margin.
@@ -182,21 +182,20 @@ class AnchoredEnsemble:
         contributions : ndarray of shape (n_patients, n_features)
         """
         margins, values = self.trees.explained(matrix)
-        parts = self._anchored(matrix)
-        if parts is not None:
-            values[:, self.anchor_columns] += parts
-        return self._beside(margins, parts), values
+        linear = self._anchor_contributions(matrix)
+        if linear is not None:
+            values[:, self.anchor_columns] += linear
+        return self._combined(margins, linear), values
 
-    def _anchored(self, matrix: Floats) -> Floats | None:
-        """Contributions of the anchor's columns."""
+    def _anchor_contributions(self, matrix: Floats) -> Floats | None:
         if self.anchor is None:
             return None
         return self.anchor.contributions(matrix[:, self.anchor_columns])
 
-    def _beside(self, margins: Floats, parts: Floats | None) -> Floats:
-        """Margins of the trees with the anchor's, by its contributions."""
-        if self.anchor is not None and parts is not None:
-            margins += self.anchor.base_value + parts.sum(axis=1)
+    def _combined(self, margins: Floats, linear: Floats | None) -> Floats:
+        """Margins of the trees plus the anchor's, by its contributions."""
+        if self.anchor is not None and linear is not None:
+            margins += self.anchor.base_value + linear.sum(axis=1)
         return margins
 
     def interactions(self, matrix: Floats) -> Floats:
@@ -213,10 +212,9 @@ class AnchoredEnsemble:
         UnsupportedTreesError
             If neither the compiled loops nor shap compute those of the members.
         """
-        values = self.trees.interactions(matrix)
-        if self.anchor is not None:
-            parts = self.anchor.contributions(matrix[:, self.anchor_columns])
-            values[:, self.anchor_columns, self.anchor_columns] += parts
+        values, linear = self.trees.interactions(matrix), self._anchor_contributions(matrix)
+        if linear is not None:
+            values[:, self.anchor_columns, self.anchor_columns] += linear
         return values
 
 
@@ -230,26 +228,13 @@ class _Start:
     share: float
     margin: Floats  # of the training patients as they are
 
-    @classmethod
-    def of(
-        cls,
-        anchors: list[LinearScore],
-        home: npt.NDArray[np.int_],
-        columns: list[int],
-        share: float,
-        matrix: Floats,
-    ) -> _Start:
-        start = cls(anchors, home, columns, share, np.empty(len(matrix)))
-        start.margin[:] = start.of_rows(matrix, np.arange(len(matrix)), expect=True)
-        return start
-
     def of_rows(self, matrix: Floats, rows: npt.NDArray[np.int_], *, expect: bool) -> Floats:
         """Margins of a matrix whose rows are these training patients, with other gaps maybe."""
         margin = np.empty(len(matrix))
         for k, anchor in enumerate(self.anchors):
             here = self.home[rows] == k
-            parts = anchor.contributions(matrix[here][:, self.columns], expect=expect)
-            margin[here] = anchor.base_value + self.share * parts.sum(axis=1)
+            linear = anchor.contributions(matrix[here][:, self.columns], expect=expect)
+            margin[here] = anchor.base_value + self.share * linear.sum(axis=1)
         return margin
 
 
@@ -275,12 +260,12 @@ def _anchored(
         )
 
     home = np.empty(len(patients), dtype=int)
-    anchors = []
-    for k, (train, left_out) in enumerate(folds):
+    for k, (_, left_out) in enumerate(folds):
         home[left_out] = k
-        anchors.append(fitted(patients.take(train)))
-
-    start = _Start.of(anchors, home, design.anchor, boosting.anchor_start, patients.matrix)
+    anchors = [fitted(patients.take(train)) for train, _ in folds]
+    everyone = np.arange(len(patients))
+    start = _Start(anchors, home, design.anchor, boosting.anchor_start, np.empty(len(patients)))
+    start.margin[:] = start.of_rows(patients.matrix, everyone, expect=True)
     return fitted(patients), start
 
 

@@ -1,4 +1,4 @@
-"""Other outcomes beside the label: progression at shorter and longer horizons, response.
+"""Further outcomes than the label: progression at shorter and longer horizons, response.
 
 One horizon throws away how early a patient progressed. Patients who progress in the third week and
 in the fifth month have the same label at six months; outcomes at other horizons tell them apart.

@@ -1,7 +1,7 @@
 """Recalibration on a small local cohort: intercept, or intercept and slope, of a model's log-odds.
 
 How much is changed is decided by closed testing (Vergouwe 2017), so that a few patients do not
-move a model that fits them: the model is kept unless intercept and slope together are
+move a model that fits them: the model is kept unless intercept and slope jointly are
 significantly off; the slope is changed only if that is significantly better than the intercept
 alone. At least ten patients of the rarer label are asked for each number that is fitted (Peduzzi
 1996).

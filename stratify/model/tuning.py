@@ -72,9 +72,9 @@ def tuned(
         stopped; it holds settings and losses, no patient. Searches on other patients or from
         other templates may share the file.
     tried : callable, optional
-        Told at the end of each setting tried, with its ``log_loss``.
+        Called after each setting tried, with its ``log_loss``.
     progress : callable, optional
-        Told now and then how many settings are tried, and of the time left.
+        Called now and then with how many settings are tried and the time left.
 
     Returns
     -------
@@ -127,7 +127,7 @@ def tuned(
             load_if_exists=True,
             pruner=optuna.pruners.MedianPruner(n_startup_trials=_FULL),
         )
-        finished = _finished(study)
+        finished = sum(trial.state.is_finished() for trial in study.trials)
         clock = Clock("settings tried", trials, progress or (lambda _: None), done=finished)
         for number in range(finished, trials):
             # a sampler of its own for each trial, so that an interruption changes nothing
@@ -197,7 +197,7 @@ class _Search:
     ) -> tuple[Floats, int]:
         """Out-of-fold log loss of each patient, times the weight, and the best of the `rounds`.
 
-        A trial is told the loss after each fold, and pruned if that is too great.
+        A trial reports the loss after each fold, and is pruned if that is too great.
         """
         import optuna
 
@@ -241,22 +241,17 @@ def _log_loss(margin: Floats, judged: TrainingSet) -> Floats:
 
 
 def _settings(trial: optuna.Trial, template: ResistanceClassifier) -> dict[str, Any]:
-    choices = {**_CHOICES, **(_ANCHOR_CHOICES if template.anchor is not None else {})}
+    choices = _CHOICES | (_ANCHOR_CHOICES if template.anchor is not None else {})
     settings = {name: trial.suggest_categorical(name, values) for name, values in choices.items()}
     if template.anchor is not None:
-        settings["anchor_variance"] = trial.suggest_float(
-            "anchor_variance", *_ANCHOR_VARIANCE, log=True
-        )
+        variance = trial.suggest_float("anchor_variance", *_ANCHOR_VARIANCE, log=True)
+        settings["anchor_variance"] = variance
     return settings
 
 
 def _with(template: ResistanceClassifier, settings: dict[str, Any]) -> ResistanceClassifier:
     chosen: ResistanceClassifier = clone(template).set_params(**settings)
     return chosen
-
-
-def _finished(study: optuna.Study) -> int:
-    return sum(trial.state.is_finished() for trial in study.trials)
 
 
 def _journal(path: str | Path) -> optuna.storages.BaseStorage:
@@ -268,11 +263,11 @@ def _journal(path: str | Path) -> optuna.storages.BaseStorage:
 
 def _name(model: ResistanceClassifier, patients: TrainingSet, design: Design) -> str:
     """Name by content, so that a search never goes on with other patients, settings or choices."""
-    parts = {name: value for name, value in model.get_params().items() if name != "n_jobs"}
+    settings = {name: value for name, value in model.get_params().items() if name != "n_jobs"}
     choices = (_CHOICES, _ANCHOR_CHOICES, _ANCHOR_VARIANCE, _ROUNDS, _MEMBERS, _FOLDS, _FULL)
-    digest = hashlib.sha256(repr((sorted(parts.items()), design.features, choices)).encode())
-    for part in (patients.matrix, patients.label, patients.graded, patients.weight):
-        digest.update(np.ascontiguousarray(part).tobytes())
+    digest = hashlib.sha256(repr((sorted(settings.items()), design.features, choices)).encode())
+    for values in (patients.matrix, patients.label, patients.graded, patients.weight):
+        digest.update(np.ascontiguousarray(values).tobytes())
     return f"stratify-{digest.hexdigest()}"
 
 
@@ -281,15 +276,13 @@ def _readable(storage: str | Path | None) -> Iterator[None]:
     """Name the file of a search that cannot be read or written."""
     try:
         yield
-    except OSError as error:
+    except (OSError, json.JSONDecodeError) as error:  # optuna reads lines of JSON
         if storage is None:
             raise
-        reason = error.strerror or error
-        raise FileError(f"The search {storage} cannot be kept: {reason}.") from error
-    except ValueError as error:  # optuna reads lines of JSON
-        if storage is None or not isinstance(error, json.JSONDecodeError):
-            raise
-        raise FileError(f"The search {storage} is damaged. Remove it and train again.") from error
+        fault = "is damaged. Remove it and train again"
+        if isinstance(error, OSError):
+            fault = f"cannot be kept: {error.strerror or error}"
+        raise FileError(f"The search {storage} {fault}.") from error
 
 
 @contextmanager

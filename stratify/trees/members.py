@@ -2,8 +2,8 @@
 
 Members are read into arrays and scored by compiled loops (:mod:`stratify.trees.margins`,
 :mod:`stratify.trees.shapley`, :mod:`stratify.trees.tabulated`), which are imported on first use.
-Before these are trusted, what they say of rows made up from the members' own thresholds is compared
-with what LightGBM says; members that they do not cover, or on which they differ, are scored by
+Before these are trusted, their answers for rows made up from the members' own thresholds are
+compared with LightGBM's; members that they do not cover, or on which they differ, are scored by
 LightGBM.
 """
 
@@ -296,7 +296,7 @@ class Members:
 
 
 def trying_rows(trees: Trees, n_rows: int = 32) -> Floats:
-    """Make up rows that try the splits: values at, just above and beside the thresholds.
+    """Make up rows that try the splits: values at, just above and between the thresholds.
 
     Parameters
     ----------

@@ -55,7 +55,7 @@ class Trees(NamedTuple):
     ----------
     n_features, n_members : int
     member : ndarray of int of shape (n_trees,)
-        Member a tree belongs to; the trees of a member stand together in their order.
+        Member a tree belongs to; the trees of a member are consecutive, in their order.
     node_start, leaf_start : ndarray of int of shape (n_trees + 1,)
         First node and first leaf of each tree. A constant tree has one leaf and no node.
     feature, column : ndarray of int of shape (n_nodes,)
@@ -157,7 +157,7 @@ def read_trees(texts: Sequence[str]) -> Trees:
 
 
 def check_model_text(text: str) -> None:
-    """Refuse a text of which a part is missing: LightGBM would end the process.
+    """Refuse an incomplete text: LightGBM would end the process.
 
     Raises
     ------
@@ -295,7 +295,7 @@ def _depth_first(child: Ints, node_start: Ints, leaf_start: Ints) -> tuple[Ints,
             below = child[parents].ravel()
             parents = below[below < n_nodes]
     if sum(map(len, levels)) != n_nodes:
-        raise _damaged("the nodes of a tree do not hang together")
+        raise _damaged("the nodes of a tree are not connected")
     width = np.ones(n_nodes + n_leaves, dtype=np.int64)  # leaves below, one for a leaf
     for parents in reversed(levels):
         width[parents] = width[child[parents]].sum(axis=1)

@@ -40,7 +40,7 @@ class Answers(NamedTuple):
     feature : ndarray of int
         Distinct features of each tree, ascending.
     first_value : ndarray of int of shape (n_trees,)
-        First value of each tree: its margin and those of its features stand together, by the
+        First value of each tree: its margin and those of its features are adjacent, by the
         number whose bits are the splits that send a row to the right.
     values : ndarray of float
         In log-odds.

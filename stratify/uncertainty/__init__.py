@@ -1,1 +1,1 @@
-"""What a model knows of its own doubt."""
+"""The uncertainty of a model's risks."""

@@ -2,7 +2,7 @@
 
 The distance is Mahalanobis' over what is measured, brought to one scale for any number of features
 (Little and Smith 1987). Each number is first turned into the normal score of its rank among the
-training patients, so that skewed markers and yes/no columns can stand beside each other; a level
+training patients, so that skewed markers and yes/no columns are comparable; a level
 scores by its rarity. Only quantiles, shares and correlations are kept, no training patient.
 """
 
@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,12 +26,12 @@ __all__ = ["Applicability"]
 
 _TAIL, _FOLDS = 0.99, 5  # share of patients within the limit, each judged by other folds
 _PAIRS = 20  # patients with both features, below which two features count as unrelated
-_SMALLEST = 0.1  # eigenvalue: near-copies such as NLR and its parts do not magnify rounding
+_SMALLEST = 0.1  # eigenvalue: near-copies such as NLR and its counts do not magnify rounding
 
 
 @dataclass(frozen=True)
 class Applicability:
-    """What is kept of the training patients to tell who is unlike them.
+    """What is kept of the training patients to find who is unlike them.
 
     Attributes
     ----------
@@ -45,7 +44,7 @@ class Applicability:
     limit : float
         Distance within which 99 % of the training patients lie.
     panels : list of str
-        Panels missing together in training, each as
+        Combinations of missing panels seen in training, each as
         :func:`stratify.cohort.features.panels_missing`.
     masked : bool
         Whether training also saw its patients with further panels masked.
@@ -142,7 +141,7 @@ class Applicability:
         return self.distance(matrix) > self.limit
 
     def unseen_panels(self, matrix: pd.DataFrame) -> Flags:
-        """Patients whose panels no training patient had together.
+        """Patients with a combination of panels that no training patient had.
 
         Where training masked panels, fewer panels than a training patient had were seen too.
 
@@ -178,11 +177,6 @@ class Applicability:
     @cached_property
     def _correlation(self) -> Floats:
         return np.array(self.correlation, dtype=float).reshape(len(self.correlation), -1)
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Applicability:
-        """Inverse of :func:`dataclasses.asdict`."""
-        return cls(**{**document, "numbers": NormalScores.from_json(document["numbers"])})
 
 
 def squared_lengths(scores: Floats, correlation: Floats) -> Floats:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from pydantic import TypeAdapter
 from scipy.stats import chi2_contingency
 
 from stratify.arrays import Floats
@@ -82,7 +83,7 @@ class Shares:
 
 @dataclass(frozen=True)
 class Profile:
-    """What is kept of the training patients to tell whether others are like them.
+    """What is kept of the training patients to compare others with them.
 
     Attributes
     ----------
@@ -169,12 +170,7 @@ class Profile:
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Profile:
         """Inverse of :meth:`to_json`."""
-        return cls(
-            {name: Shares(**held) for name, held in document["features"].items()},
-            Shares(**document["risk"]),
-            dict(document["panels"]),
-            int(document["n"]),
-        )
+        return TypeAdapter(cls).validate_python(document)
 
 
 def _panels_missing(matrix: pd.DataFrame) -> dict[str, float]:

@@ -1,8 +1,8 @@
-"""How the features of the training patients hang together: levels, and numbers within levels.
+"""Joint distribution of the features of the training patients: levels, and numbers within levels.
 
 The general location model on normal scores: a patient's levels shift the scores of the numbers,
 and what is left is normal with one covariance. Values that many patients share (no PD-L1 staining,
-yes and no) hide part of a correlation; it is put back. No training patient is kept.
+yes and no) hide some of a correlation; it is put back. No training patient is kept.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -93,8 +92,8 @@ class JointScores:
         names = [(name, level) for name, levels in shares.items() for level in levels]
         design = np.zeros((len(matrix), len(names)))
         for k, (name, level) in enumerate(names):
-            told = matrix[name].notna().to_numpy()
-            design[told, k] = (matrix[name].astype(str) == level)[told] - shares[name][level]
+            stated = matrix[name].notna().to_numpy()
+            design[stated, k] = (matrix[name].astype(str) == level)[stated] - shares[name][level]
         shifts = np.zeros((len(names), len(numbers.knots)))
         seen = np.maximum(series[:, 0], 0.1)  # what ties leave of a shift
         for j in np.flatnonzero(known.sum(axis=0) >= _FEW) if names else []:
@@ -124,11 +123,6 @@ class JointScores:
         levels = self.shifts[name]
         shifts: Floats = np.array(list(levels.values()), dtype=float).reshape(len(levels), -1)
         return shifts
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> JointScores:
-        """Inverse of :func:`dataclasses.asdict`."""
-        return cls(**document)
 
 
 def _series(numbers: NormalScores, name: str) -> Floats:

@@ -1,16 +1,15 @@
 """Normal scores: each number by its rank among the training patients, on the scale of a deviate.
 
-Skewed markers, yes/no columns and counts can then stand beside each other. Only quantiles are
+Skewed markers, yes/no columns and counts are then comparable. Only quantiles are
 kept, no training patient.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -77,7 +76,7 @@ class NormalScores:
         ndarray of shape (n_patients, n_columns)
             From -4 to 4, 0 the training median; NaN where a value is missing.
         """
-        if isinstance(matrix, FeatureColumns):  # of which several parts of a score ask the same
+        if isinstance(matrix, FeatureColumns):  # several uses of a score ask for the same
             return matrix.once(self._key, lambda: self._scores(matrix))
         return self._scores(matrix)
 
@@ -125,8 +124,8 @@ class NormalScores:
 
         Examples
         --------
-        >>> told = pd.DataFrame({"msi_high": np.repeat([0.0, 1.0], [80, 20])})
-        >>> found = NormalScores.fit(told, ["msi_high"])
+        >>> table = pd.DataFrame({"msi_high": np.repeat([0.0, 1.0], [80, 20])})
+        >>> found = NormalScores.fit(table, ["msi_high"])
         >>> found.values("msi_high", np.array([-1.0, 0.5, 1.5]), steps=True).tolist()
         [0.0, 0.0, 1.0]
         """
@@ -139,7 +138,7 @@ class NormalScores:
         return stepped
 
     def _quantiles(self, name: str) -> Floats:
-        """Tell the quantiles with their ties: how many had a value follows from its mean score."""
+        """Quantiles with their ties: how many had a value follows from its mean score."""
         at, score = self.knots[name]
         ties, start = [], 0
         for k, mean in enumerate(score):
@@ -150,11 +149,6 @@ class NormalScores:
         ties[-1] += len(_DEVIATES) - start
         quantiles: Floats = np.repeat(np.array(at, dtype=float), ties)
         return quantiles
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> NormalScores:
-        """Inverse of :func:`dataclasses.asdict`."""
-        return cls({name: (pair[0], pair[1]) for name, pair in document["knots"].items()})
 
 
 def _knots(values: Floats) -> tuple[list[float], list[float]]:

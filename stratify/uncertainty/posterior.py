@@ -2,8 +2,8 @@
 
 Trees and ridge penalties shrink towards no effect, and bootstrap samples shrink alike, so that the
 spread of an ensemble's members misses most of its error. Here each effect has a normal prior whose
-spread is learned from the training patients; what they tell little about stays wide. A feature
-that was not measured adds what it could have told.
+spread is learned from the training patients; what they hardly inform stays wide. A feature
+that was not measured adds the variance of what it could have added.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -155,7 +154,7 @@ class LinearPosterior:
         mean: Floats = ((here - there) * coefficients).sum(axis=1)
         return mean, np.maximum(_forms(here - there, covariance), 0)
 
-    def drawn_parts(
+    def drawn_differences(
         self, matrix: pd.DataFrame, draws: int, rng: np.random.Generator
     ) -> Iterator[Floats]:
         """By how much each feature's contribution would differ with other effects, draw by draw.
@@ -195,11 +194,6 @@ class LinearPosterior:
     def _arrays(self) -> tuple[Floats, Floats, Floats]:
         return np.array(self.coefficients), np.array(self.covariance), np.array(self.unmeasured)
 
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> LinearPosterior:
-        """Inverse of :func:`dataclasses.asdict`."""
-        return cls(**{**document, "numbers": NormalScores.from_json(document["numbers"])})
-
 
 # Name, levels, their codes, and the centres of their indicators.
 _Indicators = tuple[str, tuple[str, ...], npt.NDArray[np.int_], Floats]
@@ -218,11 +212,11 @@ def _design(
     indicators: Sequence[_Indicators],
 ) -> Floats:
     """Intercept, normal scores, centred indicators; NaN where missing or never seen."""
-    parts = [np.ones((len(matrix), 1)), numbers(matrix)]
+    columns = [np.ones((len(matrix), 1)), numbers(matrix)]
     for name, known, places, centres in indicators:
         level = codes_of(matrix, name, known)[:, None]
-        parts.append(np.where(np.isnan(level), np.nan, (level == places) - centres))
-    return np.concatenate(parts, axis=1)
+        columns.append(np.where(np.isnan(level), np.nan, (level == places) - centres))
+    return np.concatenate(columns, axis=1)
 
 
 def _forms(rows: Floats, matrix: Floats) -> Floats:

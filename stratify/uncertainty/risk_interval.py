@@ -1,6 +1,6 @@
-"""What a bundle knows of its own doubt: posterior, Venn-Abers pair, applicability, joint scores.
+"""Uncertainty of a bundle: posterior, Venn-Abers pair, applicability, joint scores.
 
-Learned on the training patients beside the classifier; aggregates only.
+Learned on the training patients of the classifier; aggregates only.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from pydantic import TypeAdapter
 
 from stratify.arrays import Floats
 from stratify.model.columns import FeatureColumns
@@ -27,7 +28,7 @@ __all__ = ["Uncertainty"]
 
 @dataclass(frozen=True)
 class Uncertainty:
-    """What is known of the doubt of a fitted classifier.
+    """Uncertainty of a fitted classifier.
 
     Attributes
     ----------
@@ -85,7 +86,7 @@ class Uncertainty:
         """Variance of the log-odds that the spread of the members misses.
 
         What the training patients leave open about linear effects, what is not measured could
-        have told, and the squared distance of the classifier from the linear posterior: two
+        have added, and the squared distance of the classifier from the linear posterior: two
         models that disagree are not both right.
 
         Parameters
@@ -131,10 +132,4 @@ class Uncertainty:
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Uncertainty:
         """Inverse of :meth:`to_json`."""
-        cells = document["venn_abers"]
-        return cls(
-            LinearPosterior.from_json(document["posterior"]),
-            None if cells is None else VennAbers(**cells),
-            Applicability.from_json(document["applicability"]),
-            None if document.get("joint") is None else JointScores.from_json(document["joint"]),
-        )
+        return TypeAdapter(cls).validate_python(document)

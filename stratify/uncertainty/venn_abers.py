@@ -2,7 +2,7 @@
 
 A new patient is added to the calibration patients twice, once as without and once as with the
 event; isotonic regression of each gives one risk. One of the two is calibrated whatever the model,
-so that a pair that lies far apart, or far from the risk, tells of few patients like this one.
+so that a pair that lies far apart, or far from the risk, means few patients like this one.
 
 The calibration patients are the training patients with their out-of-fold risks. Only counts by
 cell of risk are kept: cells of one percentage point, neighbours joined until each holds five

@@ -14,7 +14,7 @@ __all__ = ["interpolated", "lengths"]
 
 @compiled
 def lengths(scores, correlation, order, squares):
-    """Fill `squares`, rows taken in an `order` that keeps those with the same gaps together."""
+    """Fill `squares`, rows taken in an `order` in which those with the same gaps are adjacent."""
     n_features = scores.shape[1]
     columns = np.empty(n_features, np.int64)
     factor = np.empty((n_features, n_features))

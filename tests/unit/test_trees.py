@@ -121,9 +121,9 @@ def test_nodes_stand_in_depth_first_order_and_ranks_count_cuts():
             {**SOUND, "split_feature": "2"},
             "a split names a feature that the model does not take",
         ),
-        ({**SOUND, "left_child": "0"}, "the nodes of a tree do not hang together"),
-        ({**SOUND, "left_child": "-2"}, "the nodes of a tree do not hang together"),
-        ({**SOUND, "right_child": "-9"}, "the nodes of a tree do not hang together"),
+        ({**SOUND, "left_child": "0"}, "the nodes of a tree are not connected"),
+        ({**SOUND, "left_child": "-2"}, "the nodes of a tree are not connected"),
+        ({**SOUND, "right_child": "-9"}, "the nodes of a tree are not connected"),
         ({**SOUND, "decision_type": "14"}, "a split has an unknown decision_type"),
         (CODES, "cat_boundaries is missing or not numeric"),
         (
@@ -329,8 +329,8 @@ def test_importing_the_package_does_not_import_numba():
     assert done.stdout == "False\n"
 
 
-def test_compiling_is_told_once_and_what_is_kept_is_not(caplog, monkeypatch):
-    monkeypatch.setattr(compiled._told, "told", False)
+def test_compiling_is_logged_once_and_what_is_kept_is_not(caplog, monkeypatch):
+    monkeypatch.setattr(compiled._first_compilation, "logged", False)
     with caplog.at_level(logging.INFO):
         twice = numba.njit(lambda x: 2 * x)
         twice.py_func.__module__ = "stratify.trees.margins"
