@@ -30,6 +30,7 @@ from stratify.report.text import EFFECT, TEXT
 from stratify.study import Study
 from stratify.study.estimand import OUTCOMES
 from stratify.treatment.effect import EffectAnalysis
+from stratify.treatment.learners import LEARNERS
 from stratify.treatment.triage import EVIDENCE_CLASS
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def effect_figures(analysis: EffectAnalysis, title: str) -> dict[str, tuple[Figu
         )
     figures["targeting"] = (
         targeting_curves(
-            tables["targeting"].replace({"ranked_by": EFFECT["learners"]}),
+            tables["targeting"].replace({"ranked_by": {k: v.title for k, v in LEARNERS.items()}}),
             title=text["titles"]["targeting"].format(words),
             unit=unit,
         ),
@@ -265,7 +266,7 @@ def _cell(analysis: EffectAnalysis, column: str, row: Mapping[Any, Any]) -> str:
     if column == "weight":
         return f"{value:g}"
     if column == "learner":
-        return str(EFFECT["learners"][value])
+        return LEARNERS[value].title
     return str(value).replace("_", " ") or "–"
 
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from stratify.arrays import Flags, Floats
+from stratify.arrays import Flags, Floats, Ints
 from stratify.cohort.features import informative_features
 from stratify.cohort.reading import Cohort
 from stratify.errors import CohortError
-from stratify.study.estimand import Arm, Estimand
+from stratify.study.estimand import Estimand
 from stratify.tables.findings import shared_levels
-from stratify.treatment.restricted_mean import unbiased_times
+from stratify.treatment.outcomes import MEASURES
 
 __all__ = ["Arms", "read_arms"]
 
@@ -52,10 +52,24 @@ class Arms:
         """Name of the primary outcome."""
         return self.estimand.outcomes[0]
 
+    @property
+    def sides(self) -> tuple[tuple[str, Flags], tuple[str, Flags]]:
+        """Name and patients of the reference, and of the alternative."""
+        names = (self.estimand.reference.name, self.estimand.alternative.name)
+        return (names[0], ~self.treated), (names[1], self.treated)
+
     def sizes(self) -> dict[str, int]:
         """Patients by arm name."""
-        names = (self.estimand.reference.name, self.estimand.alternative.name)
-        return {name: int((self.treated == side).sum()) for side, name in enumerate(names)}
+        return {name: int(arm.sum()) for name, arm in self.sides}
+
+    def take(self, rows: Ints) -> Arms:
+        """Keep some of the patients."""
+        return replace(
+            self,
+            table=self.table.iloc[rows].reset_index(drop=True),
+            treated=self.treated[rows],
+            outcomes={name: values[rows] for name, values in self.outcomes.items()},
+        )
 
 
 def read_arms(cohort: Cohort, estimand: Estimand) -> Arms:
@@ -70,109 +84,64 @@ def read_arms(cohort: Cohort, estimand: Estimand) -> Arms:
     Raises
     ------
     CohortError
-        If an arm has nobody, or an outcome is not recorded for anybody; everything is told.
+        If an arm has nobody, or an outcome is not recorded for anybody; all faults are listed.
     """
-    table, column = cohort.table, estimand.column
-    faults = []
+    reference, alternative = _allocated(cohort.table, estimand)
+    either, primary = reference | alternative, estimand.outcomes[0]
+    table, treated = cohort.table[either].reset_index(drop=True), alternative[either]
+    known = ~np.isnan(MEASURES[primary].recorded(table))
+    steps = [
+        ("read", "", len(either)),
+        ("other_arm", "", int((~either).sum())),
+        ("no_primary_outcome", primary, int((~known).sum())),
+        ("compared", "", int(known.sum())),
+    ]
+    table, treated = table[known].reset_index(drop=True), treated[known]
+    covariates = [
+        name
+        for name in informative_features(cohort, estimand.covariates)
+        if name in table and len(table[name].dropna().unique()) > 1
+    ]
+    arms = Arms(
+        estimand=estimand,
+        table=table,
+        treated=treated,
+        covariates=covariates,
+        outcomes={},
+        attrition=pd.DataFrame(steps, columns=["step", "reason", "n"]),
+    )
+    if faults := [f"{name} has no patient" for name, arm in arms.sides if not arm.any()]:
+        raise CohortError(
+            f"One arm only: {'; '.join(faults)}. An effect is never estimated from one arm."
+        )
+    for name in estimand.outcomes:
+        arms.outcomes[name] = MEASURES[name].by_patient(table, treated, estimand)
+    return arms
+
+
+def _allocated(table: pd.DataFrame, estimand: Estimand) -> tuple[Flags, Flags]:
+    """Patients of the reference and of the alternative; refused where these are not all there."""
+    column, faults = estimand.column, []
     if column not in table or table[column].isna().all():
         raise CohortError(
-            f"The column {column} tells no arms; map it in the clinical panel, for example "
+            f"The column {column} names no arms; map it in the clinical panel, for example "
             f"`{column}: TRT01P`."
         )
     values = table[column].astype(object).map(str, na_action="ignore").fillna("")
     found = set(values)
     shown = shared_levels(sorted(values))  # a text of one patient may be an identifier
-    sides, absent_arms = {}, False
-    for name in ("reference", "alternative"):
-        arm: Arm = getattr(estimand, name)
-        sides[name] = values.isin(arm.arms).to_numpy()
-        if absent := [x for x in arm.arms if x not in found]:
-            absent_arms = True
-            faults.append(
-                f"{name}: {', '.join(map(repr, absent))} stands nowhere in {column}, which holds "
-                f"{shown}"
-            )
+    arms = {"reference": estimand.reference.arms, "alternative": estimand.alternative.arms}
+    for name, stated in arms.items():
+        if absent := [x for x in stated if x not in found]:
+            written = ", ".join(map(repr, absent))
+            faults.append(f"{name}: {written} stands nowhere in {column}, which holds {shown}")
+    remedy = f" Write `arms` as the column {column} does, or map it." if faults else ""
     for outcome in estimand.outcomes:
-        needed = [outcome] if outcome == "objective_response" else [outcome, f"{outcome}_event"]
-        if outcome == "objective_response" and "best_response" in table:
-            needed = []
-        lacking = [n for n in needed if n not in table or table[n].isna().all()]
-        if lacking:
+        if lacking := MEASURES[outcome].lacking(table):
             faults.append(f"outcomes: {outcome} needs {', '.join(lacking)}, which is not recorded")
     if faults:
         one = len(found) == 1
-        raise CohortError(
-            "The arms cannot be compared. "
-            + "; ".join(faults)
-            + "."
-            + (" One arm only: an effect is never estimated from one arm." if one else "")
-            + (f" Write `arms` as the column {column} does, or map it." if absent_arms else "")
-        )
-    steps = [("read", "", len(table))]
-    either = sides["reference"] | sides["alternative"]
-    steps += [("other_arm", "", int((~either).sum()))]
-    part = table[either].reset_index(drop=True)
-    treated = sides["alternative"][either]
-    outcome = estimand.outcomes[0]
-    known = ~np.isnan(_raw(part, outcome))
-    steps += [
-        ("no_primary_outcome", outcome, int((~known).sum())),
-        ("compared", "", int(known.sum())),
-    ]
-    part, treated = part[known].reset_index(drop=True), treated[known]
-    covariates = [
-        name
-        for name in informative_features(cohort, estimand.covariates)
-        if name in part and len(part[name].dropna().unique()) > 1
-    ]
-    faults = [
-        f"{arm.name} has no patient"
-        for arm, side in ((estimand.reference, False), (estimand.alternative, True))
-        if not (treated == side).any()
-    ]
-    if faults:
-        raise CohortError(
-            f"One arm only: {'; '.join(faults)}. An effect is never estimated from one arm."
-        )
-    return Arms(
-        estimand=estimand,
-        table=part,
-        treated=treated,
-        covariates=covariates,
-        outcomes={name: _per_patient(part, treated, name, estimand) for name in estimand.outcomes},
-        attrition=pd.DataFrame(steps, columns=["step", "reason", "n"]),
-    )
-
-
-def _raw(table: pd.DataFrame, outcome: str) -> Floats:
-    """Outcome as recorded; for a time NaN too where its event is not known."""
-    if outcome == "objective_response":
-        return _response(table)
-    time = pd.to_numeric(table[outcome]).to_numpy(dtype=float, na_value=np.nan)
-    return np.where(table[f"{outcome}_event"].isna(), np.nan, time)
-
-
-def _response(table: pd.DataFrame) -> Floats:
-    """1 with CR or PR, 0 without (NE too, as in an intention-to-treat rate), NaN not recorded."""
-    result = np.full(len(table), np.nan)
-    if "best_response" in table:
-        best = table["best_response"]
-        result = np.where(best.notna(), best.isin(["CR", "PR"]).astype(float), np.nan)
-    if "objective_response" in table:
-        stated = table["objective_response"].to_numpy(dtype=float, na_value=np.nan)
-        result = np.where(np.isnan(result), stated, result)
-    return result
-
-
-def _per_patient(table: pd.DataFrame, treated: Flags, outcome: str, estimand: Estimand) -> Floats:
-    raw = _raw(table, outcome)
-    if outcome == "objective_response":
-        filled = estimand.missing_response == "no_response"
-        return np.where(np.isnan(raw), 0.0, raw) if filled else raw
-    event = table[f"{outcome}_event"].to_numpy(dtype=float, na_value=np.nan)
-    result = np.full(len(table), np.nan)
-    for side in (False, True):
-        rows = (treated == side) & ~np.isnan(raw)
-        if rows.any():
-            result[rows] = unbiased_times(raw[rows], event[rows], estimand.horizon_months)
-    return result
+        never = " One arm only: an effect is never estimated from one arm." if one else ""
+        raise CohortError(f"The arms cannot be compared. {'; '.join(faults)}.{never}{remedy}")
+    reference, alternative = (values.isin(stated).to_numpy() for stated in arms.values())
+    return reference, alternative

@@ -17,7 +17,7 @@ from stratify.arrays import Flags, Floats
 from stratify.statistics.intervals import Estimate
 from stratify.treatment.doubly_robust import doubly_robust_scores, folds_of, value_table
 from stratify.treatment.heterogeneity import ALPHA, best_linear_predictor
-from stratify.treatment.learners import Encoded, learn_in_turn, turns_of
+from stratify.treatment.learners import TESTED, Encoded, learn_in_turn, turns_of
 
 __all__ = ["chance_findings", "e_value", "permuted_treatment"]
 
@@ -69,15 +69,13 @@ def permuted_treatment(
         turn = turns_of(drawn, seed + k)
         found = learn_in_turn(
             matrices, drawn, outcome, share, turn,
-            learners=["dr_learner"], depth=depth, seed=seed + k,
+            learners=[TESTED], depth=depth, seed=seed + k,
         )  # fmt: skip
         X, *_ = matrices(everybody)
         scores = doubly_robust_scores(X, drawn, outcome, share, fold=folds_of(drawn, seed + k))
         judged = np.flatnonzero(found.judged)
         inner = scores.take(judged)
-        _, p = best_linear_predictor(
-            inner.effect, found.effects["dr_learner"][judged], turn[judged]
-        )
+        _, p = best_linear_predictor(inner.effect, found.effects[TESTED][judged], turn[judged])
         n = len(judged)
         values = value_table(
             inner, {_TREE: found.treats[judged], _ALL: np.ones(n), _NONE: np.zeros(n)}

@@ -43,6 +43,8 @@ class DesignCheck:
         from the covariates.
     kept : ndarray of shape (n_patients,)
         Patients left after trimming.
+    sizes : DataFrame
+        arm, n.
     checks : DataFrame
         check, found, expected, passed: one row each.
     balance : DataFrame
@@ -53,6 +55,7 @@ class DesignCheck:
 
     propensity: Floats
     kept: Flags
+    sizes: pd.DataFrame
     checks: pd.DataFrame
     balance: pd.DataFrame
     refusals: list[str] = field(default_factory=list)
@@ -106,6 +109,7 @@ def check_design(arms: Arms, *, seed: int = 0) -> DesignCheck:
     return DesignCheck(
         propensity=compared.propensity,
         kept=compared.kept,
+        sizes=pd.DataFrame(arms.sizes().items(), columns=["arm", "n"]),
         checks=pd.DataFrame(checks, columns=Check._fields).drop(columns="refusal"),
         balance=pd.DataFrame(
             {
@@ -143,18 +147,13 @@ class _Compared:
     def randomised(self) -> bool:
         return self.arms.estimand.assignment == "randomised"
 
-    @property
-    def sides(self) -> list[tuple[str, Flags]]:
-        """Name and patients of the reference, then of the alternative."""
-        return [(n, self.arms.treated == k) for k, n in enumerate(self.arms.sizes())]
-
     @cached_property
     def weight(self) -> Floats:
         return np.where(self.arms.treated, 1 / self.propensity, 1 / (1 - self.propensity))
 
     @property
     def both_kept(self) -> bool:
-        return all((self.kept & arm).any() for _, arm in self.sides)
+        return all((self.kept & arm).any() for _, arm in self.arms.sides)
 
     @cached_property
     def weighted_differences(self) -> Floats:
@@ -243,7 +242,7 @@ def _overlap(compared: _Compared) -> Iterator[Check]:
     """Patients of each arm left by trimming; nothing where no propensity was fitted."""
     if np.isnan(compared.separation):
         return
-    for name, arm in compared.sides:
+    for name, arm in compared.arms.sides:
         left, size = int((compared.kept & arm).sum()), int(arm.sum())
         yield Check(
             f"overlap, {name}",
@@ -271,7 +270,7 @@ def _weighting(compared: _Compared) -> Iterator[Check]:
         f"still differs by {worst:.2f} standard deviations",
     )
     least = compared.arms.estimand.min_arm
-    for name, arm in compared.sides:
+    for name, arm in compared.arms.sides:
         weight = compared.weight[compared.kept & arm]
         effective = float(weight.sum() ** 2 / (weight**2).sum())
         yield Check(

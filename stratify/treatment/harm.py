@@ -1,20 +1,27 @@
-"""Harm beside benefit: grade 3 or worse events by arm, and the balance over a grid of weights."""
+"""Harm and benefit: grade 3 or worse events by arm, and the balance over a grid of weights.
+
+A weight is how much benefit one grade 3 or worse event is worth: at 0.25, four such events cancel
+one patient spared from resistance (or one response more). No weight is a standard, so none is the
+default. Treatment-related, immune-related and all-cause events are three different harms: each has
+its own result, and they are never added.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from stratify.statistics.intervals import Estimate, wilson
+from stratify.errors import ArgumentError
+from stratify.statistics.intervals import Estimate, normal_quantile, wilson
 from stratify.treatment.arms import Arms
-from stratify.treatment.utilities import HARMS, net_benefit_of_arm
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+__all__ = ["harm_tables", "net_benefit_of_arm", "risk_difference"]
 
-__all__ = ["harm_tables", "risk_difference"]
+# A grid to show results over: 20 to 1 grade 3 events for one patient who benefits.
+WEIGHTS = (0.05, 0.1, 0.25, 0.5, 1.0)
+HARMS = ("treatment_related", "immune_related", "all_cause")
 
 
 def risk_difference(
@@ -38,8 +45,66 @@ def risk_difference(
     return Estimate(float(value), float(low), float(high))
 
 
-def harm_tables(arms: Arms, benefit: Estimate) -> dict[str, pd.DataFrame]:
-    """Events by arm and the balance against a benefit; nothing where no events are recorded.
+def net_benefit_of_arm(
+    benefit: Estimate,
+    harm: Estimate,
+    *,
+    weights: Sequence[float] = WEIGHTS,
+    level: float = 0.95,
+) -> tuple[pd.DataFrame, Estimate]:
+    """Benefit difference minus weighted harm difference over a grid, and the flip point.
+
+    Parameters
+    ----------
+    benefit, harm : Estimate
+        Differences of the arms with Wald intervals at `level`, taken as independent: in shares of
+        patients, or the benefit in months where a weight is months for one event.
+    weights : sequence of float
+    level : float
+
+    Returns
+    -------
+    table : DataFrame
+        weight, value, low, high.
+    flip : Estimate
+        Weight at which the net benefit is zero, ``benefit / harm``, with Fieller's interval; NaN
+        limits where it is unbounded, that is where harm is not shown to differ.
+
+    References
+    ----------
+    Vickers AJ et al. BMC Med Inform Decis Mak 2007;7:30 (PMC3184644 for treatment benefit).
+    Fieller EC. J R Stat Soc B 1954;16:175-185.
+
+    Examples
+    --------
+    >>> table, flip = net_benefit_of_arm(Estimate(0.10, 0.02, 0.18), Estimate(0.4, 0.32, 0.48))
+    >>> table["value"].round(2).tolist(), round(flip.value, 2)
+    ([0.08, 0.06, 0.0, -0.1, -0.3], 0.25)
+    """
+    if not weights or min(weights) < 0:
+        raise ArgumentError("weights are numbers of 0 or more; at least one is expected.")
+    z = normal_quantile(level)
+    error_b, error_h = ((x.high - x.low) / (2 * z) for x in (benefit, harm))
+    rows = []
+    for weight in weights:
+        value = benefit.value - weight * harm.value
+        half = z * np.hypot(error_b, weight * error_h)
+        rows.append((weight, value, value - half, value + half))
+    table = pd.DataFrame(rows, columns=["weight", "value", "low", "high"])
+    g = (z * error_h) ** 2
+    slope = harm.value**2 - g
+    ratio = benefit.value / harm.value if harm.value else np.nan
+    if not slope > 0:
+        return table, Estimate(ratio, np.nan, np.nan)
+    product = benefit.value * harm.value
+    root = product**2 - slope * (benefit.value**2 - (z * error_b) ** 2)
+    half = np.sqrt(max(root, 0.0))
+    low, high = sorted(((product - half) / slope, (product + half) / slope))
+    return table, Estimate(float(ratio), float(low), float(high))
+
+
+def harm_tables(arms: Arms, benefit: Estimate) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
+    """Events by arm and the balance against a benefit; None where no events are recorded.
 
     Parameters
     ----------
@@ -51,44 +116,30 @@ def harm_tables(arms: Arms, benefit: Estimate) -> dict[str, pd.DataFrame]:
 
     Returns
     -------
-    dict of str to DataFrame
-        ``harms``: kind, arm (the difference is called ``difference``), value, low, high, n, events.
-        ``trade_off``: kind, weight, value, low, high; and the flip point as ``flip``, ``flip_low``,
+    harms : DataFrame or None
+        kind, arm (the difference is called ``difference``), value, low, high, n, events.
+    trade_off : DataFrame or None
+        kind, weight, value, low, high; and the flip point as ``flip``, ``flip_low``,
         ``flip_high``. Weights are in the unit of the benefit for one event.
     """
     rows: list[tuple[object, ...]] = []
     balances = []
-    names = (arms.estimand.reference.name, arms.estimand.alternative.name)
     for kind in HARMS:
-        column = f"grade3_{kind}"
-        if column not in arms.table or arms.table[column].isna().all():
+        if (column := f"grade3_{kind}") not in arms.table:
             continue
-        recorded = arms.table[column].notna().to_numpy()
-        event: NDArray[np.float64] = arms.table[column].to_numpy(dtype=float, na_value=np.nan)
-        counts = {
-            side: (int((recorded & (arms.treated == side)).sum()),
-                   int(np.nansum(event[arms.treated == side])))
-            for side in (False, True)
-        }  # fmt: skip
-        for side, name in ((False, names[0]), (True, names[1])):
-            n, events = counts[side]
-            if n:
-                rows.append((kind, name, *wilson(events, n, 0.95), n, events))
-        if all(n for n, _ in counts.values()):
-            difference = risk_difference(
-                (counts[True][1], counts[False][1]), (counts[True][0], counts[False][0])
-            )
-            total = sum(n for n, _ in counts.values())
-            rows.append(
-                (kind, "difference", *difference, total, sum(e for _, e in counts.values()))
-            )
+        event = arms.table[column].to_numpy(dtype=float, na_value=np.nan)
+        seen = [(name, event[arm & ~np.isnan(event)]) for name, arm in arms.sides]
+        counts = [(name, int(each.sum()), each.size) for name, each in seen if each.size]
+        rows += [(kind, name, *wilson(e, n, 0.95), n, e) for name, e, n in counts]
+        if len(counts) == 2:
+            (_, few, n), (_, many, m) = counts
+            difference = risk_difference((many, few), (m, n))
+            rows.append((kind, "difference", *difference, n + m, few + many))
             table, flip = net_benefit_of_arm(benefit, difference)
-            table = table.assign(kind=kind, flip=flip.value, flip_low=flip.low, flip_high=flip.high)
-            balances.append(table)
-    if not rows:
-        return {}
+            flips = dict(zip(("flip", "flip_low", "flip_high"), flip, strict=True))
+            balances.append(table.assign(kind=kind, **flips))
     columns = ["kind", "arm", "value", "low", "high", "n", "events"]
-    tables = {"harms": pd.DataFrame(rows, columns=columns)}
-    if balances:
-        tables["trade_off"] = pd.concat(balances, ignore_index=True)
-    return tables
+    return (
+        pd.DataFrame(rows, columns=columns) if rows else None,
+        pd.concat(balances, ignore_index=True) if balances else None,
+    )

@@ -18,6 +18,7 @@ from stratify.statistics.intervals import UNDEFINED, Estimate, normal_quantile, 
 __all__ = [
     "ALPHA",
     "best_linear_predictor",
+    "centred",
     "effect_by_score",
     "interaction",
     "ratio_of_hazard_ratios",
@@ -110,12 +111,17 @@ def best_linear_predictor(
     """
     from scipy.stats import norm
 
-    centred = predicted - pd.Series(predicted).groupby(fold).transform("mean").to_numpy()
-    if not np.std(centred) > 1e-12:
+    spread = centred(predicted, fold)
+    if not np.std(spread) > 1e-12:
         return UNDEFINED, 1.0
-    slope, _ = _slope(effect, centred, level)
+    slope, _ = _slope(effect, spread, level)
     error = (slope.high - slope.low) / (2 * normal_quantile(level))
     return slope, float(norm.sf(slope.value / error)) if error > 0 else 1.0
+
+
+def centred(values: Floats, fold: Ints) -> Floats:
+    """Predictions less their mean in the fold, since folds have models of their own."""
+    return np.asarray(values - pd.Series(values).groupby(fold).transform("mean").to_numpy())
 
 
 def ratio_of_hazard_ratios(

@@ -25,7 +25,9 @@ from stratify.treatment.doubly_robust import (
 __all__ = [
     "FIRST",
     "LEARNERS",
+    "TESTED",
     "InTurn",
+    "Learner",
     "TreeRule",
     "learn_in_turn",
     "policy_tree",
@@ -34,7 +36,6 @@ __all__ = [
 ]
 
 
-LEARNERS = ("dr_learner", "t_learner", "x_learner", "causal_forest")
 ABSENT = (
     "Effects of treatment are estimated with econml, which is not installed. Install it with "
     '`pip install "stratify-immuno[effect]"`.'
@@ -180,7 +181,7 @@ def learn_in_turn(
     propensity: Floats,
     turn: Ints,
     *,
-    learners: Sequence[str] = LEARNERS,
+    learners: Sequence[str],
     depth: int = 2,
     randomised: bool = True,
     seed: int = 0,
@@ -205,13 +206,17 @@ def learn_in_turn(
     depth : int
         Of the policy tree.
     randomised : bool
-        Whether nothing tells the arm; else a logistic regression does.
+        Whether nothing predicts the arm; else a logistic regression does.
 
     References
     ----------
     Luedtke AR, van der Laan MJ. Ann Stat 2016;44:713-742. Wager S. Sequential validation of
     treatment heterogeneity, 2024.
     """
+    if unknown := set(learners) - set(LEARNERS):
+        raise ArgumentError(
+            f"learner {min(unknown)!r} is not known; there are {', '.join(LEARNERS)}."
+        )
     n = len(treated)
     effects = {name: np.full(n, np.nan) for name in learners}
     treats = np.full(n, np.nan)
@@ -232,8 +237,10 @@ def learn_in_turn(
         treats[test] = rule.treats(X[test])
         trees.append(rule)
         for name in learners:
-            fitted = _fitted(name, X[train], treated[train], outcome[train], randomised, seed)
-            effects[name][test] = fitted(X[test])
+            predict = LEARNERS[name].fit(
+                X[train], treated[train], outcome[train], randomised=randomised, seed=seed
+            )
+            effects[name][test] = predict(X[test])
     return InTurn(turn >= FIRST, effects, treats, trees)
 
 
@@ -242,52 +249,73 @@ def turns_of(treated: Flags, seed: int) -> Ints:
     return folds_of(treated, seed, TURNS)
 
 
-def _fitted(
-    name: str,
-    X: Floats,
-    treated: Flags,
-    outcome: Floats,
-    randomised: bool,
-    seed: int,
-) -> Callable[[Floats], Floats]:
-    """Fit a learner and give its prediction."""
-    from sklearn.dummy import DummyClassifier
-    from sklearn.linear_model import LogisticRegression
+@dataclass(frozen=True)
+class Learner:
+    """A way to predict the effect of each patient.
 
-    # where patients were randomised nothing tells the arm
-    chance = DummyClassifier(strategy="prior") if randomised else LogisticRegression(max_iter=2000)
-    if name == "dr_learner":
-        from econml.dr import DRLearner
+    Attributes
+    ----------
+    name, title : str
+        In tables, and in reports.
+    unfitted : callable
+        Gives an estimator of EconML, from a propensity model and a seed.
+    """
 
-        learner = DRLearner(
-            model_propensity=chance,
-            model_regression=regressor(),
-            model_final=regressor(),
-            cv=INNER,
-            random_state=seed,
-        )
-    elif name == "t_learner":
-        from econml.metalearners import TLearner
+    name: str
+    title: str
+    unfitted: Callable[[Any, int], Any]
 
-        learner = TLearner(models=regressor())
-    elif name == "x_learner":
-        from econml.metalearners import XLearner
+    def fit(
+        self, X: Floats, treated: Flags, outcome: Floats, *, randomised: bool, seed: int
+    ) -> Callable[[Floats], Floats]:
+        """Fit, and give the prediction for covariates of new patients."""
+        from sklearn.dummy import DummyClassifier
+        from sklearn.linear_model import LogisticRegression
 
-        learner = XLearner(models=regressor(), propensity_model=chance)
-    elif name == "causal_forest":
-        from econml.dml import CausalForestDML
+        prior, logistic = DummyClassifier(strategy="prior"), LogisticRegression(max_iter=2000)
+        # where patients were randomised nothing predicts the arm
+        fitted = self.unfitted(prior if randomised else logistic, seed)
+        fitted.fit(outcome, treated.astype(int), X=X)
+        return lambda new: np.asarray(fitted.effect(new), dtype=float).ravel()
 
-        learner = CausalForestDML(
-            model_y=regressor(),
-            model_t=chance,
-            discrete_treatment=True,
-            n_estimators=200,
-            min_samples_leaf=10,
-            random_state=seed,
-            n_jobs=1,
-            cv=INNER,
-        )
-    else:
-        raise ArgumentError(f"learner {name!r} is not known; there are {', '.join(LEARNERS)}.")
-    learner.fit(outcome, treated.astype(int), X=X)
-    return lambda new: np.asarray(learner.effect(new), dtype=float).ravel()
+
+def _dr_learner(propensity: Any, seed: int) -> Any:
+    from econml.dr import DRLearner
+
+    return DRLearner(
+        model_propensity=propensity, model_regression=regressor(), model_final=regressor(),
+        cv=INNER, random_state=seed,
+    )  # fmt: skip
+
+
+def _t_learner(propensity: Any, seed: int) -> Any:
+    from econml.metalearners import TLearner
+
+    return TLearner(models=regressor())
+
+
+def _x_learner(propensity: Any, seed: int) -> Any:
+    from econml.metalearners import XLearner
+
+    return XLearner(models=regressor(), propensity_model=propensity)
+
+
+def _causal_forest(propensity: Any, seed: int) -> Any:
+    from econml.dml import CausalForestDML
+
+    return CausalForestDML(
+        model_y=regressor(), model_t=propensity, discrete_treatment=True, n_estimators=200,
+        min_samples_leaf=10, random_state=seed, n_jobs=1, cv=INNER,
+    )  # fmt: skip
+
+
+LEARNERS = {
+    each.name: each
+    for each in (
+        Learner("dr_learner", "DR-learner (tested)", _dr_learner),
+        Learner("t_learner", "T-learner", _t_learner),
+        Learner("x_learner", "X-learner", _x_learner),
+        Learner("causal_forest", "causal forest", _causal_forest),
+    )
+}
+TESTED = "dr_learner"  # whose predictions make the test of heterogeneity; the others are shown too

@@ -11,9 +11,8 @@ from numpy.typing import ArrayLike
 from stratify.arrays import Floats
 from stratify.errors import ArgumentError
 from stratify.statistics.checks import checked
-from stratify.statistics.intervals import Estimate, standard_error, wald
 
-__all__ = ["rmst_difference", "unbiased_times"]
+__all__ = ["unbiased_times"]
 
 
 def unbiased_times(time: ArrayLike, event: ArrayLike, horizon: float) -> Floats:
@@ -104,22 +103,3 @@ def unbiased_times(time: ArrayLike, event: ArrayLike, horizon: float) -> Floats:
     own = np.searchsorted(left, times[censored], side="left")
     result[censored] += weight[own]
     return result
-
-
-def rmst_difference(
-    time: ArrayLike, event: ArrayLike, treated: ArrayLike, horizon: float, level: float = 0.95
-) -> Estimate:
-    """Restricted mean survival time of the treated minus that of the others, Wald interval.
-
-    Examples
-    --------
-    >>> estimate = rmst_difference([3, 4, 5, 9, 9, 9], [1, 1, 1, 0, 1, 1], [0, 0, 0, 1, 1, 1], 6)
-    >>> estimate.value
-    2.0
-    """
-    times, events, arm = checked(
-        ("time", time, "time"), ("event", event, "binary"), ("treated", treated, "binary")
-    )
-    parts = [unbiased_times(times[arm == a], events[arm == a], horizon) for a in (1, 0)]
-    error = np.hypot(standard_error(parts[0]), standard_error(parts[1]))
-    return wald(float(parts[0].mean() - parts[1].mean()), float(error), level)

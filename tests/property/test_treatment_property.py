@@ -11,10 +11,10 @@ from scipy.special import expit
 from stratify.statistics.intervals import Estimate
 from stratify.study.policy import Policy
 from stratify.treatment.doubly_robust import Scores, value_table
+from stratify.treatment.harm import net_benefit_of_arm
 from stratify.treatment.heterogeneity import targeting, targeting_curve
 from stratify.treatment.restricted_mean import unbiased_times
 from stratify.treatment.triage import triage
-from stratify.treatment.utilities import net_benefit_of_arm
 
 laws = settings(deadline=None, max_examples=20, derandomize=True, database=None)
 ORDER = {"monotherapy": 0, "refer": 1, "combination": 2}

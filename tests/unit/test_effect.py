@@ -129,7 +129,7 @@ def test_all_faults_of_the_section_are_told_at_once():
         ),
         (
             lambda t: t.drop(columns=["arm"]),
-            "The column arm tells no arms; map it in the clinical panel, for example `arm: "
+            "The column arm names no arms; map it in the clinical panel, for example `arm: "
             "TRT01P`.",
         ),
         (
@@ -256,7 +256,7 @@ def test_without_heterogeneity_the_average_effect_speaks(harmless):
     )
     assert said[4] == (
         "By the average effect combination is better for patients of this kind; harm, label and "
-        "the patient's wishes stand beside, and no score chooses."
+        "the patient's wishes count too, and no score chooses."
     )
     assert said[5] == (
         "With the treatment permuted 2 times heterogeneity was found 0 times and a better rule 0 "

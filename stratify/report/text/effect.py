@@ -98,12 +98,6 @@ EFFECT: dict[str, Any] = {
         "weight": "Weight", "flip_text": "Flips at", "step": "Step", "reason": "Reason",
     },
     "since": {"randomised": "randomisation", "observed": "the first dose"},
-    "learners": {
-        "dr_learner": "DR-learner (tested)",
-        "t_learner": "T-learner",
-        "x_learner": "X-learner",
-        "causal_forest": "causal forest",
-    },
     "estimators": {
         "doubly_robust": "doubly robust, difference",
         "unadjusted": "as observed, difference",
