@@ -22,6 +22,7 @@ from stratify.cohort.reading import read_cohort, require_usable
 from stratify.errors import DataError
 from stratify.model.classifier import ResistanceClassifier
 from stratify.report import figures
+from stratify.statistics.performance import MODEL
 from stratify.study import Study
 from stratify.tables.faults import faults_in_words, faults_of, located
 from stratify.tables.strict import Strict
@@ -113,7 +114,7 @@ class Benchmark:
             figures.estimate(value, low, high)
             for value, low, high in both[["value", "low", "high"]].itertuples(index=False)
         ]
-        whole = both[both["model"] == "stratify"]
+        whole = both[both["model"] == MODEL]
         sizes = whole.set_index(["task", "cohort"])[["n", "n_events"]].astype(int)
         keys = ["task", "cohort", "model"]
         table = both.assign(cell=cells).set_index(keys)["cell"].unstack("model")  # noqa: PD010

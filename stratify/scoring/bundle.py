@@ -30,7 +30,7 @@ from stratify.model.ensemble import AnchoredEnsemble
 from stratify.model.forest import without_extremes
 from stratify.model.linear import LinearScore
 from stratify.model.recalibration import Recalibration
-from stratify.model.reference import References
+from stratify.references import References
 from stratify.scoring.manifest import (
     FORMAT,
     FORMAT_VERSION,

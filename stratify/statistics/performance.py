@@ -33,6 +33,7 @@ from stratify.statistics.intervals import (
 )
 
 __all__ = [
+    "MODEL",
     "PERFORMANCE_COLUMNS",
     "Prediction",
     "classification_at",
@@ -42,6 +43,7 @@ __all__ = [
     "performance_table",
 ]
 
+MODEL = "stratify"  # the model itself among the references, in every table
 PERFORMANCE_COLUMNS = (
     *("cohort", "split", "model", "reference", "subgroup", "metric"),
     *("threshold", "value", "low", "high", "n", "n_events"),
@@ -333,7 +335,7 @@ def _compared(
     """Return the model whose paired differences are computed, and the models it is held against."""
     main = delta_for
     if main is None:
-        main = "stratify" if "stratify" in names else names[0]
+        main = MODEL if MODEL in names else names[0]
     if main not in names:
         message = (
             f"delta_for is {main!r}; expected a name of predictions, which are "

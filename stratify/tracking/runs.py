@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from stratify.references import headline
 from stratify.report.figures import METRICS, estimate
 from stratify.tables.schema import field_named
 from stratify.tracking.naming import RANK, curve_points, metric_values, place_of
@@ -26,14 +27,19 @@ if TYPE_CHECKING:
 
 __all__ = ["log_results", "run_record"]
 
-# columns of the headline table in a run's description: metric and reference
-HEADLINE = {
-    "AUROC": ("auroc", ""),
-    "difference to LORIS": ("delta_auroc", "loris"),
-    "Brier skill": ("brier_skill", ""),
-    "calibration slope": ("calibration_slope", ""),
-    "O:E": ("observed_expected", ""),
-}
+
+def headline_columns() -> dict[str, tuple[str, str]]:
+    """Columns of the headline table in a run's description: metric and reference."""
+    differences = {f"difference to {n}": ("delta_auroc", ref) for ref, n in headline().items()}
+    return {
+        "AUROC": ("auroc", ""),
+        **differences,
+        "Brier skill": ("brier_skill", ""),
+        "calibration slope": ("calibration_slope", ""),
+        "O:E": ("observed_expected", ""),
+    }
+
+
 KIND = {"model card": "training", "evaluation report": "evaluation"}
 PATIENT_LEVEL = ("scores.csv", "labels.csv", "attributions.parquet", "profiles.parquet")
 GAP = "&ensp;"  # kept at the end of a cell, as no space itself is
@@ -117,19 +123,20 @@ def _headline(performance: pd.DataFrame) -> pd.DataFrame:
     """One row a cohort that was judged, unseen ones first; estimates with 95 % intervals."""
     rows = performance[(performance["model"] == "stratify") & performance["threshold"].isna()]
     rows = rows[(rows["subgroup"] == "all") & (rows["split"] != "train")]
+    columns = headline_columns()
     table: list[dict[str, Any]] = []
     for _, judged in rows.groupby(["cohort", "split"], sort=True):
         by_metric = {(row["metric"], row["reference"]): row for row in judged.to_dict("records")}
         whole = by_metric["auroc", ""]
         line = {name: whole[name] for name in ("cohort", "split", "n")}
         line["events"] = whole["n_events"]
-        for title, key in HEADLINE.items():
+        for title, key in columns.items():
             found = by_metric.get(key, dict.fromkeys(("value", "low", "high"), np.nan))
             limits = found["value"], found["low"], found["high"]
             line[title] = estimate(*limits, METRICS[key[0]][1])
         table.append(line)
     table.sort(key=lambda line: RANK[str(line["split"])])
-    return pd.DataFrame(table, columns=["cohort", "split", "n", "events", *HEADLINE])
+    return pd.DataFrame(table, columns=["cohort", "split", "n", "events", *columns])
 
 
 def _in_words(headline: pd.DataFrame) -> str:

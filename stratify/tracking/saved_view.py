@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from stratify.references import headline
 from stratify.tracking.record import RunRecord
 
 __all__ = ["VIEW", "save_view", "view_columns"]
@@ -17,7 +18,6 @@ __all__ = ["VIEW", "save_view", "view_columns"]
 VIEW = "unseen-cohorts"  # in the address: ?viewStateShareKey=unseen-cohorts
 TITLE = "Unseen cohorts"
 TAG = f"mlflow.sharedViewState.{VIEW}"
-SHOWN = ("auroc", "delta_auroc_vs_loris", "brier_skill", "calibration_slope")
 ALWAYS = ("attributes.`Created`", "tags.`kind`", "tags.`endpoint_rule`", "tags.`data_sha256`")
 MOST = 16  # columns of metrics; an experiment's tag holds 5000 characters
 KINDS = ("training", "evaluation", "benchmark")
@@ -40,10 +40,12 @@ def view_columns(metrics: Iterable[str], before: Iterable[str] = ()) -> list[str
     'metrics.`shim/auroc`'
     """
     names = set(metrics)
+    differences = [f"delta_auroc_vs_{reference}" for reference in headline()]
+    shown = ("auroc", *differences, "brier_skill", "calibration_slope")
     places = sorted({name.rpartition("/")[0] for name in names})
     wanted = [
         f"{place}/{metric}" for place in places if not place.endswith(NOT_UNSEEN)
-        for metric in SHOWN
+        for metric in shown
     ]  # fmt: skip
     new = [f"metrics.`{name}`" for name in wanted if name in names]
     old = [name for name in before if name.startswith("metrics.") and name not in new]

@@ -15,11 +15,12 @@ import pandas as pd
 from stratify.arrays import Flags, Floats, Strings
 from stratify.cohort.subgroups import large_enough, subgroups
 from stratify.model.classifier import ResistanceClassifier
-from stratify.model.reference import REFERENCES
 from stratify.progress import Progress
+from stratify.references import references
 from stratify.statistics.calibration import calibration_curve, delta_brier
 from stratify.statistics.discrimination import delta_auroc, roc_curve_table
 from stratify.statistics.performance import (
+    MODEL,
     PERFORMANCE_COLUMNS,
     Prediction,
     decision_curve,
@@ -118,7 +119,7 @@ def cross_validate(
     split = StratifiedKFold(folds, shuffle=True, random_state=seed)
     by_model: dict[str, Floats] = {}
     complete: dict[str, Flags] = {}
-    filled = True
+    covering = frozenset(references())
     fold = np.zeros(len(table), dtype=int)
     parts = list(split.split(table, label))
     names = [f"cross-validation, fold {k + 1} of {folds}" for k in range(folds)]
@@ -140,12 +141,12 @@ def cross_validate(
     )
     for k, ((_, test), (risks,)) in enumerate(zip(parts, found, strict=True)):
         fold[test] = k
-        filled &= risks.filled
+        covering &= risks.covering
         for name, risk in risks.by_model.items():
             by_model.setdefault(name, np.full(len(table), np.nan))[test] = risk
         for name, mask in risks.complete.items():
             complete.setdefault(name, np.zeros(len(table), dtype=bool))[test] = mask
-    return Risks(by_model, complete, filled, fold)
+    return Risks(by_model, complete, covering, fold)
 
 
 def assess(
@@ -179,9 +180,9 @@ def assess(
     Returns
     -------
     Assessment
-        Row group ``all`` holds every patient and the references that cover them; LORIS takes
-        training medians for missing inputs there. Row groups ``measured=...`` hold the patients
-        with complete inputs of a reference that does not cover all. Those of
+        Row group ``all`` holds every patient and the references that cover them, some with
+        training medians for missing inputs. Row groups ``measured=...`` hold the patients with
+        complete inputs of a reference that does not cover all. Those of
         :func:`~stratify.cohort.subgroups.subgroups` follow, with the references of ``all`` and the
         metrics that need no bootstrap.
     """
@@ -246,11 +247,11 @@ def _folds(label: Floats, risks: Risks, cohort: str, split: str) -> tuple[pd.Dat
     """Judge the model in each fold, by the metrics that need no bootstrap."""
     if risks.fold is None:
         return ()
-    risk = risks.by_model["stratify"]
+    risk = risks.by_model[MODEL]
     return tuple(
         performance_table(
             label[risks.fold == k],
-            {"stratify": _prediction("stratify", risk[risks.fold == k])},
+            {MODEL: _prediction(MODEL, risk[risks.fold == k])},
             cohort=cohort,
             split=split,
             resampled=False,
@@ -276,7 +277,7 @@ def _roc(label: Floats, risk: Floats) -> pd.DataFrame:
 
 
 def _kind(name: str) -> str:
-    return "probability" if name == "stratify" else REFERENCES[name].kind
+    return "probability" if name == MODEL else references()[name].kind
 
 
 def _prediction(name: str, risk: Floats) -> Prediction:
@@ -286,18 +287,15 @@ def _prediction(name: str, risk: Floats) -> Prediction:
 
 def _row_groups(risks: Risks, label: Floats) -> list[tuple[str, Flags, list[str]]]:
     everyone = np.ones(len(label), dtype=bool)
-    whole = [n for n in risks.by_model if n == "stratify" or risks.complete[n].all()]
-    if risks.filled and "loris" in risks.by_model and "loris" not in whole:
-        whole.append("loris")
-    groups = [("all", everyone, whole)]
+    groups = [("all", everyone, risks.whole())]
     # references that share their inputs share the row group
     told: dict[tuple[str, ...], str] = {}
     for name, mask in risks.complete.items():
-        inputs = REFERENCES[name].needs
+        inputs = references()[name].needs
         if mask.all() or inputs in told or not large_enough(label[mask]):
             continue
         told[inputs] = inputs[0] if len(inputs) == 1 else name
-        names = [n for n in risks.by_model if n == "stratify" or risks.complete[n][mask].all()]
+        names = [n for n in risks.by_model if n == MODEL or risks.complete[n][mask].all()]
         groups.append((f"measured={told[inputs]}", mask, names))
     return groups
 
@@ -372,4 +370,4 @@ def _survival_rows(
             }
         )
     table = pd.DataFrame(rows, columns=list(PERFORMANCE_COLUMNS))
-    return table.assign(cohort=cohort, split=split, model="stratify", reference="")
+    return table.assign(cohort=cohort, split=split, model=MODEL, reference="")

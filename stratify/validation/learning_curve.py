@@ -15,10 +15,12 @@ from stratify.cohort.features import model_matrix
 from stratify.errors import ArgumentError
 from stratify.model.classifier import ResistanceClassifier
 from stratify.model.horizons import horizon_outcomes
-from stratify.model.reference import LogisticModel
+from stratify.references.known import plain_logistic
+from stratify.references.logistic import LogisticModel
 from stratify.statistics.calibration import brier
 from stratify.statistics.discrimination import auroc
 from stratify.statistics.intervals import Estimate, normal_quantile, wald
+from stratify.statistics.performance import MODEL
 
 __all__ = ["LEARNING_CURVE_COLUMNS", "learning_curve"]
 
@@ -27,6 +29,7 @@ LEARNING_CURVE_COLUMNS = (
     *("model", "metric", "n_train", "value", "low", "high", "n", "n_events", "repeats"),
 )
 SHARES = (0.2, 0.4, 0.6, 0.8, 1.0)
+PLAIN = plain_logistic().name  # the reference that learns from as many patients
 _LEVEL = 0.95
 
 
@@ -97,7 +100,7 @@ def learning_curve(
             progress(f"learning curve, {100 * share:.0f} % of the training patients")
         for repeat in range(repeats):
             split = StratifiedKFold(folds, shuffle=True, random_state=seed + repeat)
-            risks = {name: np.empty(len(label)) for name in ("stratify", "logistic")}
+            risks = {name: np.empty(len(label)) for name in (MODEL, PLAIN)}
             n_train = []
             for train, test in split.split(label, label):
                 drawn = _part(train, label, share, seed + repeat)
@@ -149,8 +152,8 @@ def _fitted(
     others = horizon_outcomes(home)
     model = clone(classifier).fit(model_matrix(home, features), label, auxiliary=others)
     return {
-        "stratify": model.predict_proba(model_matrix(away, features))[:, 1],
-        "logistic": LogisticModel.fit(home, features, label).risk(away),
+        MODEL: model.predict_proba(model_matrix(away, features))[:, 1],
+        PLAIN: LogisticModel.fit(home, features, label).risk(away),
     }
 
 

@@ -13,6 +13,7 @@ from stratify.cohort.reading import Cohort
 from stratify.errors import CohortError
 from stratify.scoring import ResistanceModel
 from stratify.statistics.discrimination import c_index
+from stratify.statistics.performance import MODEL
 from stratify.statistics.survival import hazard_ratio_per_sd
 from stratify.validation.training import judged_risks
 
@@ -64,7 +65,7 @@ def prognosis(model: ResistanceModel, cohort: Cohort, *, outcome: str = "os") ->
         risks = judged_risks(model.classifier, model.references, part)
         for scored, risk in risks.by_model.items():
             mask = np.ones(len(part), dtype=bool)
-            if scored != "stratify":
+            if scored != MODEL:
                 mask = risks.complete[scored]
             mask = mask & np.isfinite(risk)
             time = part.loc[mask, outcome].to_numpy(dtype=float)
@@ -95,9 +96,7 @@ def statement(table: pd.DataFrame, cohort: str) -> str:
     'no_ici: the risk is associated with survival (C 0.61, 0.58 to 0.64; n = 841): prognostic.'
     """
     row = table[
-        (table["cohort"] == cohort)
-        & (table["model"] == "stratify")
-        & (table["metric"] == "c_index")
+        (table["cohort"] == cohort) & (table["model"] == MODEL) & (table["metric"] == "c_index")
     ].iloc[0]
     figures = f"C {row['value']:.2f}, {row['low']:.2f} to {row['high']:.2f}; n = {row['n']}"
     if row["low"] > 0.5:

@@ -11,9 +11,10 @@ from stratify.cohort.features import features_matrix
 from stratify.errors import ArgumentError
 from stratify.model.classifier import ResistanceClassifier
 from stratify.model.horizons import horizon_outcomes
-from stratify.model.reference import References
+from stratify.references import References
 from stratify.statistics.discrimination import auroc, delta_auroc
 from stratify.statistics.intervals import normal_quantile, wald, weighted_mean
+from stratify.statistics.performance import MODEL
 from stratify.validation.training import judged_risks
 
 __all__ = ["across_seeds", "weighted_differences"]
@@ -69,11 +70,9 @@ def across_seeds(
         for name, table in away.items():
             risks = judged_risks(fitted, references, table.reset_index(drop=True))
             known = table["label"].to_numpy(dtype=float)
-            own = risks.by_model["stratify"]
+            own = risks.by_model[MODEL]
             for other, risk in risks.by_model.items():
-                # LORIS takes training medians for missing inputs
-                covers = other == "loris" and risks.filled
-                if other == "stratify" or not (covers or risks.complete[other].all()):
+                if other == MODEL or other not in risks.whole():
                     continue
                 value, low, high = delta_auroc(known, own, risk)
                 row = {"seed": seed, "cohort": name, "reference": other}

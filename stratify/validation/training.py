@@ -14,9 +14,10 @@ from stratify.arrays import Flags, Floats
 from stratify.cohort.features import model_matrix
 from stratify.model.classifier import ResistanceClassifier
 from stratify.model.horizons import horizon_outcomes
-from stratify.model.reference import References
 from stratify.model.tuning import tuned
 from stratify.progress import Progress
+from stratify.references import References
+from stratify.statistics.performance import MODEL
 from stratify.statistics.survival import censoring_weights
 
 __all__ = [
@@ -39,16 +40,21 @@ class Risks:
         ``stratify`` first; higher is worse.
     complete : dict of str to ndarray of bool of shape (n_patients,)
         Patients with every input of a reference measured.
-    filled : bool
-        Whether LORIS may be shown for all patients, missing inputs at training medians.
+    covering : frozenset of str
+        References that may be shown for all patients, missing inputs at training medians.
     fold : ndarray of int of shape (n_patients,), optional
         Fold of the cross-validation that judged each patient.
     """
 
     by_model: dict[str, Floats]
     complete: dict[str, Flags]
-    filled: bool
+    covering: frozenset[str]
     fold: npt.NDArray[np.int_] | None = None
+
+    def whole(self) -> list[str]:
+        """Models that are judged on all patients; those that need training medians come last."""
+        whole = [name for name in self.by_model if name == MODEL or self.complete[name].all()]
+        return whole + [n for n in self.by_model if n in self.covering and n not in whole]
 
 
 @dataclass(frozen=True)
@@ -146,12 +152,12 @@ def judged_risks(
     """
     matrix = model_matrix(table, classifier.features_)
     complete = references.complete(table)
-    by_model = {"stratify": classifier.predict_proba(matrix)[:, 1]}
-    filled = references.fillable(table)
+    by_model = {MODEL: classifier.predict_proba(matrix)[:, 1]}
+    covering = references.covering(table)
     for name, mask in complete.items():
-        if mask.any() or (name == "loris" and filled):
+        if mask.any() or name in covering:
             by_model[name] = references.risk(name, table)
-    return Risks(by_model, complete, filled)
+    return Risks(by_model, complete, covering)
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stratify.model.reference import LORIS_INPUTS, References, loris
+from stratify.references import References, references
 from stratify.statistics.discrimination import auroc
 from stratify.tables.documents import read_yaml
 
 from .conftest import STUDIES
 
 pytestmark = pytest.mark.realdata
+
+loris = references()["loris"].response
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +92,7 @@ def test_six_features_refitted_do_as_well_as_loris(monotherapy):
     """
     home = monotherapy.of_split("train").evaluable.table
     away = monotherapy.of_split("test").evaluable.table
-    fitted = References.fit(home, LORIS_INPUTS, home["label"].to_numpy(float))
+    fitted = References.fit(home, references()["loris"].needs, home["label"].to_numpy(float))
 
     refitted = auroc(away["label"], fitted.risk("logistic", away)).value
     assert refitted == pytest.approx(0.745, abs=0.01)

@@ -8,7 +8,8 @@ import pytest
 
 from stratify.cohort.features import informative_features, model_matrix
 from stratify.model.classifier import ResistanceClassifier
-from stratify.model.reference import RF16_INPUTS, References, _rf16_matrix
+from stratify.references import References
+from stratify.references.rf16 import RF16_INPUTS, encoded
 from stratify.statistics.discrimination import auroc
 from stratify.validation.diagnostics import (
     missingness_auroc,
@@ -30,7 +31,7 @@ def test_the_refitted_rf16_is_the_forest_of_the_published_code(read):
     theirs = RandomForestClassifier(
         n_estimators=1000, max_depth=8, min_samples_leaf=20, min_samples_split=2, random_state=0
     )
-    matrices = [pd.DataFrame(_rf16_matrix(rows, RF16_INPUTS)) for rows in (home, away)]
+    matrices = [pd.DataFrame(encoded(rows, RF16_INPUTS)) for rows in (home, away)]
     medians = matrices[0].median()
     theirs.fit(matrices[0].fillna(medians), label)
     expected = theirs.predict_proba(matrices[1].fillna(medians))[:, 1]

@@ -10,7 +10,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from stratify.model.linear import LinearScore
-from stratify.model.reference import LogisticModel
+from stratify.references.logistic import LogisticModel
 
 # Margins agree to this, in log-odds; both maximise the same likelihood with their own optimiser.
 TOLERANCE = 1e-4

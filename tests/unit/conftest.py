@@ -10,7 +10,7 @@ from sklearn.base import clone
 from stratify.cohort.features import features_matrix
 from stratify.endpoint import label_outcomes
 from stratify.model.classifier import ResistanceClassifier
-from stratify.model.reference import References
+from stratify.references import References
 from stratify.scoring import ResistanceModel
 from stratify.simulation import simulate
 from stratify.study.policy import Policy

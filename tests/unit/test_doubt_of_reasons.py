@@ -9,7 +9,7 @@ from test_planted_step import drawn, features_of, fitted
 
 from stratify.cohort.features import model_matrix
 from stratify.interpretation.attribution import attributions, stability
-from stratify.model.reference import References
+from stratify.references import References
 from stratify.scoring import ResistanceModel
 from stratify.scoring.change import risk_change
 from stratify.tables.schema import panel_versions

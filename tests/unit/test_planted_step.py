@@ -12,7 +12,7 @@ from stratify.interpretation.attribution import attributions
 from stratify.interpretation.information import value_of_information
 from stratify.interpretation.profile import profile_matrix, resistance_profiles
 from stratify.model.classifier import ResistanceClassifier
-from stratify.model.reference import References
+from stratify.references import References
 from stratify.scoring import ResistanceModel
 from stratify.simulation import STEPS, SimulatedCohort, simulate
 from stratify.tables.schema import field_named, known_field, panel_versions, patient_panels

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from stratify.cohort.reading import Cohort
 from stratify.errors import ArgumentError, BundleError, FileError
 from stratify.model.encoding import rounded_out
-from stratify.model.reference import REFERENCES
+from stratify.references import references as known_references
 from stratify.scoring import ResistanceModel, load
 from stratify.study.policy import Policy
 from stratify.tables.findings import Findings
@@ -91,7 +91,7 @@ def test_a_policy_with_utilities_and_a_dated_label_survives_the_bundle(model, tm
 def test_references_and_contributions_survive_the_bundle_too(bundle, model, patients):
     again = load(bundle)
     assert again.references == model.references
-    for name in REFERENCES:
+    for name in known_references():
         risk = model.references.risk(name, patients)
         assert again.references.risk(name, patients).tobytes() == risk.tobytes()
     for found, expected in zip(

@@ -10,7 +10,8 @@ import pytest
 from sklearn.base import clone
 
 from stratify.model.classifier import ResistanceClassifier
-from stratify.model.reference import REFERENCES, References, loris
+from stratify.references import References
+from stratify.references import references as known_references
 from stratify.statistics.discrimination import auroc
 from stratify.statistics.performance import PERFORMANCE_COLUMNS
 from stratify.statistics.survival import survival_by_group
@@ -24,6 +25,7 @@ FOLDS = 3
 NO_SKILL_ERROR = 0.0376
 EVERYBODY = ["stratify", "loris", "logistic", "logistic_loris", "rf16"]
 # Simulated patients have no blood TMB, no SP142 levels and no CYT.
+REFERENCES = known_references()
 SHOWN = [name for name in REFERENCES if name not in ("btmb", "pdl1_tc3_ic3", "cyt")]
 
 
@@ -134,7 +136,7 @@ def test_true_labels_can_be_learned(patients, held_out):
 
 def test_each_fold_has_its_own_medians_for_loris(small, patients, held_out):
     """With a gap, LORIS is near but not at what the medians of all patients would give."""
-    assert held_out.filled
+    assert "loris" in held_out.covering
     everyone = References.fit(patients, ["albumin"], patients["label"].to_numpy())
     expected = everyone.risk("loris", patients)
     complete = held_out.complete["loris"]
@@ -301,7 +303,8 @@ def test_scores_and_rules_are_not_judged_as_probabilities(assessment):
 
 @pytest.fixture(scope="module")
 def complete_patients(patients: pd.DataFrame, references: References) -> pd.DataFrame:
-    gaps = {n: patients[n].fillna(median) for n, median in references.medians.items()}
+    medians = references.fitted["loris"].medians | references.fitted["loris_nsclc"].medians
+    gaps = {name: patients[name].fillna(median) for name, median in medians.items()}
     return patients.assign(**gaps)
 
 
@@ -310,7 +313,7 @@ def test_with_complete_inputs_loris_stands_among_all_and_nothing_is_filled(
 ):
     risks = judged_risks(classifier, references, complete_patients)
     table = without_curves(complete_patients, risks)
-    expected = 1 - loris(complete_patients)
+    expected = 1 - REFERENCES["loris"].response(complete_patients)
     assert risks.by_model["loris"].tolist() == expected.tolist()
     assert {"loris", "tmb", "pdl1"} <= set(models(table, "all"))
     assert measured_groups(table) == {"measured=loris_nsclc", "measured=gep"}
@@ -328,9 +331,11 @@ def test_with_missing_inputs_loris_stands_among_all_and_again_among_the_measured
 def test_where_loris_cannot_be_filled_in_it_is_shown_for_the_measured_alone(
     patients, classifier, references
 ):
-    unknown = replace(references, medians={"tmb": references.medians["tmb"]})
+    loris = references.fitted["loris"]
+    tmb_alone = replace(loris, medians={"tmb": loris.medians["tmb"]})
+    unknown = replace(references, fitted={**references.fitted, "loris": tmb_alone})
     risks = judged_risks(classifier, unknown, patients)
-    assert not risks.filled
+    assert "loris" not in risks.covering
     table = without_curves(patients, risks)
     assert "loris" not in models(table, "all")
     assert "loris" in models(table, "measured=loris")

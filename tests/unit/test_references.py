@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from stratify.model.reference import (
-    LORIS_CANCER_TYPE,
-    REFERENCES,
-    RF16_INPUTS,
-    LogisticModel,
-    References,
-    loris,
-    loris_nsclc,
-)
+from stratify import extensions
+from stratify.references import References, measured
+from stratify.references import references as known_references
+from stratify.references.logistic import LogisticModel
+from stratify.references.rf16 import RF16_INPUTS
 from stratify.tables.schema import field_named
+from stratify.validation.assessment import assess
+from stratify.validation.training import judged_risks
+
+REFERENCES = known_references()
+loris, loris_nsclc = REFERENCES["loris"].response, REFERENCES["loris_nsclc"].response
 
 # Chang 2024, 10.1038/s43018-024-00772-7: coefficient of each cancer type, pan-cancer equation
 PUBLISHED = {
@@ -100,7 +102,7 @@ def test_nsclc_loris_equals_the_equation_by_hand(case):
 
 
 def test_every_cancer_type_adds_its_published_coefficient():
-    assert LORIS_CANCER_TYPE == PUBLISHED
+    assert REFERENCES["loris"].levels == {"cancer_type": PUBLISHED}
     types = [*PUBLISHED, "other"]
     table = pd.DataFrame([GOOD] * len(types)).assign(cancer_type=types)
     score = logit(loris(table))
@@ -221,10 +223,11 @@ def test_complete_marks_the_patients_with_every_input_measured(references):
 
 
 def test_missing_inputs_of_loris_take_the_training_medians(references, patients):
-    medians = references.medians
+    medians = references.fitted["loris"].medians
     expected = {n: np.nanmedian(patients[n].to_numpy(float)) for n in medians}
     assert medians == expected
-    assert sorted(medians) == ["age", "albumin", "nlr", "pdl1_tps", "prior_systemic_therapy", "tmb"]
+    assert sorted(medians) == ["age", "albumin", "nlr", "prior_systemic_therapy", "tmb"]
+    assert "pdl1_tps" in references.fitted["loris_nsclc"].medians
     gaps = pd.DataFrame([{**GOOD, "tmb": np.nan, "nlr": np.nan}])
     filled = gaps.assign(tmb=medians["tmb"], nlr=medians["nlr"])
     assert references.risk("loris", gaps).tolist() == (1 - loris(filled)).tolist()
@@ -256,15 +259,18 @@ def test_columns_with_nullable_types_are_read_as_numbers(references):
 def test_loris_is_filled_in_only_where_one_of_its_measurements_is_known(
     references, patients, absent, fillable
 ):
-    assert references.fillable(patients.drop(columns=absent)) is fillable
-    assert references.fillable(patients.assign(**dict.fromkeys(absent, np.nan))) is fillable
+    gaps = patients.assign(**dict.fromkeys(absent, np.nan))
+    for table in (patients.drop(columns=absent), gaps):
+        covering = references.covering(table)
+        assert ("loris" in covering) is fillable
+        assert "loris_nsclc" not in covering
 
 
 def test_loris_is_not_filled_in_with_a_median_that_training_could_not_give(patients):
     label = patients["label"].to_numpy(float)
     references = References.fit(patients.drop(columns="albumin"), ["age", "tmb"], label)
-    assert not references.fillable(patients.assign(albumin=np.nan))
-    assert references.fillable(patients.assign(albumin=4.0))
+    assert "loris" not in references.covering(patients.assign(albumin=np.nan))
+    assert "loris" in references.covering(patients.assign(albumin=4.0))
 
 
 def test_references_survive_json_exactly(references, patients):
@@ -278,7 +284,7 @@ def test_references_survive_json_exactly(references, patients):
 def test_too_few_inputs_of_a_published_model_give_no_refit_of_it(patients):
     label = patients["label"].to_numpy(float)
     few = References.fit(patients, ["age", "albumin", "tmb", "sex"], label)
-    assert few.logistic_loris is few.rf16 is None
+    assert not {"logistic_loris", "rf16"} & set(few.fitted)
     assert not {"logistic_loris", "rf16"} & set(few.complete(patients))
     assert References.from_json(json.loads(json.dumps(few.to_json()))) == few
 
@@ -288,8 +294,8 @@ def test_too_few_inputs_of_a_published_model_give_no_refit_of_it(patients):
 
 def test_the_refit_knows_its_features_only(references, patients, classifier):
     features = classifier.features_
-    assert references.logistic.score.features == features
-    assert references.logistic_loris.score.features == [
+    assert references.fitted["logistic"].score.features == features
+    assert references.fitted["logistic_loris"].score.features == [
         "age",
         "albumin",
         "cancer_type",
@@ -300,22 +306,22 @@ def test_the_refit_knows_its_features_only(references, patients, classifier):
     changed = patients.assign(hemoglobin=99.0, regimen="other", label=1 - patients["label"])
     label = patients["label"].to_numpy(float)
     refitted = LogisticModel.fit(changed, features[::-1], label)
-    assert refitted == references.logistic
+    assert refitted == references.fitted["logistic"]
     shuffled = changed[changed.columns[::-1]]
-    risk = references.logistic.risk(patients)
-    assert references.logistic.risk(shuffled).tolist() == risk.tolist()
+    risk = references.fitted["logistic"].risk(patients)
+    assert references.fitted["logistic"].risk(shuffled).tolist() == risk.tolist()
 
 
 def test_an_unseen_level_and_an_absent_column_count_as_missing(references, patients):
-    missing = references.logistic.risk(patients.assign(cancer_type=np.nan))
-    unseen = references.logistic.risk(patients.assign(cancer_type="mesothelioma"))
-    absent = references.logistic.risk(patients.drop(columns="cancer_type"))
+    missing = references.fitted["logistic"].risk(patients.assign(cancer_type=np.nan))
+    unseen = references.fitted["logistic"].risk(patients.assign(cancer_type="mesothelioma"))
+    absent = references.fitted["logistic"].risk(patients.drop(columns="cancer_type"))
     assert unseen.tolist() == missing.tolist() == absent.tolist()
-    assert not np.array_equal(missing, references.logistic.risk(patients))
+    assert not np.array_equal(missing, references.fitted["logistic"].risk(patients))
 
 
 def test_the_refit_orders_its_training_patients(references, patients):
-    risk, label = references.logistic.risk(patients), patients["label"]
+    risk, label = references.fitted["logistic"].risk(patients), patients["label"]
     assert risk[label == 1].mean() > risk[label == 0].mean() + 0.1
     assert risk.mean() == pytest.approx(label.mean(), abs=1e-4)  # as any likelihood with intercept
 
@@ -328,7 +334,7 @@ def test_rf16_knows_the_inputs_of_the_paper_that_are_features(references, patien
     assert len(RF16_INPUTS) == 15
     assert all(field_named(name).role == "feature" for name in RF16_INPUTS)
     known = set(RF16_INPUTS) & set(classifier.features_)
-    assert set(references.rf16.features) == known
+    assert set(references.fitted["rf16"].forest.features) == known
     assert "hemoglobin" in patients
     assert "hemoglobin" not in known
     risk = references.risk("rf16", patients)
@@ -345,11 +351,84 @@ def test_rf16_counts_every_type_but_melanoma_and_nsclc_as_one(references, patien
 
 
 def test_rf16_takes_training_medians_for_missing_inputs(references, patients):
-    medians = references.rf16.medians
-    assert list(medians) == references.rf16.features
+    medians = references.fitted["rf16"].forest.medians
+    assert list(medians) == references.fitted["rf16"].forest.features
     assert medians["albumin"] == np.nanmedian(patients["albumin"])
     gap = patients.assign(albumin=np.nan)
     filled = patients.assign(albumin=medians["albumin"])
     risk = references.risk("rf16", filled).tolist()
     assert references.risk("rf16", gap).tolist() == risk
     assert references.risk("rf16", gap.drop(columns="albumin")).tolist() == risk
+
+
+# ------------------------------------------------------------------- references of other packages
+
+
+class Anaemia:
+    """As another package may add one: NaN or 1 below 10 g/dL."""
+
+    name, title, source = "anaemia", "Haemoglobin below 10 g/dL", "this test"
+    needs, kind = ("hemoglobin",), "rule"
+
+    def fit(self, table, features, label, weight=None):
+        return self
+
+    def complete(self, table):
+        return measured(table, self.needs)
+
+    def risk(self, table):
+        return table["hemoglobin"].lt(10).where(table["hemoglobin"].notna()).to_numpy(float)
+
+    def covers(self, table):
+        return False
+
+    def to_json(self):
+        return {"cut": 10}
+
+    def from_json(self, document):
+        assert document == {"cut": 10}
+        return self
+
+
+@pytest.fixture
+def added(monkeypatch):
+    """An installed package with an entry point; the cache is emptied before and after."""
+    point = SimpleNamespace(name="anaemia", value=f"{__name__}:Anaemia", load=Anaemia)
+    monkeypatch.setattr(extensions, "entry_points", lambda group: [point])
+    known_references.cache_clear()
+    yield
+    known_references.cache_clear()
+
+
+def test_a_reference_of_another_package_is_fitted_judged_and_kept(added, patients, classifier):
+    label = patients["label"].to_numpy(float)
+    fitted = References.fit(patients, classifier.features_, label)
+    assert list(fitted.fitted) == [*REFERENCES, "anaemia"]
+    risks = judged_risks(classifier, fitted, patients)
+    performance = assess(patients, risks, cohort="demo", split="test", thresholds=[0.5]).performance
+    assert "sensitivity" in set(performance.loc[performance["model"] == "anaemia", "metric"])
+    again = References.from_json(json.loads(json.dumps(fitted.to_json())))
+    risk = risks.by_model["anaemia"]
+    assert again.risk("anaemia", patients).tobytes() == risk.tobytes()
+
+
+def test_a_reference_whose_package_is_gone_is_left_out_kept_and_reported(references, caplog):
+    learned = {"learned": {**references.to_json()["learned"], "anaemia": {"cut": 10}}}
+    opened = References.from_json(learned)
+    assert opened.fitted == references.fitted
+    assert opened.to_json() == learned
+    assert caplog.messages == [
+        "The reference anaemia of this bundle is left out: the package that adds it is not "
+        "installed."
+    ]
+
+
+def test_a_bundle_that_kept_the_medians_of_all_in_one_place_is_read(references, patients):
+    learned = references.to_json()["learned"]
+    medians = learned["loris"]["medians"] | learned["loris_nsclc"]["medians"]
+    refits = {name: learned[name] for name in ("logistic", "logistic_loris")}
+    opened = References.from_json({"medians": medians, **refits, "rf16": None})
+    assert list(opened.fitted) == [name for name in references.fitted if name != "rf16"]
+    for name in opened.fitted:
+        risk = references.risk(name, patients)
+        assert opened.risk(name, patients).tobytes() == risk.tobytes()
