@@ -15,7 +15,7 @@ import pandas as pd
 from stratify.cohort.features import informative_features, model_matrix
 from stratify.cohort.reading import Cohort, data_sha256, read_cohort, require_usable
 from stratify.cohort.training_scales import TrainingScales
-from stratify.errors import CohortError, DataError
+from stratify.errors import CohortError
 from stratify.experiment.results import Results, results_of
 from stratify.model.classifier import ResistanceClassifier
 from stratify.progress import Progress
@@ -45,7 +45,6 @@ __all__ = [
 ]
 
 SEARCH = "search.log"  # settings tried so far, by patients and fold; nothing of a patient
-TUNE = "tune"  # key of `model` in a study file: how many settings are tried
 
 
 def train(
@@ -111,7 +110,7 @@ def train(
 
     progress("fitting the model")
     censoring = _early_censoring(cohort, study)
-    trials = _trials(study)
+    trials = study.model.tune
     search = out / SEARCH if trials else None
     tried: list[dict[str, float]] = []
     fitted, references = fit_with_references(
@@ -301,21 +300,7 @@ def external_cohorts(
 
 def classifier_of(study: Study) -> ResistanceClassifier:
     """Unfitted classifier with the settings of the study file."""
-    known = set(ResistanceClassifier().get_params()) - {"random_state", "n_jobs"} | {TUNE}
-    if unknown := sorted(set(study.model) - known):
-        raise DataError(
-            f"model: {', '.join(unknown)} not known; settings are {', '.join(sorted(known))}."
-        )
-    settings = {name: value for name, value in study.model.items() if name != TUNE}
-    return ResistanceClassifier(random_state=study.seed, n_jobs=-1, **settings)
-
-
-def _trials(study: Study) -> int:
-    """Give the number of settings to try inside the training patients."""
-    trials = study.model.get(TUNE, 0)
-    if isinstance(trials, bool) or not isinstance(trials, int) or trials < 0:
-        raise DataError(f"model: {TUNE} is {trials!r}; a whole number of settings is expected.")
-    return trials
+    return ResistanceClassifier(random_state=study.seed, n_jobs=-1, **study.model.parameters)
 
 
 def _early_censoring(cohort: Cohort, study: Study) -> EarlyCensoring | None:

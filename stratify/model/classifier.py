@@ -34,8 +34,8 @@ from stratify.model.encoding import (
 )
 from stratify.model.ensemble import AnchoredEnsemble
 from stratify.model.platt import platt_line
-from stratify.model.settings import check_settings
 from stratify.model.threads import one_thread
+from stratify.study.model_settings import check_settings
 
 __all__ = ["ResistanceClassifier"]
 

@@ -31,6 +31,7 @@ from stratify.endpoint import (
 )
 from stratify.errors import DataError, FileError
 from stratify.study.estimand import Estimand
+from stratify.study.model_settings import ModelSettings
 from stratify.study.policy import Policy
 from stratify.tables.faults import Fault, faults_in_words, faults_of, located
 from stratify.tables.measurements import RegionRule
@@ -160,7 +161,7 @@ class Study(Strict):
     effect: Annotated[Estimand | None, one_of("a mapping", dict, Estimand)] = None
     thresholds: list[Annotated[float, Field(gt=0, lt=1)]] = [0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
     seed: Annotated[int, Field(ge=0)] = 0
-    model: dict[str, Any] = {}
+    model: ModelSettings = ModelSettings()
     source: Path | None = Field(default=None, exclude=True)
 
     @model_validator(mode="before")
@@ -306,7 +307,7 @@ class Study(Strict):
         document = self.model_dump(mode="json", exclude={"endpoint"})
         document["endpoint"] = self.endpoint.stated
         document["data"] = str(self.folder)
-        for section in ("policy", "effect"):
+        for section in ("policy", "effect", "model"):
             if (stated := getattr(self, section)) is not None:
                 document[section] = stated.model_dump(mode="json", exclude_unset=True)
         for cohort, plain in zip(self.cohorts, document["cohorts"], strict=True):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from difflib import get_close_matches
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -132,8 +133,12 @@ class Strict(BaseModel):
             model = handler(data)
         except ValidationError as error:
             for item in error.errors(include_url=False, include_input=False):
-                text = item["msg"].removeprefix("Value error, ")
-                faults.append((item["loc"], _WORDS.get(item["type"], text)))
+                text = _WORDS.get(item["type"], item["msg"].removeprefix("Value error, "))
+                if item["type"] == "extra_forbidden":
+                    near = get_close_matches(str(item["loc"][-1]), cls.model_fields, n=2)
+                    text += f"; near keys are {', '.join(near)}" if near else ""
+                place = tuple(step for step in item["loc"] if step != "[key]")
+                faults.append((place, text))
         if isinstance(data, dict):
             faults += cls.contradictions(data)
         if model is not None and not faults:

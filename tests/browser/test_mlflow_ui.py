@@ -20,6 +20,7 @@ import pytest
 
 from stratify import Study, train
 from stratify.simulation import write_study
+from stratify.study.model_settings import ModelSettings
 from stratify.tracking.promotion import promote
 from stratify.tracking.runs import log_results
 from stratify.tracking.user_interface import page as address
@@ -89,7 +90,8 @@ def reviewed(request, browser, pictures, tmp_path_factory) -> Iterator[Reviewed]
     store = f"sqlite:///{folder / 'mlflow.db'}"
     small = {"n_members": 4, "calibration_folds": 3}
     for k, trees in enumerate((20, 60, 120)):
-        loaded = Study.load(paths[0]).model_copy(update={"model": {**small, "n_estimators": trees}})
+        settings = ModelSettings(**small, n_estimators=trees)
+        loaded = Study.load(paths[0]).model_copy(update={"model": settings})
         out = folder / f"version{k + 1}"
         log_results(train(loaded, out), out, uri=store)
         if k == 0:

@@ -481,8 +481,8 @@ CASES = [
         10,
         two_faults,
         "Error: {0}/changed/study.yaml: 2 faults in the study file:\n"
-        "  cohorts: required, but not stated\n"
-        "  cohort: unknown key\n",
+        "  line 1, cohorts: required, but not stated\n"
+        "  line 18, cohort: unknown key; near keys are cohorts\n",
     ),
     Case(
         "unit missing",

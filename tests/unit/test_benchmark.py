@@ -104,10 +104,10 @@ def test_faults_of_the_file_are_told_at_once(tmp_path):
         run_benchmark(path, tmp_path / "out")
     assert str(refused.value) == (
         f"{path}: 4 faults in the benchmark file:\n"
-        "  tasks.0.name: letters, digits, '_', '.' and '-' are expected\n"
-        "  tasks.0.studies: List should have at least 1 item after validation, not 0\n"
-        "  tasks.0.by: Input should be 'cohort', 'site', 'start_year' or 'cancer_type'\n"
-        "  tasks.0.folds: unknown key"
+        "  line 3, tasks.0.by: Input should be 'cohort', 'site', 'start_year' or 'cancer_type'\n"
+        "  line 4, tasks.0.folds: unknown key\n"
+        "  line 5, tasks.0.name: letters, digits, '_', '.' and '-' are expected\n"
+        "  line 6, tasks.0.studies: List should have at least 1 item after validation, not 0"
     )
     assert not (tmp_path / "out").exists()
 

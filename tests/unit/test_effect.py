@@ -100,7 +100,7 @@ def test_all_faults_of_the_section_are_told_at_once():
         "  effect.covariates.0: pfs is no biomarker\n"
         "  effect.covariates.1: No panel has a column named 'tmbx'; near names are tmb, btmb\n"
         "  effect.tree_depth: Input should be less than or equal to 3\n"
-        "  effect.horizon: unknown key\n"
+        "  effect.horizon: unknown key; near keys are horizon_months\n"
         "  effect.reference.arms: 'A + B' stands in alternative too"
     )
 

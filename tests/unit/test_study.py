@@ -12,7 +12,9 @@ from pydantic import ValidationError
 
 from stratify.endpoint import endpoint_rules
 from stratify.errors import DataError, FileError
+from stratify.model.classifier import ResistanceClassifier
 from stratify.study import Study
+from stratify.study.model_settings import ModelSettings
 from stratify.study.policy import Policy
 from stratify.tables.documents import read_yaml
 
@@ -246,11 +248,15 @@ FAULTS = [
         "name: letters, digits, '_', '.' and '-' are expected",
     ),
     ("another version", lambda d: d.update(stratify=2), "stratify: Input should be 1"),
-    ("unknown key", lambda d: d.update(endpont="x"), "endpont: unknown key"),
+    (
+        "unknown key",
+        lambda d: d.update(endpont="x"),
+        "endpont: unknown key; near keys are endpoint",
+    ),
     (
         "unknown key of a column",
         lambda d: _clinical(d, age={"column": "AGE", "units": "years"}),
-        f"{CLINICAL}.age.units: unknown key",
+        f"{CLINICAL}.age.units: unknown key; near keys are unit",
     ),
     (
         "unknown endpoint",
@@ -522,7 +528,7 @@ def test_all_faults_are_told_at_once(tmp_path):
     assert {
         "stratify: Input should be 1",
         "name: letters, digits, '_', '.' and '-' are expected",
-        "endpont: unknown key",
+        "endpont: unknown key; near keys are endpoint",
         "cohorts: two cohorts have the name 'home'",
         f"endpoint: 'pfs6' is not known; rules are {RULES}",
         "cohorts.0.role: Input should be 'train', 'test' or 'external'",
@@ -579,3 +585,10 @@ def test_a_study_with_raw_measurements_is_written_whole_and_read_again(tmp_path)
 
     assert again.resolved() == study.resolved()
     assert again.cohorts == study.cohorts
+
+
+def test_the_settings_are_those_of_the_classifier_with_its_defaults():
+    known = ResistanceClassifier().get_params()
+    del known["random_state"], known["n_jobs"]
+    assert ModelSettings().model_dump(exclude={"tune"}) == known
+    assert ModelSettings().parameters == {}
