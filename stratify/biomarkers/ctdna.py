@@ -19,35 +19,35 @@ from stratify.arrays import Flags, Floats
 from stratify.biomarkers.ctdna_course import (
     burden_of,
     chosen_draws,
+    course_columns,
     course_features,
     days_of,
     draw_findings,
     visit_of_draws,
 )
-from stratify.biomarkers.reported import add_not_measured, tell_all, with_derived
 from stratify.biomarkers.variants import (
     DrawRows,
     absent_columns,
+    add_variant_faults,
+    add_variant_warnings,
     counted,
-    variant_doubts,
-    variant_faults,
 )
-from stratify.response.visits import Faults
+from stratify.study import Study
+from stratify.tables.documents import document
 from stratify.tables.findings import Findings
 from stratify.tables.measurements import PlasmaRule
 from stratify.tables.rows import check_table, numbers_of
 from stratify.tables.schema import load_schema
+from stratify.tables.sources import CohortSource, TableSource
 
 __all__ = [
-    "add_ctdna",
+    "PlasmaDna",
     "detection_limit",
     "draws_from_variants",
     "plasma_variant_findings",
     "quantified",
 ]
 
-# Haploid genomes of 3.3 pg in one ng.
-HGE_PER_NG = 303.0
 DRAW_KEYS = ("draw_day", "draw_visit")
 TEXTS = (
     *("patient_id", "draw_visit", "gene", "chromosome", "reference_allele", "alternate_allele"),
@@ -160,7 +160,8 @@ def detection_limit(depth: pd.Series) -> pd.Series:
     >>> detection_limit(pd.Series([1.0, 1000.0, 0.0])).round(5).tolist()
     [0.95, 0.00299, nan]
     """
-    return 1.0 - 0.05 ** (1.0 / depth.where(depth > 0))
+    missed = float(document("ctdna")["detection"]["missed"])
+    return 1.0 - missed ** (1.0 / depth.where(depth > 0))
 
 
 def quantified(draws: pd.DataFrame) -> pd.DataFrame:
@@ -197,7 +198,8 @@ def quantified(draws: pd.DataFrame) -> pd.DataFrame:
     values = {name: pd.Series(numbers_of(draws, name), draws.index) for name in VALUES}
     dna = pd.Series(numbers_of(draws, "cfdna_concentration"), draws.index)
     dna = dna.where(dna > 0)
-    table["cfdna_concentration"], table["cfdna_hge_per_ml"] = dna, dna * HGE_PER_NG
+    per_ng = float(document("ctdna")["haploid_genomes_per_ng"]["value"])
+    table["cfdna_concentration"], table["cfdna_hge_per_ml"] = dna, dna * per_ng
     derived = values["ctdna_mean_vaf"] * table["cfdna_hge_per_ml"]
     values["ctdna_mtm_per_ml"] = values["ctdna_mtm_per_ml"].fillna(derived)
     table = table.assign(**values)
@@ -215,10 +217,10 @@ def quantified(draws: pd.DataFrame) -> pd.DataFrame:
 
 def plasma_variant_findings(
     variants: pd.DataFrame, rule: PlasmaRule, *, name: str = "plasma_variants"
-) -> list[dict[str, Any]]:
-    """Say everything that is wrong or doubtful about a table of variants in plasma, all at once.
+) -> Findings:
+    """Find everything that is wrong or unusual in a table of variants in plasma.
 
-    What concerns days and visits is told by
+    What concerns days and visits is found by
     :func:`stratify.biomarkers.ctdna_course.draw_findings` of the draws.
 
     Parameters
@@ -231,8 +233,7 @@ def plasma_variant_findings(
 
     Returns
     -------
-    list of dict
-        As from :func:`stratify.response.visits.visit_findings`.
+    Findings
 
     Raises
     ------
@@ -242,7 +243,7 @@ def plasma_variant_findings(
     Examples
     --------
     >>> variants = pd.DataFrame({"patient_id": ["a", "b"], "vaf": [0.03, -0.01]})
-    >>> plasma_variant_findings(variants, PlasmaRule())[0]["message"]
+    >>> plasma_variant_findings(variants, PlasmaRule()).messages()[0]
     'plasma_variants, row 2: vaf outside 0 to 1 fraction.'
     """
     check_table(variants=variants)
@@ -251,8 +252,8 @@ def plasma_variant_findings(
 
 def _variant_findings(
     variants: pd.DataFrame, rule: PlasmaRule, name: str, of: DrawRows
-) -> list[dict[str, Any]]:
-    found = Faults.of(variants, name)
+) -> Findings:
+    found = Findings.of_table(variants, name, "plasma_variants")
     absent = [] if rule.btmb is None else absent_columns(variants, rule.btmb)
     needed = {
         "patient_id": "patient_id" not in absent,
@@ -262,139 +263,106 @@ def _variant_findings(
         "depth": rule.min_depth > 0 and "depth" not in absent,
     }
     absent += [column for column, need in needed.items() if need and column not in variants]
-    if absent:
-        text = f"{name}: no column {' and '.join(absent)}; see the plasma_variants dictionary."
-        return [{"code": "missing_column", "column": "", "n": len(absent), "message": text}]
-    variant_faults(variants, load_schema("plasma_variants"), found)
-    if found.found:
-        return found.found
-    variant_doubts(variants, rule.btmb, of, found)
+    found.add_absent(absent)
+    if found.rows:
+        return found
+    add_variant_faults(variants, load_schema("plasma_variants"), found)
+    if found.rows:
+        return found
+    add_variant_warnings(variants, rule.btmb, of, found)
     _, dropped = _chip(variants, rule)
     how = "seen in matched white cells" if rule.drop_chip == "white_cells" else "by genes"
     text = f"variants left out as clonal haematopoiesis, {how}."
-    found.tell("chip_dropped", "gene" if rule.drop_chip == "genes" else "", dropped, text)
-    return found.found
+    found.add_rows("chip_dropped", "gene" if rule.drop_chip == "genes" else "", dropped, text)
+    return found
 
 
-def add_ctdna(
-    patients: pd.DataFrame,
-    tables: Mapping[str, tuple[str, pd.DataFrame]],
-    rule: PlasmaRule,
-    cohort: str,
-    findings: Findings,
-) -> pd.DataFrame:
-    """Put ctDNA features derived from variants and draws beside the columns of the other files.
+class PlasmaDna:
+    """Circulating tumour DNA, see :class:`stratify.biomarkers.measurement.Measurement`.
 
-    Parameters
-    ----------
-    patients : DataFrame of shape (n_patients, ...)
-        Joined panels, one row a patient. ``cfdna_concentration`` is that of the baseline draw,
-        where the draws have none.
-    tables : mapping of str to (str, DataFrame)
-        ``plasma_variants`` or ``plasma_draws``, or both: name of the file, and the table as read;
-        its index names the lines of the file.
-    rule : PlasmaRule
-    cohort : str
-        For findings.
-    findings : Findings
-        Collector of everything wrong or doubtful.
-
-    Returns
-    -------
-    DataFrame
-        With columns of the ctdna panel, and ``btmb`` if the rule counts it: those of the baseline
-        draw, and the features of each week on treatment that has draws. Unchanged if a table has
-        faults. A column that a file reports stays, and is compared.
-
-    Notes
-    -----
     Without any row a patient is not measured. A draw without variants is undetected only where
-    ``draw_passed`` is true or values or the call of the assay say so.
-
-    Examples
-    --------
-    >>> patients = pd.DataFrame({"patient_id": ["a", "b", "c"]})
-    >>> draws = pd.DataFrame({"patient_id": ["a", "a", "b"], "draw_day": [-3.0, 42.0, -1.0],
-    ...                       "ctdna_mean_vaf": [0.08, 0.02, 0.0]})
-    >>> told = Findings()
-    >>> table = add_ctdna(patients, {"plasma_draws": ("draws.csv", draws)}, PlasmaRule(), "home",
-    ...                   told)
-    >>> table[["patient_id", "ctdna_detected", "ctdna_ratio_week_6"]]
-      patient_id  ctdna_detected  ctdna_ratio_week_6
-    0          a             1.0                0.25
-    1          b             0.0                 NaN
-    2          c             NaN                 NaN
-    >>> told.codes()
-    ['not_measured']
+    ``draw_passed`` is true or values or the call of the assay say so. ``cfdna_concentration`` of
+    the patients is that of the baseline draw, where the draws have none.
     """
-    told = Findings()
-    found: dict[str, pd.DataFrame] = {}
-    if "plasma_variants" in tables:
-        file, variants = tables["plasma_variants"]
-        texts = {name: _levels(variants[name]) for name in TEXTS if name in variants}
-        variants = variants.assign(**texts)  # each text is hashed once
-        of = DrawRows(variants)
-        wrong = _variant_findings(variants, rule, file, of)
-        told.extend(tell_all(wrong, "plasma_variants", cohort))
-        if not told.has_errors:
-            found["plasma_variants"] = _draws(variants, rule, of)
-    if "plasma_draws" in tables:
-        found["plasma_draws"] = tables["plasma_draws"][1]
-    for panel, draws in found.items():
-        name = tables[panel][0]
-        told.extend(tell_all(draw_findings(draws, rule, name=name), panel, cohort))
-    findings.extend(told)
-    if told.has_errors:
-        return patients
-    files = " and ".join(file for file, _ in tables.values())
-    together = _together(found, rule)
-    passed = numbers_of(together, "draw_passed") != 0
-    together = together[passed].reset_index(drop=True)
-    if "cfdna_concentration" in patients and "cfdna_concentration" not in together:
-        dna = patients.set_index("patient_id")["cfdna_concentration"]
-        at_baseline = visit_of_draws(together, rule) == "baseline"
-        together["cfdna_concentration"] = together["patient_id"].map(dna).where(at_baseline)
-        n = int((together["cfdna_concentration"] == 0).sum())
-        if n:
-            text = (
-                f"{n} patients with a concentration of cell-free DNA of 0; it is read as missing."
-            )
-            about = {"panel": "ctdna", "column": "cfdna_concentration"}
-            findings.add("cfdna_zero", text, cohort=cohort, n=n, **about)
-    together = quantified(together)
-    chosen = chosen_draws(together, rule)
-    derived = pd.DataFrame(index=pd.Index(patients["patient_id"]))
-    if "baseline" in chosen:
-        first = chosen["baseline"].set_index("patient_id")
-        for name in BASELINE:
-            if name in first and first[name].notna().any():
-                derived[name] = first[name].reindex(derived.index)
-    derived = derived.join(course_features(together, rule).set_index("patient_id"))
-    drawn = pd.Index(together["patient_id"].unique(), dtype=object)
-    unseen = ~patients["patient_id"].astype(object).isin(drawn)
-    add_not_measured(unseen, files, "ctdna_detected", cohort, findings)
-    _add_course_findings(together, chosen, rule, files, cohort, findings)
-    return with_derived(patients, derived, files, cohort, findings)
+
+    name: str = "ctDNA"
+    needs: tuple[str, ...] = ("plasma_variants", "plasma_draws")
+    panel: str = "ctdna"
+    measured: str = "ctdna_detected"
+    scalable: bool = False
+
+    def rule(self, study: Study, cohort: CohortSource, table: TableSource) -> PlasmaRule:
+        """Rule of the cohort."""
+        return cohort.plasma
+
+    def assay(self, rule: PlasmaRule, stated: Mapping[str, str]) -> str | None:
+        """Assay of the first column that has one: there is one of plasma."""
+        return next(iter(stated.values()), None)
+
+    def gives(self, rule: PlasmaRule) -> list[str]:
+        """Columns of the baseline draw, and of each week on treatment."""
+        return [*BASELINE, *course_columns(rule)]
+
+    def faults(
+        self, tables: Mapping[str, tuple[str, pd.DataFrame]], rule: PlasmaRule
+    ) -> tuple[pd.DataFrame | None, Findings]:
+        """One table of draws: those of variants and the others; None where there are faults."""
+        found = Findings()
+        draws: dict[str, pd.DataFrame] = {}
+        if "plasma_variants" in tables:
+            file, variants = tables["plasma_variants"]
+            texts = {name: _levels(variants[name]) for name in TEXTS if name in variants}
+            variants = variants.assign(**texts)  # each text is hashed once
+            of = DrawRows(variants)
+            found.extend(_variant_findings(variants, rule, file, of))
+            if not found.has_errors:
+                draws["plasma_variants"] = _draws(variants, rule, of)
+        if "plasma_draws" in tables:
+            draws["plasma_draws"] = tables["plasma_draws"][1]
+        for panel, table in draws.items():
+            found.extend(draw_findings(table, rule, name=tables[panel][0], panel=panel))
+        return None if found.has_errors else _merged(draws, rule), found
+
+    def derive(
+        self, values: pd.DataFrame, rule: PlasmaRule, patients: pd.DataFrame, findings: Findings
+    ) -> pd.DataFrame:
+        """Values of the baseline draw, and their change on treatment."""
+        passed = numbers_of(values, "draw_passed") != 0
+        draws = values[passed].reset_index(drop=True)
+        if "cfdna_concentration" in patients and "cfdna_concentration" not in draws:
+            dna = patients.set_index("patient_id")["cfdna_concentration"]
+            at_baseline = visit_of_draws(draws, rule) == "baseline"
+            draws["cfdna_concentration"] = draws["patient_id"].map(dna).where(at_baseline)
+            n = int((draws["cfdna_concentration"] == 0).sum())
+            if n:
+                text = "patients with a concentration of cell-free DNA of 0; it is read as missing."
+                findings.add("cfdna_zero", f"{n} {text}", column="cfdna_concentration", n=n)
+        draws = quantified(draws)
+        chosen = chosen_draws(draws, rule)
+        derived = pd.DataFrame(index=pd.Index(draws["patient_id"].unique(), dtype=object))
+        if "baseline" in chosen:
+            first = chosen["baseline"].set_index("patient_id")
+            for name in BASELINE:
+                if name in first and first[name].notna().any():
+                    derived[name] = first[name].reindex(derived.index)
+        _add_course_findings(draws, chosen, rule, findings)
+        return derived.join(course_features(draws, rule).set_index("patient_id"))
 
 
 def _add_course_findings(
     draws: pd.DataFrame,
     chosen: Mapping[str, pd.DataFrame],
     rule: PlasmaRule,
-    file: str,
-    cohort: str,
     findings: Findings,
 ) -> None:
-    """Tell of draws on treatment that nothing can be compared with."""
+    """Add draws on treatment that nothing can be compared with."""
     weeks = {visit: rows for visit, rows in chosen.items() if visit != "baseline"}
     burden = burden_of(draws, rule)
     if weeks and burden.isna().all():
         findings.add(
             "missing_column",
-            f"{file}: {rule.burden} is to be followed on treatment, but neither it nor all it "
-            "follows from is mapped (MTM/mL needs mean VAF and cfdna_concentration).",
-            cohort=cohort,
-            panel="ctdna",
+            f"{findings.table_name}: {rule.burden} is to be followed on treatment, but neither it "
+            "nor all it follows from is mapped (MTM/mL needs mean VAF and cfdna_concentration).",
             column=rule.burden,
             n=1,
         )
@@ -404,12 +372,10 @@ def _add_course_findings(
     for visit, rows in weeks.items():
         n = int((~rows["patient_id"].isin(comparable)).sum())
         if n:
+            text = f"{n} of {len(rows)} patients with a draw of {visit} have undetected ctDNA at "
             findings.add(
                 "ctdna_not_evaluable",
-                f"{file}: {n} of {len(rows)} patients with a draw of {visit} have undetected ctDNA "
-                "at baseline, or no measured baseline.",
-                cohort=cohort,
-                panel="ctdna",
+                f"{findings.table_name}: {text}baseline, or no measured baseline.",
                 column=f"ctdna_ratio_{visit}",
                 n=n,
             )
@@ -455,7 +421,7 @@ def _distinct_rows(variants: pd.DataFrame, rule: PlasmaRule, of: DrawRows) -> di
     return {name: distinct[name].to_numpy() for name in rows}
 
 
-def _together(found: Mapping[str, pd.DataFrame], rule: PlasmaRule) -> pd.DataFrame:
+def _merged(found: Mapping[str, pd.DataFrame], rule: PlasmaRule) -> pd.DataFrame:
     """One table of draws, with what variants and draws say of each; recorded values go first."""
     draws, called = found.get("plasma_draws"), found.get("plasma_variants")
     if called is None or draws is None:

@@ -6,24 +6,105 @@ landmark model: each feature is named by the week from which it is known.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
 from stratify.arrays import Floats
-from stratify.biomarkers.variants import number_faults
-from stratify.response.visits import Faults
+from stratify.tables.documents import document
+from stratify.tables.findings import Findings
 from stratify.tables.measurements import PlasmaRule
-from stratify.tables.rows import check_table, numbers_of
+from stratify.tables.rows import add_number_faults, add_unknown_levels, check_table, numbers_of
 from stratify.tables.schema import load_schema, week_of
 
-__all__ = ["chosen_draws", "course_features", "draw_findings", "visit_of_draws"]
+__all__ = [
+    "RatioRule",
+    "ResponseRule",
+    "chosen_draws",
+    "course_columns",
+    "course_features",
+    "draw_findings",
+    "response_rules",
+    "visit_of_draws",
+]
 
-# On-treatment to baseline ratio of a molecular response, and of a deep one.
-RESPONSE, DEEP_RESPONSE = 0.5, 0.1
+CHANGES = ("ratio", "log2_ratio", "slope")
 ROUNDING = 1e-9  # 0.00017 / 0.0017 is slightly more than a tenth
 VAF_BURDENS = ("ctdna_mean_vaf", "ctdna_max_vaf")
+
+
+class ResponseRule(Protocol):
+    """A response of ctDNA on treatment, by a rule on the course from baseline to a visit.
+
+    Attributes
+    ----------
+    name : str
+        ``ctdna_NAME_week_6`` is its column, described in the ctdna panel.
+    """
+
+    @property
+    def name(self) -> str:
+        """Name, one of a kind."""
+
+    def of(self, course: pd.DataFrame) -> pd.Series:
+        """Numbers (1 and 0) or levels, of ``ratio``, ``log2_ratio`` and ``slope`` by patient."""
+
+
+@dataclass(frozen=True)
+class RatioRule:
+    """A response by the on-treatment to baseline ratio, as ``data_schemas/ctdna.yaml`` states it.
+
+    Attributes
+    ----------
+    name : str
+    at_most : float, optional
+        Ratio up to which there is a response, else none.
+    levels : mapping of str to (float or None)
+        In place of it: ratio up to which there is each level, the first one that is reached; None
+        is any ratio.
+
+    Examples
+    --------
+    >>> course = pd.DataFrame({"ratio": [0.0, 0.5, 2.0, None]})
+    >>> RatioRule("molecular_response", at_most=0.5).of(course).tolist()
+    [1.0, 1.0, 0.0, nan]
+    >>> levels = {"cleared": 0.0, "decrease": 0.5, "other": None}
+    >>> RatioRule("category", levels=levels).of(course).tolist()
+    ['cleared', 'decrease', 'other', nan]
+    """
+
+    name: str
+    at_most: float | None = None
+    levels: Mapping[str, float | None] = field(default_factory=dict)
+
+    def of(self, course: pd.DataFrame) -> pd.Series:
+        """Response of each patient, missing where the ratio is."""
+        ratio, known = course["ratio"], course["ratio"].notna()
+        if self.at_most is not None:
+            return (ratio <= self.at_most * (1 + ROUNDING)).astype(float).where(known)
+        bounds = [np.inf if most is None else most for most in self.levels.values()]
+        reached = [ratio <= most * (1 + ROUNDING) for most in bounds]
+        found = np.select(reached, list(self.levels), "")
+        return pd.Series(found, course.index, dtype=object).where(known & (found != ""))
+
+
+@cache
+def response_rules() -> tuple[ResponseRule, ...]:
+    """Responses of ``data_schemas/ctdna.yaml``."""
+    return tuple(
+        RatioRule(name, rule.get("at_most"), rule.get("levels", {}))
+        for name, rule in document("ctdna")["responses"].items()
+    )
+
+
+def course_columns(rule: PlasmaRule) -> list[str]:
+    """Columns that :func:`course_features` may give."""
+    names = [*CHANGES, *(response.name for response in response_rules())]
+    return [f"ctdna_{name}_week_{week}" for week in rule.weeks for name in names]
 
 
 def visit_of_draws(draws: pd.DataFrame, rule: PlasmaRule) -> pd.Series:
@@ -112,9 +193,9 @@ def course_features(draws: pd.DataFrame, rule: PlasmaRule) -> pd.DataFrame:
     DataFrame of shape (n_patients, ...)
         ``patient_id`` and, for each week with draws, ``ctdna_ratio_week_6`` (on treatment by
         baseline), ``ctdna_log2_ratio_week_6``, ``ctdna_slope_week_6`` (doublings a week),
-        ``ctdna_molecular_response_week_6`` (ratio at most 0.5), ``ctdna_deep_response_week_6`` (at
-        most 0.1), ``ctdna_clearance_week_6`` (undetected), as 1 and 0. All are missing where
-        baseline is undetected or not measured: such a patient is not evaluable, no responder.
+        the responses of :func:`response_rules`, such as ``ctdna_clearance_week_6``. All are
+        missing where baseline is undetected or not measured: such a patient is not evaluable, no
+        responder.
 
     Notes
     -----
@@ -152,17 +233,16 @@ def course_features(draws: pd.DataFrame, rule: PlasmaRule) -> pd.DataFrame:
     for name, later in chosen.items():
         before = first.reindex(later.index)
         ratio = later["burden"] / before["burden"]
-        known = ratio.notna()
-        columns = {
-            "ratio": ratio,
-            "log2_ratio": (later["log2"] - before["log2"]).where(known),
-            "slope": _slope(table, before["day"], later["day"]).where(known),
-            "molecular_response": (ratio <= RESPONSE * (1 + ROUNDING)).where(known),
-            "deep_response": (ratio <= DEEP_RESPONSE * (1 + ROUNDING)).where(known),
-            "clearance": (ratio == 0).where(known),
-        }
-        for what, values in columns.items():
-            features[f"ctdna_{what}_{name}"] = values.astype(float).reindex(ids)
+        course = pd.DataFrame(
+            {
+                "ratio": ratio,
+                "log2_ratio": later["log2"] - before["log2"],
+                "slope": _slope(table, before["day"], later["day"]),
+            }
+        ).where(ratio.notna(), axis=0)
+        responses = {response.name: response.of(course) for response in response_rules()}
+        for what, values in {**course, **responses}.items():
+            features[f"ctdna_{what}_{name}"] = values.reindex(ids)
     return features
 
 
@@ -173,9 +253,13 @@ def burden_of(draws: pd.DataFrame, rule: PlasmaRule) -> pd.Series:
 
 
 def draw_findings(
-    draws: pd.DataFrame, rule: PlasmaRule, *, name: str = "plasma_draws"
-) -> list[dict[str, Any]]:
-    """Say everything that is wrong or doubtful about a table of blood draws, all at once.
+    draws: pd.DataFrame,
+    rule: PlasmaRule,
+    *,
+    name: str = "plasma_draws",
+    panel: str = "plasma_draws",
+) -> Findings:
+    """Find everything that is wrong or unusual in a table of blood draws.
 
     Parameters
     ----------
@@ -184,11 +268,12 @@ def draw_findings(
     rule : PlasmaRule
     name : str
         Name of the table in messages, such as that of its file.
+    panel : str
+        Dictionary of the table that the draws are of.
 
     Returns
     -------
-    list of dict
-        As from :func:`stratify.response.visits.visit_findings`.
+    Findings
 
     Raises
     ------
@@ -199,59 +284,53 @@ def draw_findings(
     --------
     >>> draws = pd.DataFrame({"patient_id": ["a", "a"], "draw_visit": ["baseline", "week_6"],
     ...                       "draw_day": [3.0, 42.0]})
-    >>> draw_findings(draws, PlasmaRule())[0]["message"]
-    'plasma_draws, row 1: a baseline draw after the first dose (day 0).'
+    >>> draw_findings(draws, PlasmaRule()).messages()
+    ['plasma_draws, row 1: a baseline draw after the first dose (day 0).']
     """
     check_table(draws=draws)
-    if "patient_id" not in draws:
-        text = f"{name}: no column patient_id; see the plasma_draws dictionary."
-        return [{"code": "missing_column", "column": "", "n": 1, "message": text}]
-    found = Faults.of(draws, name)
-    fields = load_schema("plasma_draws").fields
+    found = Findings.of_table(draws, name, panel)
+    found.add_absent([column for column in ("patient_id",) if column not in draws])
+    if found.rows:
+        return found
+    schema = load_schema("plasma_draws")
     ids, day = draws["patient_id"], days_of(draws)
-    found.tell("missing_identifier", "patient_id", ids.isna(), "no patient identifier.")
-    for field in fields.values():
-        if field.numeric and field.name in draws:
-            number_faults(draws, field, found)
+    found.add_rows("missing_identifier", "patient_id", ids.isna(), "no patient identifier.")
+    add_number_faults(draws, schema, found)
     recorded = _recorded(draws)
     if recorded is not None:
-        known = fields["draw_visit"].enum
-        unknown = recorded.notna() & ~recorded.isin(known)
-        text = f"draw_visit not known; expected {', '.join(known)}."
-        found.tell("unknown_category", "draw_visit", unknown, text)
+        add_unknown_levels(draws, schema.fields["draw_visit"], found)
         late = (recorded == "baseline").to_numpy() & (day > 0)
         text = "a baseline draw after the first dose (day 0)."
-        found.tell("post_baseline_value", "draw_visit", late, text)
+        found.add_rows("post_baseline_value", "draw_visit", late, text)
     elif not np.isnan(day).all():
-        text = "no day of the draw."
-        found.tell("visit_day_missing", "draw_day", np.isnan(day), text)
+        found.add_rows("visit_day_missing", "draw_day", np.isnan(day), "no day of the draw.")
     visit = visit_of_draws(draws, rule)
     key = pd.DataFrame({"patient_id": ids, "visit": visit, "day": day})
     twice = ids.notna() & visit.notna() & key.duplicated(keep=False)
     text = "the same patient, visit and day more than once."
-    found.tell("duplicate_visit", "draw_day", twice, text)
-    if not found.found:
-        _doubts(draws, rule, visit, found)
-    return found.found
+    found.add_rows("duplicate_visit", "draw_day", twice, text)
+    if not found.rows:
+        _add_warnings(draws, rule, visit, found)
+    return found
 
 
-def _doubts(draws: pd.DataFrame, rule: PlasmaRule, visit: pd.Series, found: Faults) -> None:
-    """Tell of what can be lived with, in a table without faults."""
+def _add_warnings(draws: pd.DataFrame, rule: PlasmaRule, visit: pd.Series, found: Findings) -> None:
+    """Add what can be lived with, in a table without faults."""
     ids, day = draws["patient_id"], days_of(draws)
     zero = numbers_of(draws, "cfdna_concentration") == 0
     text = "a concentration of cell-free DNA of 0; it is read as missing."
-    found.tell("cfdna_zero", "cfdna_concentration", zero, text)
+    found.add_rows("cfdna_zero", "cfdna_concentration", zero, text)
     recorded = _recorded(draws)
     misfit = np.zeros(len(draws), dtype=bool)
     if recorded is not None:
         misfit = (recorded.isin(list(_windows(rule))) & visit.isna()).to_numpy()
         text = "a day that does not fit the visit recorded; left out."
-        found.tell("draw_outside_window", "draw_day", misfit, text)
+        found.add_rows("draw_outside_window", "draw_day", misfit, text)
     text = "draws of no visit that becomes a feature."
-    found.tell("draw_unassigned", "draw_day", visit.isna() & ~misfit, text)
+    found.add_rows("draw_unassigned", "draw_day", visit.isna() & ~misfit, text)
     several = visit.notna() & pd.DataFrame({"id": ids, "visit": visit}).duplicated(keep=False)
     text = "several draws of a patient for one visit; the one nearest to its day is used."
-    found.tell("several_draws", "draw_day", several, text, ids[several].nunique())
+    found.add_rows("several_draws", "draw_day", several, text, ids[several].nunique())
     for name, (_, last) in _windows(rule).items():
         week = week_of(name)
         after = (visit == name).to_numpy() & (day > 7 * week)
@@ -259,8 +338,7 @@ def _doubts(draws: pd.DataFrame, rule: PlasmaRule, visit: pd.Series, found: Faul
             f"draws of {name} taken after day {7 * week}; a landmark of week {np.ceil(last / 7):g} "
             "has them all behind it."
         )
-        if name != "baseline":
-            found.tell("draw_after_landmark", "draw_day", after, text)
+        found.add_rows("draw_after_landmark", "draw_day", after, text)
 
 
 def days_of(draws: pd.DataFrame) -> Floats:

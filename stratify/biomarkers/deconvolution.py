@@ -6,26 +6,28 @@ method only, and those of CIBERSORTx within one mode.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
 from stratify.biomarkers.expression import some_of
-from stratify.response.visits import Faults
+from stratify.biomarkers.reported import measured_columns
+from stratify.study import Study
+from stratify.tables.findings import Findings
 from stratify.tables.measurements import DeconvolutionTable
 from stratify.tables.rows import check_table, numbers_of
 from stratify.tables.schema import field_named, signature_sets
+from stratify.tables.sources import CohortSource, TableSource
 
-__all__ = ["read_deconvolution"]
+__all__ = ["Deconvolution", "read_deconvolution"]
 
-POOR_FIT = 0.05  # p-value of CIBERSORTx above which its authors advise against use
 WHOLE_WITHIN = 0.01  # by which shares may miss their sum, as printed
 
 
 def read_deconvolution(
     table: pd.DataFrame, settings: DeconvolutionTable, *, name: str = "deconvolution"
-) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
+) -> tuple[pd.DataFrame, Findings]:
     """Read a table of cells.
 
     Parameters
@@ -41,8 +43,7 @@ def read_deconvolution(
     features : DataFrame of shape (n_patients, n_cells)
         By patient, named by method and cell as in the ``infiltration`` dictionary. CIBERSORTx in
         absolute mode, where cells do not add up to 1, is named apart: ``cibersortx_abs_...``.
-    findings : list of dict
-        Each with ``code``, ``column``, ``n`` and ``message``.
+    findings : Findings
 
     Raises
     ------
@@ -58,67 +59,117 @@ def read_deconvolution(
     a                0.07             0.93
     """
     check_table(table=table)
-    about = signature_sets()["deconvolution"][settings.method]
-    cells = {_plain(cell): short for cell, short in about["cells"].items()}
+    method = signature_sets()["deconvolution"][settings.method]
+    cells = {_plain(cell): short for cell, short in method["cells"].items()}
     label = table.columns[0] if settings.labels is None else settings.labels
+    found = Findings(table_name=name)
     if label not in table:
         text = f"{name}: no column {label!r}, which `labels` names."
-        return pd.DataFrame(), [
-            {"code": "missing_column", "column": "", "n": 1, "message": text},
-        ]
+        found.add("missing_column", text, n=1)
+        return pd.DataFrame(), found
     known = table[label].map(lambda cell: _plain(cell) in cells)
     if known.sum() > sum(_plain(column) in cells for column in table):
         table = table.set_index(label).T.rename_axis("patient").reset_index()
         label, name = "patient", f"{name}, turned round"
-    found = Faults.of(table, name)
+    found = Findings.of_table(table, name)
     columns = {column: cells[_plain(column)] for column in table if _plain(column) in cells}
-    told = {_plain(cell) for cell in about["not_cells"]}
-    unknown = [str(c) for c in table if c != label and c not in columns and _plain(c) not in told]
+    others = {_plain(cell) for cell in method["not_cells"]}
+    unknown = [str(c) for c in table if c != label and _plain(c) not in {*cells, *others}]
     if not columns:
-        text = f"{name}: no cell of {settings.method}; expected {some_of(list(about['cells']))}."
-        return pd.DataFrame(), [
-            {"code": "missing_column", "column": "", "n": len(cells), "message": text},
-        ]
+        text = f"no cell of {settings.method}; expected {some_of(list(method['cells']))}."
+        found.add("missing_column", f"{name}: {text}", n=len(cells))
+        return pd.DataFrame(), found
     if unknown:
-        text = f"{name}: columns that are no cell of {settings.method}: {some_of(unknown)}."
-        found.found.append(
-            {"code": "unknown_column", "column": "", "n": len(unknown), "message": text}
-        )
+        text = f"columns that are no cell of {settings.method}: {some_of(unknown)}."
+        found.add("unknown_column", f"{name}: {text}", n=len(unknown))
     ids = table[label].astype("string").str.strip()
     absent = ids.isna() | (ids == "")
-    found.tell("missing_identifier", "patient_id", absent, "no patient identifier.")
+    found.add_rows("missing_identifier", "patient_id", absent, "no patient identifier.")
     twice = ids.duplicated(keep=False) & ~absent
-    found.tell("duplicate_patient", "patient_id", twice, "patients that stand more than once.")
+    found.add_rows("duplicate_patient", "patient_id", twice, "patients that stand more than once.")
     read = pd.DataFrame({short: numbers_of(table, str(c)) for c, short in columns.items()})
     unread = (read.isna().to_numpy() & table[list(columns)].notna().to_numpy()).any(axis=1)
-    found.tell("not_numeric", "", unread, "text where numbers are expected.")
-    prefix: str = settings.method
-    whole = np.isclose(read.sum(axis=1), 1, rtol=0, atol=WHOLE_WITHIN)
-    if prefix == "cibersortx":
-        if whole.mean() > 0.5:
-            text = "cells do not add up to 1 as in the other patients; one mode is expected."
-            found.tell("scales_mixed", "", ~whole, text)
-        else:
-            prefix = "cibersortx_abs"
-        poor = numbers_of(table, "P-value") > POOR_FIT
-        text = f"P-value above {POOR_FIT}: the mixture is explained no better than by chance."
-        found.tell("deconvolution_poor_fit", "", poor, text)
-    elif prefix == "quantiseq" and len(columns) == len(cells):
-        parts = ~whole & read.notna().all(axis=1).to_numpy()
-        text = "cells and `Other` should add up to 1."
-        found.tell("outside_limits", "", parts, text)
+    found.add_rows("not_numeric", "", unread, "text where numbers are expected.")
+    prefix = _check_sums(table, read, settings.method, found)
     if settings.cells is not None:
         read = read[[short for short in read if short in settings.cells]]
     read.columns = pd.Index([f"{prefix}_{short}" for short in read])
-    for column in read:
-        field = field_named(str(column))
+    _check_limits(read, found)
+    read.index = pd.Index(ids.astype(object), name=str(label))
+    return read, found
+
+
+def _check_sums(table: pd.DataFrame, read: pd.DataFrame, method: str, found: Findings) -> str:
+    """Check what a method says of its cells; prefix of their columns, by the mode they are in."""
+    stated = signature_sets()["deconvolution"][method]
+    whole, prefix = np.isclose(read.sum(axis=1), 1, rtol=0, atol=WHOLE_WITHIN), method
+    if "absolute_prefix" in stated:  # shares in one mode, not in the other
+        if whole.mean() > 0.5:
+            text = "cells do not add up to 1 as in the other patients; one mode is expected."
+            found.add_rows("scales_mixed", "", ~whole, text)
+        else:
+            prefix = stated["absolute_prefix"]
+    elif stated.get("whole") and read.shape[1] == len(stated["cells"]):
+        wrong = ~whole & read.notna().all(axis=1).to_numpy()
+        found.add_rows("outside_limits", "", wrong, "cells and `Other` should add up to 1.")
+    if "fit" in stated:
+        column, most = stated["fit"]["column"], stated["fit"]["at_most"]
+        text = f"{column} above {most}: the mixture is explained no better than by chance."
+        found.add_rows("deconvolution_poor_fit", "", numbers_of(table, column) > most, text)
+    return prefix
+
+
+def _check_limits(read: pd.DataFrame, found: Findings) -> None:
+    for column in map(str, read):
+        field = field_named(column)
         wrong = (read[column] < (field.minimum or 0)) | (read[column] > (field.maximum or np.inf))
         text = f"{column} outside {field.minimum:g} to {field.maximum:g}."
-        found.tell("outside_limits", str(column), wrong, text)
-    read.index = pd.Index(ids.astype(object), name=str(label))
-    return read, found.found
+        found.add_rows("outside_limits", column, wrong, text)
 
 
 def _plain(name: object) -> str:
     """Name of a cell as methods and exports write it: spaces, points and underscores alike."""
     return " ".join(str(name).replace(".", " ").replace("_", " ").split()).casefold()
+
+
+class Deconvolution:
+    """Cells by deconvolution, see :class:`stratify.biomarkers.measurement.Measurement`."""
+
+    name: str = "deconvolution"
+    needs: tuple[str, ...] = ("deconvolution",)
+    panel: str = "infiltration"
+    measured: str = ""
+    scalable: bool = False
+
+    def rule(self, study: Study, cohort: CohortSource, table: TableSource) -> DeconvolutionTable:
+        """How the table is written."""
+        assert table.deconvolution is not None  # what it needs is such a table
+        return table.deconvolution
+
+    def assay(self, rule: DeconvolutionTable, stated: Mapping[str, str]) -> str | None:
+        """Platform, and signature matrix."""
+        return rule.assay
+
+    def gives(self, rule: DeconvolutionTable) -> list[str]:
+        """Cells that the study names, all by default, in either mode of the method."""
+        stated = signature_sets()["deconvolution"][rule.method]
+        cells = rule.cells or list(stated["cells"].values())
+        prefixes = {rule.method, stated.get("absolute_prefix", rule.method)}
+        return [f"{prefix}_{cell}" for prefix in sorted(prefixes) for cell in cells]
+
+    def faults(
+        self, tables: Mapping[str, tuple[str, pd.DataFrame]], rule: DeconvolutionTable
+    ) -> tuple[pd.DataFrame, Findings]:
+        """See :func:`read_deconvolution`."""
+        file, table = tables["deconvolution"]
+        return read_deconvolution(table, rule, name=file)
+
+    def derive(
+        self,
+        values: pd.DataFrame,
+        rule: DeconvolutionTable,
+        patients: pd.DataFrame,
+        findings: Findings,
+    ) -> pd.DataFrame:
+        """Cells as they are."""
+        return measured_columns(values, patients)

@@ -6,36 +6,33 @@ import csv
 import gzip
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from stratify.arrays import Flags, Floats
 from stratify.biomarkers.expression_scale import (
     WHOLE,
     linear_values,
-    scale_doubt,
     too_low,
+    unlike_scale,
     unlike_stated,
 )
 from stratify.biomarkers.genes import known_genes, mangled_names, read_gene_names
 from stratify.biomarkers.h5ad import read_h5ad
 from stratify.errors import FileError
 from stratify.tables.cells import MISSING
-from stratify.tables.findings import lines_text
+from stratify.tables.findings import Findings, lines_text
 from stratify.tables.measurements import ExpressionMatrix
+from stratify.tables.rows import check_table
 from stratify.tables.tabular import read_numbered
 
 __all__ = ["read_expression", "read_matrix", "some_of"]
 
 
 MOST_NAMES = 8
-# What can be lived with; anything else forbids scoring.
-DOUBTS = ("gene_name_mangled", "gene_duplicated", "unknown_column")
 # Columns of numbers that exports (cBioPortal, featureCounts, GCT) put between gene and patients.
 ABOUT_GENES = frozenset(
     {"entrez_gene_id", "entrez", "entrezid", "entrez_id", "gene_id", "length", "start", "end"}
@@ -125,46 +122,9 @@ def read_matrix(
     return table
 
 
-@dataclass(frozen=True)
-class _Side:
-    """Genes or patients of a matrix, and where in the file they stand."""
-
-    labels: pd.Index[Any]
-    places: NDArray[Any]
-    word: str
-
-    def at(self, wrong: Flags) -> str:
-        return lines_text(self.places[wrong], self.word)
-
-    def take(self, keep: Flags) -> _Side:
-        return _Side(self.labels[keep], self.places[keep], self.word)
-
-
-@dataclass(frozen=True)
-class _Told:
-    """Collector of what is wrong with a matrix."""
-
-    name: str
-    found: list[dict[str, Any]] = field(default_factory=list)
-
-    def say(self, code: str, n: int, message: str) -> None:
-        text = f"{self.name}{message}"
-        self.found.append({"code": code, "column": "", "n": int(n), "message": text})
-
-    def tell(self, code: str, side: _Side, wrong: Any, message: str) -> None:
-        """Tell of the genes or patients marked in ``wrong``, if there are any."""
-        flags = np.asarray(wrong, dtype=bool)
-        if flags.any():
-            self.say(code, flags.sum(), f", {side.at(flags)}: {message}")
-
-    @property
-    def forbids(self) -> bool:
-        return any(each["code"] not in DOUBTS for each in self.found)
-
-
 def read_expression(
     table: pd.DataFrame, settings: ExpressionMatrix, *, name: str = "expression"
-) -> tuple[pd.DataFrame | None, list[dict[str, Any]]]:
+) -> tuple[pd.DataFrame | None, Findings]:
     """Read a matrix of expression.
 
     Parameters
@@ -183,9 +143,8 @@ def read_expression(
         NaN where not measured. Patients by their names as text, genes by symbol (see
         :func:`stratify.biomarkers.genes.read_gene_names`). Rows of one gene are added up on the
         linear scale; exact copies of a row count once. None where an error forbids reading.
-    findings : list of dict
-        Each with ``code``, ``column``, ``n`` and ``message``, which names lines, columns and
-        genes and never a patient or a value.
+    findings : Findings
+        Messages name lines, columns and genes, and never a patient or a value.
 
     Raises
     ------
@@ -207,47 +166,46 @@ def read_expression(
     a   2.0   3.0
     b   0.0   1.0
     """
-    if not isinstance(table, pd.DataFrame):
-        raise TypeError(f"table is a {type(table).__name__}; expected a DataFrame.")
-    told = _Told(name)
+    check_table(table=table)
+    found = Findings.of_table(table, name)
     label = table.columns[0] if settings.labels is None else settings.labels
     if label not in table:
-        told.say("missing_column", 1, f": no column {label!r}, which `labels` names.")
-        return None, told.found
-    numbered = table.index.name in ("line", "row", "variable")
-    numbers = table.index.to_numpy() if numbered else np.arange(1, len(table) + 1)
-    rows = _Side(pd.Index(table[label]), numbers, str(table.index.name) if numbered else "row")
+        found.add("missing_column", f"{name}: no column {label!r}, which `labels` names.", n=1)
+        return None, found
     others = np.asarray(table.columns != label)
     word = "column" if table.columns.name is None else str(table.columns.name)
     first = 1 if word == "column" else 0  # of h5ad the names are no column among the others
-    columns = _Side(table.columns[others], np.flatnonzero(others) + first, word)
-    symbols_in = {"rows": read_gene_names(rows.labels), "columns": read_gene_names(columns.labels)}
-    if not _oriented(symbols_in, settings, told):
-        return None, told.found
-    values, kept = _numbers(table.loc[:, others], rows, columns, told)
-    columns = columns.take(kept)
-    genes, patients, symbols = rows, columns, symbols_in["rows"]
+    numbers = pd.Index(np.flatnonzero(others) + first, name=word)
+    in_rows, in_columns = pd.Index(table[label]), table.columns[others]
+    symbols_in = {"rows": read_gene_names(in_rows), "columns": read_gene_names(in_columns)}
+    if not _oriented(symbols_in, settings, found):
+        return None, found
+    values, kept = _numbers(table.loc[:, others], numbers, found)
+    genes, patients, symbols = in_rows, in_columns[kept], symbols_in["rows"]
+    at_genes, at_patients = found.lines, numbers[kept]
     if settings.genes == "columns":
-        values, genes, patients, symbols = values.T, columns, rows, symbols_in["columns"][kept]
-    names = _check_patients(patients, told)
-    mangled, lost = mangled_names(genes.labels), symbols.isna().to_numpy()
+        genes, patients, symbols = patients, genes, symbols_in["columns"][kept]
+        values, at_genes, at_patients = values.T, at_patients, at_genes
+    names = _check_patients(patients, at_patients, found)
+    mangled, lost = mangled_names(genes), symbols.isna().to_numpy()
     text = "names that a spreadsheet turned into dates or numbers; these genes are left out."
-    told.tell("gene_name_mangled", genes, mangled, text)
-    told.tell("gene_name_mangled", genes, lost & ~mangled, "genes without a name are left out.")
+    found.add_rows("gene_name_mangled", "", mangled, text, lines=at_genes)
+    text = "genes without a name are left out."
+    found.add_rows("gene_name_mangled", "", lost & ~mangled, text, lines=at_genes)
     values, symbols = values[~lost], symbols[~lost]
     linear = linear_values(values, settings.scale, settings.offset)
-    _check_scale(values, linear, symbols, patients, settings, told)
-    if told.forbids:
-        return None, told.found
-    linear, genes_read = _one_row_a_gene(np.maximum(linear, 0), symbols, told)
+    _check_scale(values, linear, symbols, at_patients, settings, found)
+    if found.has_errors:
+        return None, found
+    linear, genes_read = _one_row_a_gene(np.maximum(linear, 0), symbols, found)
     if settings.unit in ("FPKM", "counts") and len(genes_read) >= WHOLE:
         with np.errstate(invalid="ignore"):  # nothing at all was counted in a patient
             linear = linear / np.nansum(linear, axis=0) * 1e6
     expression = pd.DataFrame(np.log2(linear + 1).T, index=names, columns=genes_read)
-    return expression, told.found
+    return expression, found
 
 
-def _oriented(symbols: dict[str, pd.Series], settings: ExpressionMatrix, told: _Told) -> bool:
+def _oriented(symbols: dict[str, pd.Series], settings: ExpressionMatrix, found: Findings) -> bool:
     """Whether genes of signatures stand where they are said to stand."""
     known = set(known_genes().values())
     n = {side: int(names.isin(known).sum()) for side, names in symbols.items()}
@@ -255,28 +213,28 @@ def _oriented(symbols: dict[str, pd.Series], settings: ExpressionMatrix, told: _
     if n[settings.genes] and n[settings.genes] >= n[other]:
         return True
     if n[other]:
-        told.say(
+        found.add(
             "matrix_orientation",
-            n[other],
-            f": genes are stated in {settings.genes}, where {n[settings.genes]} genes of "
-            f"signatures stand, but {n[other]} stand in {other}.",
+            f"{found.table_name}: genes are stated in {settings.genes}, where "
+            f"{n[settings.genes]} genes of signatures stand, but {n[other]} stand in {other}.",
+            n=n[other],
         )
         return False
     texts = symbols[settings.genes].astype("string")
     looks = [kind for kind, form in OTHER_NAMES.items() if texts.str.fullmatch(form).mean() > 0.5]
     hint = f"; they look like {looks[0]}" if looks else ""
-    told.say(
+    found.add(
         "genes_not_found",
-        len(texts),
-        f": none of {len(texts)} names is a gene of a signature{hint}. Human symbols (HGNC) or "
-        "Ensembl gene identifiers are expected.",
+        f"{found.table_name}: none of {len(texts)} names is a gene of a signature{hint}. Human "
+        "symbols (HGNC) or Ensembl gene identifiers are expected.",
+        n=len(texts),
     )
     return False
 
 
-def _numbers(cells: pd.DataFrame, rows: _Side, columns: _Side, told: _Told) -> tuple[Floats, Flags]:
+def _numbers(cells: pd.DataFrame, numbers: pd.Index, found: Findings) -> tuple[Floats, Flags]:
     """Cells as numbers, and which columns are kept: not those about genes."""
-    kept = ~columns.labels.astype(str).str.casefold().isin(ABOUT_GENES)
+    kept = ~cells.columns.astype(str).str.casefold().isin(ABOUT_GENES)
     wrong, comma = np.zeros(len(cells), dtype=bool), np.zeros(len(cells), dtype=bool)
     read = {}
     for i, (column, dtype) in enumerate(cells.dtypes.items()):
@@ -291,23 +249,27 @@ def _numbers(cells: pd.DataFrame, rows: _Side, columns: _Side, told: _Told) -> t
             read[column] = number
             wrong |= unread & ~decimal
             comma |= decimal
-    told.tell("unknown_column", columns, ~kept, "about genes or texts alone; not read.")
-    numbers = cells.loc[:, kept]
+    message = "about genes or texts alone; not read."
+    found.add_rows("unknown_column", "", ~kept, message, lines=numbers)
+    ours = cells.loc[:, kept]
     if read:
-        numbers = pd.DataFrame({column: read.get(column, numbers[column]) for column in numbers})
-    values = numbers.to_numpy(dtype=float, na_value=np.nan)
+        ours = pd.DataFrame({column: read.get(column, ours[column]) for column in ours})
+    values = ours.to_numpy(dtype=float, na_value=np.nan)
     wrong |= np.isinf(values).any(axis=1)
-    told.tell("not_numeric", rows, wrong, "text where numbers are expected.")
-    told.tell("decimal_comma", rows, comma, "numbers with a decimal comma.")
+    found.add_rows("not_numeric", "", wrong, "text where numbers are expected.")
+    found.add_rows("decimal_comma", "", comma, "numbers with a decimal comma.")
     return values, kept
 
 
-def _check_patients(patients: _Side, told: _Told) -> pd.Index[Any]:
-    names = pd.Series(patients.labels, dtype=object).astype("string").str.strip()
+def _check_patients(
+    patients: pd.Index[Any], lines: pd.Index[Any] | None, found: Findings
+) -> pd.Index[Any]:
+    names = pd.Series(patients, dtype=object).astype("string").str.strip()
     absent = names.isna() | (names == "")
-    told.tell("missing_identifier", patients, absent, "no patient is named.")
+    found.add_rows("missing_identifier", "", absent, "no patient is named.", lines=lines)
     twice = names.duplicated(keep=False) & ~absent
-    told.tell("duplicate_patient", patients, twice, "patients that stand more than once.")
+    text = "patients that stand more than once."
+    found.add_rows("duplicate_patient", "", twice, text, lines=lines)
     return pd.Index(names, dtype=object)
 
 
@@ -315,36 +277,37 @@ def _check_scale(
     values: Floats,
     linear: Floats,
     symbols: pd.Series,
-    patients: _Side,
+    lines: pd.Index[Any] | None,
     settings: ExpressionMatrix,
-    told: _Told,
+    found: Findings,
 ) -> None:
     stated = settings.unit if settings.scale == "linear" else f"{settings.scale} {settings.unit}"
     n_genes, known = symbols.nunique(), symbols.isin(set(known_genes().values()))
     if settings.unit == "counts" and n_genes < WHOLE:
-        told.say(
+        found.add(
             "unit_unknown",
-            n_genes,
-            f": counts of {n_genes} genes, where {WHOLE} are needed to bring patients to one "
-            "total; give values that are normalised before, and `unit: normalised`.",
+            f"{found.table_name}: counts of {n_genes} genes, where {WHOLE} are needed to bring "
+            "patients to one total; give values that are normalised before, and "
+            "`unit: normalised`.",
+            n=n_genes,
         )
         return
     if not settings.scale_confirmed:
         wrong = unlike_stated(linear, n_genes, int(known.sum()), settings.unit)
-        doubt = scale_doubt(values, linear, wrong, n_genes, settings)
-        if doubt:
-            n = len(wrong)
-            told.say("looks_like_another_unit", n, f": stated in {stated}, but {doubt}.")
+        looks = unlike_scale(values, linear, wrong, n_genes, settings)
+        if looks:
+            text = f"{found.table_name}: stated in {stated}, but {looks}."
+            found.add("looks_like_another_unit", text, n=len(wrong))
             return
         text = f"not in {stated} like the others, by their total or highest value."
-        told.tell("scales_mixed", patients, wrong, text)
+        found.add_rows("scales_mixed", "", wrong, text, lines=lines)
     below = too_low(linear, settings).any(axis=0)
     least = "0" if settings.scale == "linear" else f"{settings.scale}({settings.offset:g})"
-    told.tell("outside_limits", patients, below, f"values below {least}.")
+    found.add_rows("outside_limits", "", below, f"values below {least}.", lines=lines)
 
 
 def _one_row_a_gene(
-    linear: Floats, symbols: pd.Series, told: _Told
+    linear: Floats, symbols: pd.Series, found: Findings
 ) -> tuple[Floats, pd.Index[Any]]:
     """Add up rows of one gene; exact copies of a row count once."""
     twice = symbols.duplicated(keep=False).to_numpy()
@@ -354,11 +317,11 @@ def _one_row_a_gene(
     doubled = rows["gene"].unique()
     ours = sorted(set(doubled) & set(known_genes().values()))
     hint = f", of signatures {some_of(ours)}" if ours else ""
-    told.say(
+    found.add(
         "gene_duplicated",
-        len(doubled),
-        f": {len(doubled)} genes in more than one row{hint}; the rows are added up, exact copies "
-        "count once.",
+        f"{found.table_name}: {len(doubled)} genes in more than one row{hint}; the rows are "
+        "added up, exact copies count once.",
+        n=len(doubled),
     )
     summed = rows.drop_duplicates().groupby("gene", sort=False).sum(min_count=1)
     names = pd.Index([*symbols[~twice], *summed.index], dtype=object)

@@ -15,7 +15,7 @@ from stratify.arrays import Flags, Floats
 from stratify.tables.measurements import ExpressionMatrix
 from stratify.tables.plausibility import SCALES
 
-__all__ = ["WHOLE", "linear_values", "scale_doubt", "too_low", "unlike_stated"]
+__all__ = ["WHOLE", "linear_values", "too_low", "unlike_scale", "unlike_stated"]
 
 
 # So many genes are a whole transcriptome, whose totals tell the scale.
@@ -99,7 +99,7 @@ def unlike_stated(linear: Floats, n_genes: int, n_known: int, unit: str) -> Flag
     return wrong & np.isfinite(linear).any(axis=0)  # a patient without values is not measured
 
 
-def scale_doubt(
+def unlike_scale(
     values: Floats, linear: Floats, wrong: Flags, n_genes: int, settings: ExpressionMatrix
 ) -> str:
     """Say what a matrix looks like that does not look as stated; empty where it does.

@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 
 from stratify.biomarkers.reported import with_derived
-from stratify.response.visits import Faults
 from stratify.tables.findings import Findings, listed
 from stratify.tables.measurements import Pdl1Rule
 from stratify.tables.rows import numbers_of
@@ -97,7 +96,7 @@ def concordance(clones: Mapping[str, str | None], method: str) -> str:
 
 def read_pdl1_reports(
     reports: pd.Series, *, name: str = "reports"
-) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
+) -> tuple[pd.DataFrame, Findings]:
     """Read the values of PD-L1 in reports.
 
     Parameters
@@ -113,8 +112,8 @@ def read_pdl1_reports(
         For each of TPS, CPS, TC and IC the value (middle of an interval) and its bounds, in the
         units of the ``pdl1`` dictionary; and ``pdl1_clone``. Missing where a report does not name
         the method, states a method twice, or names several clones.
-    findings : list of dict
-        Each with ``code``, ``column``, ``n`` and ``message``, which tells lines and no text.
+    findings : Findings
+        Messages name lines, and no text.
 
     Examples
     --------
@@ -151,13 +150,13 @@ def read_pdl1_reports(
             low, high = next(iter(found))
             own = [method, f"{method}_low", f"{method}_high"]
             values.loc[row, own] = [(low + high) / 2, low, high]
-    told = Faults.of(reports.to_frame(), name)
+    findings = Findings.of_table(reports.to_frame(), name, "pdl1")
     text = "reports in which no value of TPS, CPS, TC or IC is found; they are read as missing."
-    told.tell("report_not_read", "pdl1_report", unread, text)
+    findings.add_rows("report_not_read", "pdl1_report", unread, text)
     text = "reports with several values of a method, or several clones; they are read as missing."
-    told.tell("report_ambiguous", "pdl1_report", several, text)
-    told.tell("outside_limits", "pdl1_report", wrong, "values outside 0 to 100.")
-    return values, told.found
+    findings.add_rows("report_ambiguous", "pdl1_report", several, text)
+    findings.add_rows("outside_limits", "pdl1_report", wrong, "values outside 0 to 100.")
+    return values, findings
 
 
 def _values_in(text: str, method: str) -> set[tuple[float, float]]:
@@ -317,9 +316,7 @@ def _add_unnamed_clones(
 
 def _reported(patients: pd.DataFrame, cohort: str, findings: Findings) -> pd.DataFrame:
     values, found = read_pdl1_reports(patients["pdl1_report"], name="pdl1_report")
-    for each in found:
-        where = {"cohort": cohort, "panel": "pdl1", "column": str(each["column"])}
-        findings.add(str(each["code"]), str(each["message"]), n=int(each["n"]), **where)
+    findings.extend(found, cohort=cohort)
     clones = values.pop("pdl1_clone")
     stated = [method for method in METHODS if values[method].notna().any()]
     new = [method for method in stated if method not in patients]

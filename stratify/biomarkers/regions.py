@@ -6,19 +6,21 @@ stroma around a tumour do not make it inflamed.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
-from stratify.response.visits import Faults
+from stratify.biomarkers.reported import measured_columns
+from stratify.study import Study
+from stratify.tables.findings import Findings
 from stratify.tables.measurements import RegionRule
-from stratify.tables.rows import check_table, numbers_of
-from stratify.tables.schema import load_schema
+from stratify.tables.rows import add_number_faults, check_table, numbers_of
+from stratify.tables.schema import field_named, load_schema
+from stratify.tables.sources import CohortSource, TableSource
 
-__all__ = ["aggregate_regions", "region_findings"]
+__all__ = ["TissueRegions", "aggregate_regions", "region_findings"]
 
-PHENOTYPES = ("desert", "excluded", "inflamed")
 # column: column of the regions, and the compartments that count (None: all rows)
 VALUES: dict[str, tuple[str, tuple[str, ...] | None]] = {
     "cd8_density": ("cd8_density", ("tumour",)),
@@ -28,7 +30,6 @@ VALUES: dict[str, tuple[str, tuple[str, ...] | None]] = {
     "stil_percent": ("stil_percent", None),
     "til_score": ("til_score", None),
 }
-NUMBERS = ("area", "cd8_cells", "cd8_density", "cd8_percent", "stil_percent", "til_score")
 SAME_SHARE = 0.05  # densities are printed with few digits
 
 
@@ -63,7 +64,7 @@ def aggregate_regions(regions: pd.DataFrame, rule: RegionRule) -> pd.DataFrame:
     area = pd.Series(numbers_of(table, "area"))
     density = numbers_of(table, "cd8_density")
     counted = numbers_of(table, "cd8_cells") / area.to_numpy()
-    numbers = {name: numbers_of(table, name) for name in NUMBERS}
+    numbers = {source: numbers_of(table, source) for source, _ in VALUES.values()}
     numbers["cd8_density"] = np.where(np.isnan(density), counted, density)
     where = _compartments(table)
     patients = pd.Index(ids.unique(), name="patient_id")
@@ -73,7 +74,7 @@ def aggregate_regions(regions: pd.DataFrame, rule: RegionRule) -> pd.DataFrame:
         if compartments is not None:
             rows &= where.isin(compartments).to_numpy()
         values = pd.Series(numbers[source])[rows]
-        whole = name == "til_score" and rule.aggregate in ("mean", "median")
+        whole = field_named(name).type == "integer" and rule.aggregate in ("mean", "median")
         how = "lower" if whole else rule.aggregate
         derived[name] = _aggregated(values, ids[rows], area[rows], how).reindex(patients)
     derived["immune_phenotype"] = _phenotype(table, area).reindex(patients)
@@ -113,9 +114,8 @@ def _phenotype(table: pd.DataFrame, area: pd.Series) -> pd.Series:
     rows = table["immune_phenotype"].notna()
     ids, patterns = table.loc[rows, "patient_id"], table.loc[rows, "immune_phenotype"]
     weight = _weights(area[rows], ids)
-    shares = pd.DataFrame(
-        {p: weight.where(patterns == p, 0).groupby(ids).sum() for p in PHENOTYPES}
-    )
+    known = field_named("immune_phenotype").enum
+    shares = pd.DataFrame({p: weight.where(patterns == p, 0).groupby(ids).sum() for p in known})
     most = shares.max(axis=1)
     alone = np.isclose(shares, most.to_numpy()[:, None]).sum(axis=1) == 1
     return shares.idxmax(axis=1).astype(object).where(alone, None)
@@ -131,8 +131,8 @@ def _phenotype_by_density(derived: pd.DataFrame, inflamed_from: float) -> pd.Ser
     return pd.Series(patterns, index=derived.index, dtype=object).where(known, None)
 
 
-def region_findings(regions: pd.DataFrame, *, name: str = "regions") -> list[dict[str, Any]]:
-    """Say everything that is wrong or doubtful about a table of regions, all at once.
+def region_findings(regions: pd.DataFrame, *, name: str = "regions") -> Findings:
+    """Find everything that is wrong or unusual in a table of regions.
 
     Parameters
     ----------
@@ -143,8 +143,7 @@ def region_findings(regions: pd.DataFrame, *, name: str = "regions") -> list[dic
 
     Returns
     -------
-    list of dict
-        See :func:`stratify.response.visits.visit_findings`.
+    Findings
 
     Raises
     ------
@@ -154,41 +153,66 @@ def region_findings(regions: pd.DataFrame, *, name: str = "regions") -> list[dic
     Examples
     --------
     >>> regions = pd.DataFrame({"patient_id": ["a", "a"], "region_id": 1, "cd8_density": 90.0})
-    >>> [found["message"] for found in region_findings(regions)]
+    >>> region_findings(regions).messages()
     ['regions, rows 1 and 2: the same patient, region and compartment more than once.']
     """
     check_table(regions=regions)
-    if "patient_id" not in regions:
-        text = f"{name}: no column patient_id; see the regions dictionary."
-        return [{"code": "missing_column", "column": "", "n": 1, "message": text}]
-    found = Faults.of(regions, name)
-    fields = load_schema("regions").fields
+    found = Findings.of_table(regions, name, "regions")
+    found.add_absent([column for column in ("patient_id",) if column not in regions])
+    if found.rows:
+        return found
     ids = pd.Series(regions["patient_id"].to_numpy())
-    found.tell("missing_identifier", "patient_id", ids.isna(), "no patient identifier.")
-    numbers = {column: numbers_of(regions, column) for column in NUMBERS}
-    for column, values in numbers.items():
-        if column in regions:
-            unread = np.isnan(values) & regions[column].notna().to_numpy()
-            found.tell("not_numeric", column, unread, f"{column} is not a number.")
-            low, high = fields[column].minimum, fields[column].maximum
-            wrong = (values < (low or 0)) | (values > (high or np.inf))
-            text = f"{column} outside {low:g} to {high:g} {fields[column].unit}."
-            found.tell("outside_limits", column, wrong, text)
+    found.add_rows("missing_identifier", "patient_id", ids.isna(), "no patient identifier.")
+    add_number_faults(regions, load_schema("regions"), found)
     if "region_id" in regions:
         key = pd.DataFrame({"id": ids, "region": regions["region_id"].to_numpy()})
         key["compartment"] = _compartments(regions).to_numpy()
         twice = key.notna().all(axis=1) & key.duplicated(keep=False)
         text = "the same patient, region and compartment more than once."
-        found.tell("duplicate_region", "region_id", twice, text)
+        found.add_rows("duplicate_region", "region_id", twice, text)
+    area, density = numbers_of(regions, "area"), numbers_of(regions, "cd8_density")
     with np.errstate(divide="ignore", invalid="ignore"):
-        counted = numbers["cd8_cells"] / numbers["area"]
-    differs = np.isfinite(counted - numbers["cd8_density"]) & ~np.isclose(
-        counted, numbers["cd8_density"], rtol=SAME_SHARE
-    )
+        counted = numbers_of(regions, "cd8_cells") / area
+    differs = np.isfinite(counted - density) & ~np.isclose(counted, density, rtol=SAME_SHARE)
     text = "cd8_density is not cd8_cells by area; the density is used."
-    found.tell("density_contradiction", "cd8_density", differs, text)
-    area = pd.Series(numbers["area"])
-    some = area.isna() & area.notna().groupby(ids).transform("any")
+    found.add_rows("density_contradiction", "cd8_density", differs, text)
+    known = pd.Series(np.isfinite(area))
+    some = ~known & known.groupby(ids).transform("any")
     text = "no area, which other regions of the patient have; all count alike."
-    found.tell("region_area_missing", "area", some, text, ids[some].nunique())
-    return found.found
+    found.add_rows("region_area_missing", "area", some, text, ids[some].nunique())
+    return found
+
+
+class TissueRegions:
+    """Regions of slides, see :class:`stratify.biomarkers.measurement.Measurement`."""
+
+    name: str = "regions"
+    needs: tuple[str, ...] = ("regions",)
+    panel: str = "infiltration"
+    measured: str = ""
+    scalable: bool = False
+
+    def rule(self, study: Study, cohort: CohortSource, table: TableSource) -> RegionRule:
+        """Rule of the study."""
+        return study.region_rule
+
+    def assay(self, rule: RegionRule, stated: Mapping[str, str]) -> str | None:
+        """None for all; a column has what is stated for its own."""
+        return None
+
+    def gives(self, rule: RegionRule) -> list[str]:
+        """Columns that regions have values of."""
+        return [*VALUES, "immune_phenotype", "n_regions"]
+
+    def faults(
+        self, tables: Mapping[str, tuple[str, pd.DataFrame]], rule: RegionRule
+    ) -> tuple[pd.DataFrame, Findings]:
+        """Regions as they are, see :func:`region_findings`."""
+        file, regions = tables["regions"]
+        return regions, region_findings(regions, name=file)
+
+    def derive(
+        self, values: pd.DataFrame, rule: RegionRule, patients: pd.DataFrame, findings: Findings
+    ) -> pd.DataFrame:
+        """See :func:`aggregate_regions`."""
+        return measured_columns(aggregate_regions(values, rule), patients)

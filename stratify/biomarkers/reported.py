@@ -1,8 +1,6 @@
-"""Derived columns beside those that a file reports, and what is told of both."""
+"""Derived columns with those that a file reports, and where the two differ."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,38 +10,16 @@ from stratify.tables.findings import Findings
 from stratify.tables.rows import numbers_of
 from stratify.tables.schema import field_named
 
-__all__ = ["add_not_measured", "tell_all", "with_derived"]
+__all__ = ["measured_columns", "with_derived"]
 
 # Derived and reported values agree within this share, or this much where printed digits are few.
 SAME_SHARE, SAME = 0.01, 0.001
 
 
-def tell_all(found: list[dict[str, Any]], panel: str, cohort: str) -> Findings:
-    """Give findings of a table their cohort."""
-    told = Findings()
-    for each in found:
-        code, text = str(each["code"]), str(each["message"])
-        told.add(
-            code, text, cohort=cohort, panel=panel, column=str(each["column"]), n=int(each["n"])
-        )
-    return told
-
-
-def add_not_measured(
-    missing: pd.Series, file: str, column: str, cohort: str, findings: Findings
-) -> None:
-    """Tell how many patients have no row in a file, and are missing therefore."""
-    n = int(missing.sum())
-    if n:
-        findings.add(
-            "not_measured",
-            f"{file}: {n} of {len(missing)} patients have no usable row; they are read as not "
-            "measured.",
-            cohort=cohort,
-            panel=field_named(column).panel,
-            column=column,
-            n=n,
-        )
+def measured_columns(derived: pd.DataFrame, patients: pd.DataFrame) -> pd.DataFrame:
+    """Take derived columns, by patient, that hold a value of one of the cohort's patients."""
+    ours = derived[derived.index.isin(patients["patient_id"])]
+    return derived.loc[:, ours.notna().any()]
 
 
 def with_derived(

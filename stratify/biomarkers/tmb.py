@@ -8,29 +8,30 @@ blood are different columns; values of other assays are brought to one scale by
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
-from stratify.biomarkers.reported import add_not_measured, tell_all, with_derived
+from stratify.biomarkers.reported import with_derived
 from stratify.biomarkers.variants import (
     DrawRows,
     absent_columns,
+    add_variant_faults,
+    add_variant_warnings,
     counted,
     distinct_counts,
     grouped,
-    variant_doubts,
-    variant_faults,
 )
-from stratify.response.visits import Faults
+from stratify.study import Study
 from stratify.tables.findings import Findings
 from stratify.tables.measurements import BurdenRule
 from stratify.tables.rows import check_table, numbers_of
 from stratify.tables.schema import field_named, load_schema
+from stratify.tables.sources import CohortSource, TableSource
 
 __all__ = [
-    "add_tmb",
+    "TissueBurden",
     "add_transforms",
     "capped_tmb",
     "log_tmb",
@@ -122,8 +123,8 @@ def capped_tmb(tmb: pd.Series) -> pd.Series:
 
 def mutation_findings(
     mutations: pd.DataFrame, rule: BurdenRule, *, name: str = "mutations"
-) -> list[dict[str, Any]]:
-    """Say everything that is wrong or doubtful about a table of mutations, all at once.
+) -> Findings:
+    """Find everything that is wrong or unusual in a table of mutations.
 
     Parameters
     ----------
@@ -136,8 +137,7 @@ def mutation_findings(
 
     Returns
     -------
-    list of dict
-        As from :func:`stratify.response.visits.visit_findings`.
+    Findings
 
     Raises
     ------
@@ -148,16 +148,15 @@ def mutation_findings(
     --------
     >>> mutations = pd.DataFrame({"patient_id": ["a"], "consequence": ["missense"], "vaf": [38.0]})
     >>> rule = BurdenRule(scored_mb=1.1, consequences=["missense"])
-    >>> mutation_findings(mutations, rule)[0]["message"]
+    >>> mutation_findings(mutations, rule).messages()[0]
     'mutations, row 1: vaf is read as a fraction but looks like percent (1 of 1 values exceed 1).'
     """
     check_table(mutations=mutations)
-    found = Faults.of(mutations, name)
-    absent = absent_columns(mutations, rule)
-    if absent:
-        text = f"{name}: no column {' and '.join(absent)}; see the mutations dictionary."
-        return [{"code": "missing_column", "column": "", "n": len(absent), "message": text}]
-    variant_faults(mutations, load_schema("mutations"), found)
+    found = Findings.of_table(mutations, name, "mutations")
+    found.add_absent(absent_columns(mutations, rule))
+    if found.rows:
+        return found
+    add_variant_faults(mutations, load_schema("mutations"), found)
     if "sample_id" in mutations:
         sample = mutations["sample_id"]
         several = sample.notna() & (
@@ -165,66 +164,53 @@ def mutation_findings(
         )
         n = mutations.loc[several.to_numpy(), "patient_id"].nunique()
         text = "samples of patients who have several; one a patient is expected."
-        found.tell("several_samples", "sample_id", several, text, n)
-    if not found.found:
-        variant_doubts(mutations, rule, DrawRows(mutations), found)
-    return found.found
+        found.add_rows("several_samples", "sample_id", several, text, n)
+    if not found.rows:
+        add_variant_warnings(mutations, rule, DrawRows(mutations), found)
+    return found
 
 
-def add_tmb(
-    patients: pd.DataFrame,
-    mutations: pd.DataFrame,
-    rule: BurdenRule,
-    file: str,
-    cohort: str,
-    findings: Findings,
-) -> pd.DataFrame:
-    """Put the burden counted from mutations beside the columns of the other files.
+class TissueBurden:
+    """Burden counted from mutations, see :class:`stratify.biomarkers.measurement.Measurement`.
 
-    Parameters
-    ----------
-    patients : DataFrame of shape (n_patients, ...)
-        Joined panels, one row a patient.
-    mutations : DataFrame of shape (n_mutations, ...)
-        As in the ``mutations`` dictionary; its index names the lines of the file.
-    rule : BurdenRule
-    file, cohort : str
-        For findings.
-    findings : Findings
-        Collector of everything wrong or doubtful.
-
-    Returns
-    -------
-    DataFrame
-        With ``tmb``, and ``tmb_tumour_only`` if the rule says it; unchanged if the mutations have
-        faults. Patients without a row are missing, or 0 where ``tmb_sequenced`` is true. A
-        ``tmb`` that a file reports stays, and is compared.
-
-    Examples
-    --------
-    >>> patients = pd.DataFrame({"patient_id": ["a", "b", "c"], "tmb_sequenced": [1.0, 1.0, None]})
-    >>> mutations = pd.DataFrame({"patient_id": ["a"], "consequence": ["missense"]})
-    >>> rule = BurdenRule(scored_mb=0.5, consequences=["missense"], tumour_only=True)
-    >>> add_tmb(patients, mutations, rule, "maf.txt", "home", Findings())
-      patient_id  tmb_sequenced  tmb  tmb_tumour_only
-    0          a            1.0  2.0              1.0
-    1          b            1.0  0.0              1.0
-    2          c            NaN  NaN              NaN
+    Patients without a row are not measured, but 0 where ``tmb_sequenced`` is true.
     """
-    told = tell_all(mutation_findings(mutations, rule, name=file), "mutations", cohort)
-    findings.extend(told)
-    if told.has_errors:
-        return patients
-    burden = tissue_burden(mutations, rule).set_index("patient_id")["tmb"]
-    tmb = pd.Series(burden.reindex(patients["patient_id"]).to_numpy(), index=patients.index)
-    unseen = tmb.isna()
-    sequenced = unseen & (numbers_of(patients, "tmb_sequenced") == 1)
-    tmb = tmb.mask(sequenced, 0.0)
-    add_not_measured(unseen & ~sequenced, file, "tmb", cohort, findings)
-    derived = pd.DataFrame({"tmb": tmb})
-    if rule.tumour_only is not None:
-        derived["tmb_tumour_only"] = tmb.where(tmb.isna(), float(rule.tumour_only))
-    return with_derived(patients, derived, file, cohort, findings)
+
+    name: str = "tissue burden"
+    needs: tuple[str, ...] = ("mutations",)
+    panel: str = "tmb"
+    measured: str = "tmb"
+    scalable: bool = False
+
+    def rule(self, study: Study, cohort: CohortSource, table: TableSource) -> BurdenRule:
+        """Rule of the table of mutations."""
+        return table.burden or BurdenRule(scored_mb=1)
+
+    def assay(self, rule: BurdenRule, stated: Mapping[str, str]) -> str | None:
+        """Assay of the rule."""
+        return rule.assay
+
+    def gives(self, rule: BurdenRule) -> list[str]:
+        """Burden, and whether normal tissue was lacking, if the rule says it."""
+        return ["tmb", "tmb_tumour_only"][: 1 if rule.tumour_only is None else 2]
+
+    def faults(
+        self, tables: Mapping[str, tuple[str, pd.DataFrame]], rule: BurdenRule
+    ) -> tuple[pd.DataFrame, Findings]:
+        """Mutations as they are, see :func:`mutation_findings`."""
+        file, mutations = tables["mutations"]
+        return mutations, mutation_findings(mutations, rule, name=file)
+
+    def derive(
+        self, values: pd.DataFrame, rule: BurdenRule, patients: pd.DataFrame, findings: Findings
+    ) -> pd.DataFrame:
+        """See :func:`tissue_burden`."""
+        burden = tissue_burden(values, rule).set_index("patient_id")["tmb"]
+        sequenced = patients.loc[numbers_of(patients, "tmb_sequenced") == 1, "patient_id"]
+        derived = burden.reindex(burden.index.union(sequenced), fill_value=0.0).to_frame()
+        if rule.tumour_only is not None:
+            derived["tmb_tumour_only"] = float(rule.tumour_only)
+        return derived
 
 
 TRANSFORMS = {

@@ -12,22 +12,20 @@ import numpy as np
 import pandas as pd
 
 from stratify.arrays import Flags, Floats, Ints
-from stratify.response.visits import Faults
+from stratify.tables.findings import Findings
 from stratify.tables.measurements import BurdenRule
-from stratify.tables.plausibility import ENOUGH_VALUES, FEW
-from stratify.tables.rows import numbers_of
-from stratify.tables.schema import Field, Schema
+from stratify.tables.rows import add_number_faults, add_unknown_levels, numbers_of
+from stratify.tables.schema import Schema
 
 __all__ = [
     "DrawRows",
     "absent_columns",
+    "add_variant_faults",
+    "add_variant_warnings",
     "counted",
     "distinct_counts",
     "grouped",
-    "number_faults",
     "repeated",
-    "variant_doubts",
-    "variant_faults",
 ]
 
 IDENTITY = ("chromosome", "position", "reference_allele", "alternate_allele")
@@ -167,62 +165,23 @@ def absent_columns(variants: pd.DataFrame, rule: BurdenRule) -> list[str]:
     return [name for name, need in needed.items() if need and name.split()[0] not in variants]
 
 
-def variant_faults(variants: pd.DataFrame, schema: Schema, found: Faults) -> None:
-    """Tell of rows without a patient, numbers that cannot be and consequences not known."""
+def add_variant_faults(variants: pd.DataFrame, schema: Schema, found: Findings) -> None:
+    """Add rows without a patient, numbers that cannot be and consequences not known."""
     absent = variants["patient_id"].isna()
-    found.tell("missing_identifier", "patient_id", absent, "no patient identifier.")
-    for field in schema.fields.values():
-        if field.numeric and field.name in variants:
-            number_faults(variants, field, found)
-    if "consequence" in variants:
-        known = schema.fields["consequence"].enum
-        unknown = variants["consequence"].notna() & ~variants["consequence"].isin(known)
-        text = f"consequence not known; expected {', '.join(known)}."
-        found.tell("unknown_category", "consequence", unknown, text)
+    found.add_rows("missing_identifier", "patient_id", absent, "no patient identifier.")
+    add_number_faults(variants, schema, found)
+    add_unknown_levels(variants, schema.fields["consequence"], found)
 
 
-def number_faults(table: pd.DataFrame, field: Field, found: Faults) -> None:
-    """Tell of numbers that cannot be, and of fractions that look like percent or the reverse."""
-    column, numbers = field.name, numbers_of(table, field.name)
-    unread = np.isnan(numbers)
-    if unread.any():
-        unread &= table[column].notna().to_numpy()
-        found.tell("not_numeric", column, unread, f"{column} is not a number.")
-    low, high = field.minimum or 0.0, np.inf if field.maximum is None else field.maximum
-    known = int(np.isfinite(numbers).sum())
-    above = numbers > high
-    if (
-        field.unit == "fraction"
-        and above.sum() > FEW * known
-        and not (numbers > 100 * high).any()
-        and not (numbers < low).any()
-    ):
-        text = (
-            f"{column} is read as a fraction but looks like percent ({int(above.sum())} of "
-            f"{known} values exceed 1)."
-        )
-        found.tell("looks_like_another_unit", column, above, text)
-        return
-    text = f"{column} outside {low:g} to {high:g} {field.unit or ''}".strip() + "."
-    found.tell("outside_limits", column, (numbers < low) | above, text)
-    if field.typical is not None and known > ENOUGH_VALUES and (numbers > 0).any():
-        usual, median = field.typical, float(np.median(numbers[numbers > 0]))
-        if median < usual[0] and usual[0] <= 100 * median <= usual[1]:
-            text = (
-                f"{column} may be fractions stated in percent: the median lies below {usual[0]:g}."
-            )
-            found.tell("unusual_value", column, np.isfinite(numbers), text)
-
-
-def variant_doubts(
-    variants: pd.DataFrame, rule: BurdenRule | None, rows: DrawRows, found: Faults
+def add_variant_warnings(
+    variants: pd.DataFrame, rule: BurdenRule | None, rows: DrawRows, found: Findings
 ) -> None:
-    """Tell of variants in several rows, and of those whose consequence is not known."""
+    """Add variants in several rows, and those whose consequence is not known."""
     if rows.variant is not None:
         again = pd.Series(rows.variant).duplicated()
         text = "a variant in more than one row; it counts once."
-        found.tell("duplicate_variant", "position", again, text)
+        found.add_rows("duplicate_variant", "position", again, text)
     if rule is not None and rule.consequences is not None:
         unknown = variants["consequence"].isna()
         text = "no consequence; these do not count into the burden."
-        found.tell("variant_not_classified", "consequence", unknown, text)
+        found.add_rows("variant_not_classified", "consequence", unknown, text)

@@ -15,18 +15,11 @@ import numpy as np
 import pandas as pd
 
 from stratify.biomarkers.clinical import add_clinical
-from stratify.biomarkers.ctdna import add_ctdna
 from stratify.biomarkers.expression import read_matrix
-from stratify.biomarkers.infiltration import (
-    add_deconvolution,
-    add_regions,
-    checked_expression,
-    with_signatures,
-)
+from stratify.biomarkers.measurement import MEASUREMENTS, Measurement, add_measured, read_values
 from stratify.biomarkers.pdl1 import add_pdl1
 from stratify.biomarkers.reported import SAME, SAME_SHARE
-from stratify.biomarkers.signatures import signatures
-from stratify.biomarkers.tmb import add_tmb, add_transforms
+from stratify.biomarkers.tmb import add_transforms
 from stratify.biomarkers.tmb_scale import TmbCalibration, add_harmonised
 from stratify.cohort.training_scales import Matrix
 from stratify.errors import ArgumentError, DataError, FileError
@@ -34,7 +27,7 @@ from stratify.response.followup import follow_up
 from stratify.study import Study
 from stratify.tables.findings import Findings
 from stratify.tables.identifiers import add_unfit, written_as
-from stratify.tables.measurements import BurdenRule, PairedSamples
+from stratify.tables.measurements import PairedSamples
 from stratify.tables.panel import read_panels
 from stratify.tables.rows import numbers_of
 from stratify.tables.schema import field_named, long_panels, visit_panels
@@ -42,8 +35,6 @@ from stratify.tables.sources import CohortSource, TableSource
 from stratify.tables.tabular import read_numbered, sha256_of
 
 __all__ = ["Match", "Patients", "check_matched", "derived_alone", "read_patients"]
-
-PLASMA = ("plasma_variants", "plasma_draws")
 
 
 @dataclass(frozen=True)
@@ -84,12 +75,12 @@ class Patients:
     matrix: Matrix | None = None
 
     def add(
-        self, derived: pd.DataFrame, assay: str | None, own: TableSource | None = None
+        self, derived: pd.DataFrame, assay: str | None, own: Mapping[str, str] | None = None
     ) -> list[str]:
         """Take a table with derived columns, and name the new ones that lack an assay."""
         before = set() if self.table is None else set(self.table)
         self.table = derived
-        stated = _assays_of(own) if own is not None else {}
+        stated = own or {}
         lacking = []
         for name in derived.columns.difference(list(before), sort=False):
             of_column = stated.get(name, assay)
@@ -102,7 +93,7 @@ class Patients:
 
 @dataclass(frozen=True)
 class _Long:
-    """A table with several rows a patient, as read."""
+    """A table of a raw measurement or of visits, as read."""
 
     source: TableSource
     frame: pd.DataFrame
@@ -201,9 +192,7 @@ def read_patients(
             panel: _Long(each.source, each.frame[each.frame["patient_id"].isin(ids)])
             for panel, each in long.items()
         }
-        _measure(patients, long, study, source, findings)
-        for table, raw in matrices:
-            _score(patients, table, raw, source.name, findings, scaled)
+        _measure(patients, long, matrices, study, source, findings, scaled)
         _follow(patients, long, study, source.name, findings)
     return patients
 
@@ -240,46 +229,69 @@ def _assays_of(table: TableSource, panels: Iterable[str] | None = None) -> dict[
 def _measure(
     patients: Patients,
     long: dict[str, _Long],
+    matrices: Sequence[tuple[TableSource, pd.DataFrame]],
     study: Study,
     source: CohortSource,
     findings: Findings,
+    scaled: bool,
 ) -> None:
-    """Turn tables of raw measurements into features."""
-    joined = patients.table
-    if joined is None:
+    """Turn raw measurements into features."""
+    if patients.table is None:
         return
-    cohort = source.name
-    joined = derived_alone(joined, source, patients.assays, findings)
+    joined = derived_alone(patients.table, source, patients.assays, findings)
     patients.add(joined, _clone_of(joined))
-    if "mutations" in long:
-        each = long["mutations"]
-        rule = each.source.burden or BurdenRule(scored_mb=1)
-        joined = add_tmb(joined, each.frame, rule, each.file, cohort, findings)
-        _add_absent_assays(
-            patients.add(joined, rule.assay, each.source), each.file, cohort, findings
-        )
+    for measurement in MEASUREMENTS:
+        several = [{name: long[name] for name in measurement.needs if name in long}]
+        for table, raw in matrices:
+            kind = "deconvolution" if table.expression is None else "expression"
+            if kind in measurement.needs:
+                raw = _renamed(raw, table, source.name, findings)
+                several.append({kind: _Long(table, raw)})
+        for tables in several:
+            if tables:
+                _add_measurement(patients, measurement, tables, study, source, findings, scaled)
+    joined = patients.table
     if source.tmb_pairs is not None and "tmb" in joined:
         calibration = _calibration(study.folder, source.tmb_pairs, patients.files)
-        joined = add_harmonised(joined, calibration, cohort, findings)
+        joined = add_harmonised(joined, calibration, source.name, findings)
         patients.add(joined, None)
-    plasma = {name: long[name] for name in PLASMA if name in long}
-    if plasma:
-        tables = {
-            name: (each.file, _known_by(each, study.landmark_weeks, cohort, findings))
-            for name, each in plasma.items()
-        }
-        joined = add_ctdna(joined, tables, source.plasma, cohort, findings)
-        stated = [assay for each in plasma.values() for assay in _assays_of(each.source).values()]
-        patients.add(joined, stated[0] if stated else None, [*plasma.values()][-1].source)
-    if "regions" in long:
-        each = long["regions"]
-        joined = add_regions(joined, each.frame, study.region_rule, each.file, cohort, findings)
-        patients.add(joined, None, each.source)
-    patients.add(add_transforms(joined, cohort, findings), None)
+    patients.add(add_transforms(joined, source.name, findings), None)
+
+
+def _add_measurement(
+    patients: Patients,
+    measurement: Measurement,
+    tables: dict[str, _Long],
+    study: Study,
+    source: CohortSource,
+    findings: Findings,
+    scaled: bool,
+) -> None:
+    """Add one measurement with its assays, or keep what is to be placed on a learned scale."""
+    assert patients.table is not None
+    cohort, last = source.name, [*tables.values()][-1]
+    rule = measurement.rule(study, source, last.source)
+    stated = {k: v for each in tables.values() for k, v in _assays_of(each.source).items()}
+    assay = measurement.assay(rule, stated)
+    raw = {
+        name: (each.file, _known_by(name, each, study.landmark_weeks, cohort, findings))
+        for name, each in tables.items()
+    }
+    if scaled and measurement.scalable:
+        values = read_values(measurement, raw, rule, cohort, findings)
+        if values is not None:
+            patients.matrix = Matrix(last.file, rule, values)
+            if assay is not None:
+                patients.assays |= dict.fromkeys(measurement.gives(rule), assay)
+        return
+    joined = add_measured(patients.table, measurement, raw, rule, cohort, findings)
+    lacking = patients.add(joined, assay, stated)
+    if hasattr(rule, "assay"):  # else the columns of its tables state them
+        _add_absent_assays(lacking, last.file, cohort, findings)
 
 
 def _known_by(
-    each: _Long, landmark_weeks: float | None, cohort: str, findings: Findings
+    panel: str, each: _Long, landmark_weeks: float | None, cohort: str, findings: Findings
 ) -> pd.DataFrame:
     """Rows of draws up to the landmark; what comes later is not known there."""
     if landmark_weeks is None or "draw_day" not in each.frame:
@@ -291,7 +303,7 @@ def _known_by(
             f"{each.file}: {int(late.sum())} rows of draws after the landmark (day "
             f"{7 * landmark_weeks:g}); they are left out.",
             cohort=cohort,
-            panel="plasma_draws",
+            panel=panel,
             column="draw_day",
             n=int(late.sum()),
         )
@@ -355,46 +367,16 @@ def _add_absent_assays(lacking: list[str], file: str, cohort: str, findings: Fin
         )
 
 
-def _score(
-    patients: Patients,
-    table: TableSource,
-    raw: pd.DataFrame,
-    cohort: str,
-    findings: Findings,
-    scaled: bool,
-) -> None:
-    """Turn a matrix of genes, or a table of cells, into features."""
-    joined = patients.table
-    if joined is None:
-        return
-    if table.identifier is not None:
-        raw = _renamed(raw, table, cohort, findings)
-    if table.expression is not None:
-        settings, file = table.expression, table.file
-        expression = checked_expression(raw, settings, file, cohort, findings)
-        if expression is None:
-            return
-        if scaled:
-            patients.matrix = Matrix(file, settings, expression)
-            if settings.assay is not None:
-                names = settings.signatures or signatures()
-                patients.assays |= dict.fromkeys(names, settings.assay)
-            return
-        scored = with_signatures(joined, expression, settings, file, cohort, findings)
-        patients.add(scored, settings.assay)
-    elif table.deconvolution is not None:
-        cells = add_deconvolution(joined, raw, table.deconvolution, table.file, cohort, findings)
-        patients.add(cells, table.deconvolution.assay)
-
-
 def _renamed(
     raw: pd.DataFrame, table: TableSource, cohort: str, findings: Findings
 ) -> pd.DataFrame:
     """Matrix whose patients are written as in the first table; others are left out."""
+    if table.identifier is None:
+        return raw
     settings = table.matrix
     label = raw.columns[0] if settings is None or settings.labels is None else settings.labels
     if label not in raw:
-        return raw  # told when the matrix is read
+        return raw  # found when the matrix is read
     rows = written_as(raw[label].astype(object), table.identifier)
     headers = pd.Series([name for name in raw if name != label], dtype=object)
     columns = written_as(headers, table.identifier)

@@ -18,7 +18,8 @@ import pandas as pd
 
 from stratify.arrays import Flags
 from stratify.biomarkers.expression_reference import ExpressionReference
-from stratify.biomarkers.infiltration import with_signatures
+from stratify.biomarkers.expression_signatures import ExpressionSignatures
+from stratify.biomarkers.measurement import add_derived
 from stratify.biomarkers.tmb_scale import WithinAssayScale, add_within_panel
 from stratify.tables.findings import Findings
 from stratify.tables.measurements import ExpressionMatrix
@@ -144,15 +145,7 @@ class TrainingScales:
             if self.expression is not None and matrix is not None:
                 unit, learned = matrix.settings.unit_read, self.expression.unit
                 if unit == learned:
-                    rows = with_signatures(
-                        rows,
-                        matrix.expression,
-                        matrix.settings,
-                        matrix.file,
-                        str(cohort),
-                        findings,
-                        self.expression,
-                    )
+                    rows = _scored(rows, matrix, str(cohort), findings, self.expression)
                 else:
                     text = f"{matrix.file} is in {unit}, the scale was learned in {learned}"
                     _add_unit_finding(text, str(cohort), findings)
@@ -229,6 +222,19 @@ class RefittedScales:
         scales = TrainingScales.fit(split, self.matrices, self.assays, self.which, findings)
         again = scales.apply(bare, self.matrices, self.assays, findings)
         return again.reindex(columns=table.columns)
+
+
+def _scored(
+    rows: pd.DataFrame,
+    matrix: Matrix,
+    cohort: str,
+    findings: Findings,
+    reference: ExpressionReference | None,
+) -> pd.DataFrame:
+    """Add the signatures of one cohort's patients, on a learned scale if there is one."""
+    signatures = ExpressionSignatures()
+    scores = signatures.derive(matrix.expression, matrix.settings, rows, findings, reference)
+    return add_derived(rows, scores, signatures, matrix.file, cohort, findings)
 
 
 def assay_of(table: pd.DataFrame, assays: Mapping[str, Mapping[str, str]]) -> pd.Series:

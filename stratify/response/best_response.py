@@ -16,12 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from stratify.arrays import Flags, Floats, Ints
+from stratify.arrays import Flags, Floats, Ints, Strings
 from stratify.errors import ArgumentError, DataError
 from stratify.response.visits import (
-    CONFIRM_DAYS,
     CR,
-    MIN_SD_DAYS,
     NE,
     NON,
     PD,
@@ -29,7 +27,7 @@ from stratify.response.visits import (
     RECIST,
     SD,
     UPD,
-    check_days,
+    days_or_limits,
     first_in,
     patient_faults,
     runs,
@@ -44,8 +42,8 @@ def best_response(
     patients: pd.DataFrame | None = None,
     *,
     confirm: bool = False,
-    min_sd_days: float = MIN_SD_DAYS,
-    confirm_days: float = CONFIRM_DAYS,
+    min_sd_days: float | None = None,
+    confirm_days: float | None = None,
 ) -> pd.DataFrame:
     """Best overall response, PFS and duration of response of each patient by RECIST 1.1.
 
@@ -61,9 +59,9 @@ def best_response(
         Whether CR and PR must be seen again at least ``confirm_days`` later; else they count as
         SD, if late enough.
     min_sd_days : float
-        Days from day 0 from which SD (and NON-CR/NON-PD) counts.
+        Days from day 0 from which SD (and NON-CR/NON-PD) counts, 42 by default.
     confirm_days : float
-        Least days between a response and its confirmation.
+        Least days between a response and its confirmation, 28 by default.
 
     Returns
     -------
@@ -99,10 +97,10 @@ def best_response(
     0            PR     112.0        1.0                       56.0
     1            SD     150.0        1.0                        NaN
     """
-    check_days(min_sd_days=min_sd_days, confirm_days=confirm_days)
+    min_sd, apart = days_or_limits(min_sd_days=min_sd_days, confirm_days=confirm_days)
     outcome = Outcome.of(visits_assessed, patients, RECIST)
     progression = outcome.first(outcome.code == PD)
-    return outcome.table(RECIST, progression, confirm, min_sd_days, confirm_days)
+    return outcome.table(RECIST, progression, confirm, min_sd, apart)
 
 
 @dataclass(frozen=True)
@@ -136,8 +134,8 @@ class Outcome:
         if patients is None:
             patients = pd.DataFrame({"patient_id": assessed["patient_id"].unique()})
         faults = patient_faults(patients)
-        if faults:
-            raise DataError(" ".join(str(f["message"]) for f in faults), pd.DataFrame(faults))
+        if faults.rows:
+            raise DataError(" ".join(faults.messages()), faults.table())
         ends = {name: numbers_of(patients, name) for name in ("death_day", "censor_day")}
         both = pd.concat([patients["patient_id"], assessed["patient_id"]])
         ids = pd.Index(both.unique()).sort_values()
@@ -184,26 +182,10 @@ class Outcome:
         confirm_days: float,
     ) -> pd.DataFrame:
         """One row a patient, given the day of progression (infinite without)."""
-        code, late = self.code, self.day >= min_sd_days
-        responds = np.isin(code, [PR, CR])
-        complete, response = self.first(code == CR), self.first(responds)
-        if confirm:
-            breaks = ~np.isin(code, [CR, NE])
-            complete = self._first_confirmed(code == CR, breaks, confirm_days)
-            response = self._first_confirmed(responds, np.isin(code, [PD, UPD]), confirm_days)
-        days = {
-            CR: complete,
-            PR: response,
-            SD: self.first(late & ((code == SD) | (responds & ~self.only_non_target))),
-            NON: self.first(late & ((code == NON) | (responds & self.only_non_target))),
-            PD: self.first(code == PD),
-            UPD: self.first(code == UPD),
-        }
+        days = self._days(confirm, min_sd_days, confirm_days)
         met = [np.isfinite(day) for day in days.values()]
         best = np.select(met, list(days), NE)
-        best_day = np.select(met, list(days.values()), np.nan)
-
-        last = -first_in(-self.day, self.patient, ~np.isin(code, [NE, UPD]), len(self.ids))
+        last = -first_in(-self.day, self.patient, ~np.isin(self.code, [NE, UPD]), len(self.ids))
         end = np.minimum(progression, self.death)
         event = np.isfinite(end)
         pfs = np.where(event, end, np.where(np.isfinite(last), last, 0.0))
@@ -211,40 +193,56 @@ class Outcome:
         kind[event] = np.where((progression <= self.death)[event], "progression", "death")
         change = first_in(self.change, self.patient, ~np.isnan(self.change), len(self.ids))
         responded = np.isin(best, [PR, CR])
-        duration = np.where(responded, pfs - np.where(responded, response, 0.0), np.nan)
-
-        any_response = np.isfinite(self.first(responds))
-        too_early = np.isfinite(self.first(np.isin(code, [NON, SD, PR, CR])))
-        reason = np.select(
-            [
-                responded & confirm,
-                responded,
-                np.isin(best, [SD, NON]) & any_response,
-                np.isin(best, [SD, NON]),
-                best == PD,
-                best == UPD,
-                ~self.has_baseline,
-                too_early,
-                np.bincount(self.patient, minlength=len(self.ids)) > 0,
-            ],
-            [
-                *("response_confirmed", "response", "response_unconfirmed", "stable"),
-                *("progression", "progression_unconfirmed"),
-                *("no_baseline", "stable_too_short", "not_evaluable"),
-            ],
-            "no_assessment_after_baseline",
-        )
+        duration = np.where(responded, pfs - np.where(responded, days[PR], 0.0), np.nan)
         return pd.DataFrame(
             {
                 "patient_id": self.ids.to_numpy(dtype=object),
                 "best_response": pd.Series(best).map(names).to_numpy(dtype=object),
-                "best_response_day": best_day,
+                "best_response_day": np.select(met, list(days.values()), np.nan),
                 "best_change": np.where(np.isfinite(change), change, np.nan),
                 "pfs_days": pfs,
                 "pfs_event": event.astype(float),
                 "pfs_event_kind": pd.Series(kind, dtype=object),
                 "duration_of_response_days": duration,
                 "dor_event": np.where(responded, event, np.nan),
-                "reason": reason.astype(object),
+                "reason": self._reason(best, confirm),
             }
         )
+
+    def _days(self, confirm: bool, min_sd_days: float, confirm_days: float) -> dict[int, Floats]:
+        """First day of each response that counts, from best to worst, infinite without."""
+        code, late, responds = self.code, self.day >= min_sd_days, self._responds
+        complete, response = self.first(code == CR), self.first(responds)
+        if confirm:
+            breaks = ~np.isin(code, [CR, NE])
+            complete = self._first_confirmed(code == CR, breaks, confirm_days)
+            response = self._first_confirmed(responds, np.isin(code, [PD, UPD]), confirm_days)
+        return {
+            CR: complete,
+            PR: response,
+            SD: self.first(late & ((code == SD) | (responds & ~self.only_non_target))),
+            NON: self.first(late & ((code == NON) | (responds & self.only_non_target))),
+            PD: self.first(code == PD),
+            UPD: self.first(code == UPD),
+        }
+
+    @property
+    def _responds(self) -> Flags:
+        return np.isin(self.code, [PR, CR])
+
+    def _reason(self, best: Ints, confirm: bool) -> Strings:
+        """Why a response is the best one, by the codes of the dictionary."""
+        responded, stable = np.isin(best, [PR, CR]), np.isin(best, [SD, NON])
+        cases = [
+            (responded & confirm, "response_confirmed"),
+            (responded, "response"),
+            (stable & np.isfinite(self.first(self._responds)), "response_unconfirmed"),
+            (stable, "stable"),
+            (best == PD, "progression"),
+            (best == UPD, "progression_unconfirmed"),
+            (~self.has_baseline, "no_baseline"),
+            (np.isfinite(self.first(np.isin(self.code, [NON, SD, PR, CR]))), "stable_too_short"),
+            (np.bincount(self.patient, minlength=len(self.ids)) > 0, "not_evaluable"),
+        ]
+        met, reasons = zip(*cases, strict=True)
+        return np.asarray(np.select(met, reasons, "no_assessment_after_baseline"), dtype=object)

@@ -194,7 +194,7 @@ def follow_up(
     cohort: str,
     findings: Findings,
 ) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-    """Put outcomes derived from visits or lesions beside those of the other files.
+    """Join outcomes derived from visits or lesions to those of the other files.
 
     Parameters
     ----------
@@ -207,7 +207,7 @@ def follow_up(
     file, cohort : str
         For findings.
     findings : Findings
-        Collector of everything wrong or doubtful.
+        Collector of everything wrong or unusual.
 
     Returns
     -------
@@ -216,30 +216,18 @@ def follow_up(
     assessed : DataFrame or None
         From :func:`assess_visits`.
     """
-    told = Findings()
-
-    def tell(found: list[dict[str, Any]], panel: str) -> None:
-        for each in found:
-            code, text = str(each["code"]), str(each["message"])
-            column, n = str(each["column"]), int(each["n"])
-            told.add(code, text, cohort=cohort, panel=panel, column=column, n=n)
-
-    visits, name = table, file
+    found, visits, name = Findings(), table, file
     if panel == "lesions":
-        tell(lesion_findings(table, name=file), panel)
-        if not told.has_errors:
+        found.extend(lesion_findings(table, name=file))
+        if not found.has_errors:
             visits, name = visits_from_lesions(table), f"{file}, summed by visit"
-    if not told.has_errors:
+    if not found.has_errors:
         # a month has 30.4375 days: a death of day 300 may come back as 299.9999
-        last = pd.DataFrame(
-            {
-                "patient_id": patients["patient_id"].to_numpy(),
-                "last_contact_day": np.ceil(_days(patients, "os") - ROUNDED_MONTHS),
-            }
-        )
-        tell(visit_findings(visits, last, name=name), "visits")
-    findings.extend(told)
-    if told.has_errors:
+        last = np.ceil(_days(patients, "os") - ROUNDED_MONTHS)
+        ends = pd.DataFrame({"patient_id": patients["patient_id"], "last_contact_day": last})
+        found.extend(visit_findings(visits, ends.reset_index(drop=True), name=name))
+    findings.extend(found, cohort=cohort)
+    if found.has_errors:
         return patients, None
     if np.isnan(numbers_of(patients, "os_event")).all():
         findings.add(
@@ -254,10 +242,10 @@ def follow_up(
     assessed = assess_visits(visits, criteria)
     derived = outcomes_from_visits(assessed, patients, criteria)
     seen = _among(patients["patient_id"], visits["patient_id"])
-    return _beside(patients, derived, seen, file, cohort, findings), assessed
+    return _joined(patients, derived, seen, file, cohort, findings), assessed
 
 
-def _beside(
+def _joined(
     patients: pd.DataFrame,
     derived: pd.DataFrame,
     seen: Flags,
@@ -266,12 +254,12 @@ def _beside(
     findings: Findings,
 ) -> pd.DataFrame:
     """Take derived outcomes of patients with visits, recorded ones of the others."""
-    together = patients.copy()
+    joined = patients.copy()
     have = seen | np.isnan(numbers_of(patients, "pfs"))
     for name in DERIVED:
         values = derived[name].to_numpy()
         if name not in patients:
-            together[name] = pd.Series(values, index=patients.index, dtype=derived[name].dtype)
+            joined[name] = pd.Series(values, index=patients.index, dtype=derived[name].dtype)
             continue
         recorded = patients[name]
         both = have & recorded.notna().to_numpy() & derived[name].notna().to_numpy()
@@ -292,5 +280,5 @@ def _beside(
                 column=name,
                 n=int(differs.sum()),
             )
-        together[name] = recorded.where(~have, pd.Series(values, index=patients.index))
-    return together
+        joined[name] = recorded.where(~have, pd.Series(values, index=patients.index))
+    return joined

@@ -32,11 +32,7 @@ from stratify.response.best_response import Outcome
 from stratify.response.recist import Course, at_place, course_of
 from stratify.response.visits import (
     ABSENT,
-    CONFIRM_DAYS,
     CR,
-    GROWTH_MM,
-    MIN_ICPD_DAYS,
-    MIN_SD_DAYS,
     NE,
     NON,
     PD,
@@ -45,10 +41,11 @@ from stratify.response.visits import (
     ROUNDING,
     SD,
     UPD,
-    check_days,
+    days_or_limits,
     first_in,
     grown,
     joined,
+    limits,
     runs,
 )
 
@@ -77,9 +74,9 @@ def assess_irecist(
     visits: pd.DataFrame,
     *,
     confirm: bool = False,
-    min_sd_days: float = MIN_SD_DAYS,
-    confirm_days: float = CONFIRM_DAYS,
-    min_icpd_days: float = MIN_ICPD_DAYS,
+    min_sd_days: float | None = None,
+    confirm_days: float | None = None,
+    min_icpd_days: float | None = None,
 ) -> pd.DataFrame:
     """Response at each visit by iRECIST.
 
@@ -92,7 +89,7 @@ def assess_irecist(
     confirm, min_sd_days, confirm_days
         See :func:`stratify.response.recist.assess_recist`.
     min_icpd_days : float
-        Least days from the first iUPD of a block to iCPD; usually 4 to 8 weeks.
+        Least days from the first iUPD of a block to iCPD; 28 by default, usually 4 to 8 weeks.
 
     Returns
     -------
@@ -121,13 +118,16 @@ def assess_irecist(
     3     iUPD      90.0  target_progression
     4     iCPD      90.0       target_growth
     """
-    days = {"min_sd_days": min_sd_days, "confirm_days": confirm_days}
-    check_days(**days, min_icpd_days=min_icpd_days)
-    course = course_of(visits, confirm, confirm_days)
+    min_sd, apart, min_icpd = days_or_limits(
+        min_sd_days=min_sd_days, confirm_days=confirm_days, min_icpd_days=min_icpd_days
+    )
+    course = course_of(visits, confirm, apart)
     code, reason = course.response(course.n_new > 0)
-    reason[(code == SD) & (course.day < min_sd_days)] = "stable_before_min_sd_days"
-    code, reason = _follow_blocks(course, code, reason, min_icpd_days)
-    return course.table(visits, **at_place(course, IRECIST, code, reason))
+    reason[(code == SD) & (course.day < min_sd)] = "stable_before_min_sd_days"
+    blocks = _Blocks(course, code, reason, min_icpd)
+    for step in course.steps:
+        blocks.follow(step[course.place[step] == "after"])
+    return course.table(visits, **at_place(course, IRECIST, blocks.code, blocks.reason))
 
 
 class _Block(NamedTuple):
@@ -139,70 +139,75 @@ class _Block(NamedTuple):
     new: Ints
 
 
-def _follow_blocks(
-    course: Course, code: Ints, reason: Strings, min_icpd_days: float
-) -> tuple[Ints, Strings]:
-    """Put iUPD and iCPD over the responses that hold where nothing progresses."""
-    n = course.n_patients
-    code, reason = code.copy(), reason.copy()
-    block = _Block(*(np.full(n, -1) for _ in _Block._fields))
-    worse, confirmed = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
-    # New lesions taken as known, none at first, and their smallest sum since.
-    known, known_sum = np.zeros(n), np.full(n, np.nan)
-    progresses = np.column_stack(
-        [course.target == PD, np.zeros(len(code), dtype=bool), course.non_target == PD]
-    )
-    assessed = np.column_stack(
-        [
-            ~np.isnan(course.total),
-            (course.n_new > 0) & ~np.isnan(course.new_sum),
-            course.non_target != NE,
-        ]
-    )
-    for step in course.steps:
-        row = step[course.place[step] == "after"]
-        who = course.patient[row]
-        n_new, new_sum = course.n_new[row], course.new_sum[row]
-        larger = (n_new > 0) & (known[who] > 0) & grown(new_sum, known_sum[who])
-        progresses[row, NEW] = (n_new > known[who]) | larger
-        target_pd, new_pd, other_pd = progresses[row].T
-        was = _Block(*(rows[who] for rows in block))
-        within = was.first >= 0
-        worse[who] = within & (worse[who] | course.worse[row])
+class _Blocks:
+    """Blocks of all patients, followed from visit to visit of all at once.
 
-        growth = np.where(within, _growth(course, row, was, worse[who], progresses), 0)
-        waited = course.day[row] - course.day[was.first] >= min_icpd_days
+    Responses that hold where nothing progresses become iUPD and iCPD.
+    """
+
+    def __init__(self, course: Course, code: Ints, reason: Strings, min_icpd_days: float) -> None:
+        n = course.n_patients
+        self.course, self.min_icpd_days = course, min_icpd_days
+        self.code, self.reason = code.copy(), reason.copy()
+        self._block = _Block(*(np.full(n, -1) for _ in _Block._fields))
+        self._worse, self._confirmed = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
+        # New lesions taken as known, none at first, and their smallest sum since.
+        self._known, self._known_sum = np.zeros(n), np.full(n, np.nan)
+        none = np.zeros(len(code), dtype=bool)
+        self._progresses = np.column_stack([course.target == PD, none, course.non_target == PD])
+        new_measured = (course.n_new > 0) & ~np.isnan(course.new_sum)
+        self._assessed = np.column_stack(
+            [~np.isnan(course.total), new_measured, course.non_target != NE]
+        )
+
+    def follow(self, row: Ints) -> None:
+        """Judge one visit of each of some patients, after all their visits before it."""
+        course, progresses, who = self.course, self._progresses, self.course.patient[row]
+        larger = grown(course.new_sum[row], self._known_sum[who])
+        larger &= (course.n_new[row] > 0) & (self._known[who] > 0)
+        progresses[row, NEW] = (course.n_new[row] > self._known[who]) | larger
+        target_pd, new_pd, other_pd = progresses[row].T
+        was = _Block(*(rows[who] for rows in self._block))
+        within = was.first >= 0
+        self._worse[who] = within & (self._worse[who] | course.worse[row])
+
+        growth = np.where(within, _growth(course, row, was, self._worse[who], progresses), 0)
+        waited = course.day[row] - course.day[was.first] >= self.min_icpd_days
         confirms = (growth > 0) & waited
         held = new_pd & ~_better(course, row, was, progresses)
         persists = within & ~confirms & (target_pd | other_pd | held | (growth > 0))
         opens = ~within & progresses[row].any(axis=1)
-        resets = within & ~confirms & ~persists & (code[row] != NE)
+        resets = within & ~confirms & ~persists & (self.code[row] != NE)
 
         bits = course.progression[row] | (new_pd << NEW)
         cases = [
-            (confirmed[who], PD, "confirmed_before"),
+            (self._confirmed[who], PD, "confirmed_before"),
             (confirms, PD, joined(CONFIRMATIONS, growth)),
             (persists & (growth > 0), UPD, "too_early_to_confirm"),
             (persists, UPD, "unconfirmed"),
             (opens, UPD, joined(PROGRESSIONS, bits)),
-            (resets, code[row], reason[row] + ";bar_reset"),
+            (resets, self.code[row], self.reason[row] + ";bar_reset"),
         ]
         met, codes, reasons = zip(*cases, strict=True)
-        code[row] = np.select(met, codes, code[row])
-        reason[row] = np.select(met, reasons, reason[row])
+        self.code[row] = np.select(met, codes, self.code[row])
+        self.reason[row] = np.select(met, reasons, self.reason[row])
+        self._confirmed[who] |= confirms
+        self._remember(row, was, opens, resets)
 
-        confirmed[who] |= confirms
-        block.first[who] = np.select([opens, resets], [row, -1], was.first)
-        for rows, at, category in zip(block[1:], was[1:], (TARGET, OTHER, NEW), strict=True):
-            seen = np.where(assessed[row, category], row, -1)
+    def _remember(self, row: Ints, was: _Block, opens: Flags, resets: Flags) -> None:
+        """Keep what later visits are compared with."""
+        who, within = self.course.patient[row], was.first >= 0
+        self._block.first[who] = np.select([opens, resets], [row, -1], was.first)
+        categories = (TARGET, OTHER, NEW)
+        for rows, at, category in zip(self._block[1:], was[1:], categories, strict=True):
+            seen = np.where(self._assessed[row, category], row, -1)
             kept = np.where(within & (at < 0), seen, at)
             rows[who] = np.select([opens, resets], [seen, -1], kept)
-        free = ~within & ~opens
-        known[who] = np.select([resets, free], [n_new, np.minimum(known[who], n_new)], known[who])
-        known_sum[who] = np.select(
-            [resets, free], [new_sum, np.fmin(known_sum[who], new_sum)], known_sum[who]
-        )
-    return code, reason
+        n_new, new_sum, free = self.course.n_new[row], self.course.new_sum[row], ~within & ~opens
+        known, known_sum = self._known[who], self._known_sum[who]
+        self._known[who] = np.select([resets, free], [n_new, np.minimum(known, n_new)], known)
+        smallest = np.fmin(known_sum, new_sum)
+        self._known_sum[who] = np.select([resets, free], [new_sum, smallest], known_sum)
 
 
 def _growth(course: Course, row: Ints, block: _Block, worse: Flags, progresses: Flags) -> Ints:
@@ -228,7 +233,7 @@ def _growth(course: Course, row: Ints, block: _Block, worse: Flags, progresses: 
 
 
 def _more(size: Floats, before: Floats) -> Flags:
-    return size - before >= GROWTH_MM - ROUNDING * (size + before)
+    return size - before >= limits()["growth_mm"] - ROUNDING * (size + before)
 
 
 def _better(course: Course, row: Ints, block: _Block, progresses: Flags) -> Flags:
@@ -243,8 +248,8 @@ def best_irecist(
     patients: pd.DataFrame | None = None,
     *,
     confirm: bool = False,
-    min_sd_days: float = MIN_SD_DAYS,
-    confirm_days: float = CONFIRM_DAYS,
+    min_sd_days: float | None = None,
+    confirm_days: float | None = None,
     count_unconfirmed_last: bool = True,
 ) -> pd.DataFrame:
     """Best overall response (iBOR), PFS and duration of response of each patient by iRECIST.
@@ -287,7 +292,7 @@ def best_irecist(
       best_response  best_response_day  pfs_days  pfs_event  reason
     0           iSD               84.0     126.0        1.0  stable
     """
-    check_days(min_sd_days=min_sd_days, confirm_days=confirm_days)
+    min_sd, apart = days_or_limits(min_sd_days=min_sd_days, confirm_days=confirm_days)
     outcome = Outcome.of(visits_assessed, patients, IRECIST)
     run = runs(outcome.patient, ~np.isin(outcome.code, [UPD, PD, NE]))
     progressing = np.isin(outcome.code, [UPD, PD])
@@ -296,4 +301,4 @@ def best_irecist(
     if count_unconfirmed_last:
         counted |= np.diff(outcome.patient, append=-1) != 0
     progression = first_in(start, outcome.patient, counted, len(outcome.ids))
-    return outcome.table(IRECIST, progression, confirm, min_sd_days, confirm_days)
+    return outcome.table(IRECIST, progression, confirm, min_sd, apart)

@@ -5,14 +5,13 @@ Lesions are as in ``data_schemas/panels/lesions.yaml``, visits as in ``visits.ya
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
 from stratify.errors import DataError
-from stratify.response.visits import MEASURES, NORMAL_NODE_MM, TOO_SMALL_MM, YES_NO, Faults
-from stratify.tables.rows import check_table, numbers_of
+from stratify.response.visits import MEASURES, YES_NO, limits
+from stratify.tables.findings import Findings
+from stratify.tables.rows import add_number_faults, check_table, numbers_of
 from stratify.tables.schema import load_schema
 
 __all__ = ["lesion_findings", "visits_from_lesions"]
@@ -39,7 +38,7 @@ def visits_from_lesions(lesions: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     DataError
-        If anything is wrong with it; :func:`lesion_findings` tells all.
+        If anything is wrong with it; :func:`lesion_findings` lists all.
 
     Notes
     -----
@@ -60,33 +59,9 @@ def visits_from_lesions(lesions: pd.DataFrame) -> pd.DataFrame:
     1       56.0         9.0                   0.0                   9.0
     """
     faults = lesion_findings(lesions)
-    if faults:
-        raise DataError(" ".join(str(f["message"]) for f in faults), pd.DataFrame(faults))
-    table = _sized(lesions)
-    keys = ["patient_id", "visit_day"]
-    size, status, nodal = table["size"], table["status"], table["nodal"]
-    target, other = table["kind"] == "target", table["kind"] == "non_target"
-    new = (table["kind"] == "new") & ~status.isin(["absent", "NE"])
-    normal = (status == "absent") | (nodal & (size < NORMAL_NODE_MM) & (status != "PD"))
-    counts = {
-        "targets": target,
-        "measured": target & size.notna(),
-        "others": other,
-        "evaluated": other & (status != "NE"),
-        "gone": other & normal,
-        "progressing": other & (status == "PD"),
-        "non_target_worse": other & (table["worse"] > 0),
-        "n_new_lesions": new,
-        "sum": size.where(target),
-        "target_non_nodal_sum": size.where(target & ~nodal),
-        "new_lesion_sum": size.where(new),
-    }
-    by_visit = table[keys].assign(**counts).groupby(keys)
-    visits = by_visit[list(counts)].sum().astype(float)
-    nodes = table[keys].assign(node=size.where(target & nodal)).groupby(keys)["node"].max()
-    visits["max_nodal_short_axis"] = nodes
-    visits = visits.reset_index()
-
+    if faults.rows:
+        raise DataError(" ".join(faults.messages()), faults.table())
+    visits = _summed(_sized(lesions))
     day, ids = visits["visit_day"], visits["patient_id"]
     baseline = visits[day == day.where(day <= 0).groupby(ids).transform("max")]
     at_baseline = baseline.set_index("patient_id")[["targets", "others"]].reindex(ids).fillna(0)
@@ -110,11 +85,38 @@ def visits_from_lesions(lesions: pd.DataFrame) -> pd.DataFrame:
     visits["new_lesion"] = visits["n_new_lesions"] > 0
     unmeasured = (visits["new_lesion_sum"] == 0) & visits["new_lesion"]
     visits["new_lesion_sum"] = visits["new_lesion_sum"].mask(unmeasured)
-    return visits[[*keys, *MEASURES, "non_target", *YES_NO]]
+    return visits[["patient_id", "visit_day", *MEASURES, "non_target", *YES_NO]]
 
 
-def lesion_findings(lesions: pd.DataFrame, *, name: str = "lesions") -> list[dict[str, Any]]:
-    """Say everything that is wrong with a table of lesions, all at once.
+def _summed(table: pd.DataFrame) -> pd.DataFrame:
+    """Count and sum the lesions at each visit, by their kind and status."""
+    keys = ["patient_id", "visit_day"]
+    size, status, nodal = table["size"], table["status"], table["nodal"]
+    target, other = table["kind"] == "target", table["kind"] == "non_target"
+    new = (table["kind"] == "new") & ~status.isin(["absent", "NE"])
+    normal = (status == "absent") | (nodal & (size < limits()["normal_node_mm"]) & (status != "PD"))
+    counts = {
+        "targets": target,
+        "measured": target & size.notna(),
+        "others": other,
+        "evaluated": other & (status != "NE"),
+        "gone": other & normal,
+        "progressing": other & (status == "PD"),
+        "non_target_worse": other & (table["worse"] > 0),
+        "n_new_lesions": new,
+        "sum": size.where(target),
+        "target_non_nodal_sum": size.where(target & ~nodal),
+        "new_lesion_sum": size.where(new),
+    }
+    by_visit = table[keys].assign(**counts).groupby(keys)
+    visits = by_visit[list(counts)].sum().astype(float)
+    nodes = table[keys].assign(node=size.where(target & nodal)).groupby(keys)["node"].max()
+    visits["max_nodal_short_axis"] = nodes
+    return visits.reset_index()
+
+
+def lesion_findings(lesions: pd.DataFrame, *, name: str = "lesions") -> Findings:
+    """Find everything that is wrong with a table of lesions.
 
     Parameters
     ----------
@@ -125,8 +127,7 @@ def lesion_findings(lesions: pd.DataFrame, *, name: str = "lesions") -> list[dic
 
     Returns
     -------
-    list of dict
-        As from :func:`stratify.response.visits.visit_findings`.
+    Findings
 
     Raises
     ------
@@ -137,51 +138,44 @@ def lesion_findings(lesions: pd.DataFrame, *, name: str = "lesions") -> list[dic
     --------
     >>> lesions = pd.DataFrame({"patient_id": "a", "visit_day": [0, 42], "lesion_id": ["T1", "T2"],
     ...                         "kind": "target", "diameter": [40.0, 12.0]})
-    >>> lesion_findings(lesions)[0]["message"]
-    'lesions, row 2: a target or non-target lesion that is not there at baseline.'
+    >>> lesion_findings(lesions).messages()
+    ['lesions, row 2: a target or non-target lesion that is not there at baseline.']
     """
     check_table(lesions=lesions)
-    absent = [column for column in NEEDED if column not in lesions]
-    if absent:
-        text = f"{name}: no column {' and '.join(absent)}; see the lesions dictionary."
-        return [{"code": "missing_column", "column": "", "n": len(absent), "message": text}]
-    found = Faults.of(lesions, name)
+    found = Findings.of_table(lesions, name, "lesions")
+    found.add_absent([column for column in NEEDED if column not in lesions])
+    if found.rows:
+        return found
     ids, day = lesions["patient_id"], numbers_of(lesions, "visit_day")
-    found.tell("missing_identifier", "patient_id", ids.isna(), "no patient identifier.")
+    found.add_rows("missing_identifier", "patient_id", ids.isna(), "no patient identifier.")
     text = "no lesion: name or number it, the same at every visit."
-    found.tell("missing_identifier", "lesion_id", lesions["lesion_id"].isna(), text)
+    found.add_rows("missing_identifier", "lesion_id", lesions["lesion_id"].isna(), text)
     missing = lesions["visit_day"].isna()
-    found.tell("visit_day_missing", "visit_day", missing, "no day of the assessment.")
-    for column in NUMBERS:
-        unread = np.isnan(numbers_of(lesions, column))
-        unread &= lesions[column].notna().to_numpy() if column in lesions else False
-        found.tell("not_numeric", column, unread, f"{column} is not a number.")
-    for column in ("diameter", "short_axis"):
-        below = numbers_of(lesions, column) < 0
-        found.tell("outside_limits", column, below, f"{column} below 0 mm.")
-    fields, kind = load_schema("lesions").fields, lesions["kind"]
-    text = f"kind not known; expected {', '.join(fields['kind'].enum)}."
-    found.tell("unknown_category", "kind", ~kind.isin(fields["kind"].enum), text)
+    found.add_rows("visit_day_missing", "visit_day", missing, "no day of the assessment.")
+    schema, kind = load_schema("lesions"), lesions["kind"]
+    add_number_faults(lesions, schema, found)
+    text = f"kind not known; expected {', '.join(schema.fields['kind'].enum)}."
+    found.add_rows("unknown_category", "kind", ~kind.isin(schema.fields["kind"].enum), text)
     if "status" in lesions:
-        status = lesions["status"]
-        unknown = status.notna() & ~status.isin(fields["status"].enum)
+        status, known = lesions["status"], schema.fields["status"].enum
+        unknown = status.notna() & ~status.isin(known)
         unknown |= (status == "PD") & (kind != "non_target")
-        text = f"status not known; expected {', '.join(fields['status'].enum)}, "
-        found.tell("unknown_category", "status", unknown, f"{text}PD of non-target lesions alone.")
+        text = f"status not known; expected {', '.join(known)}, PD of non-target lesions alone."
+        found.add_rows("unknown_category", "status", unknown, text)
     lesion = pd.DataFrame({"patient_id": ids, "lesion_id": lesions["lesion_id"]})
     at = lesion.assign(day=day)
     twice = at.notna().all(axis=1) & at.duplicated(keep=False)
-    found.tell("duplicate_visit", "lesion_id", twice, "the same lesion and day more than once.")
-    if found.found:  # what follows may follow from these
-        return found.found
+    found.add_rows("duplicate_visit", "lesion_id", twice, "the same lesion and day more than once.")
+    if found.rows:  # what follows may follow from these
+        return found
     start = pd.Series(day <= 0, index=ids.index)
     last = at["day"].where(start).groupby(ids).transform("max")
     key = pd.MultiIndex.from_frame(lesion.assign(kind=kind))
-    known = key.isin(key[at["day"] == last]) | start | ~ids.isin(ids[start])
-    late = kind.isin(["target", "non_target"]) & ~known
+    known_lesion = key.isin(key[at["day"] == last]) | start | ~ids.isin(ids[start])
+    late = kind.isin(["target", "non_target"]) & ~known_lesion
     text = "a target or non-target lesion that is not there at baseline."
-    found.tell("lesion_not_at_baseline", "lesion_id", late, text)
-    return found.found
+    found.add_rows("lesion_not_at_baseline", "lesion_id", late, text)
+    return found
 
 
 def _sized(lesions: pd.DataFrame) -> pd.DataFrame:
@@ -195,6 +189,6 @@ def _sized(lesions: pd.DataFrame) -> pd.DataFrame:
     status = pd.Series(given, index=table.index, dtype=object)
     inferred = pd.Series(np.select([size > 0, size == 0], ["present", "absent"], "NE"))
     status = status.where(status.notna(), inferred.astype(object))
-    size_of = size.mask((status == "too_small") & size.isna(), TOO_SMALL_MM)
+    size_of = size.mask((status == "too_small") & size.isna(), limits()["too_small_mm"])
     size_of = size_of.mask(status == "absent", 0.0).mask(status == "NE")
     return table.assign(status=status, size=size_of)

@@ -32,25 +32,22 @@ from stratify.arrays import Flags, Floats, Ints, Strings
 from stratify.errors import DataError
 from stratify.response.visits import (
     ABSENT,
-    CONFIRM_DAYS,
     CR,
     MEASURES,
-    MIN_SD_DAYS,
     NE,
     NON,
     NON_TARGET,
-    NORMAL_NODE_MM,
     PD,
     PR,
     PROGRESSIONS,
     RECIST,
     ROUNDING,
     SD,
-    SHRINKAGE,
     YES_NO,
-    check_days,
+    days_or_limits,
     grown,
     joined,
+    limits,
     visit_faults,
 )
 from stratify.tables.rows import numbers_of
@@ -125,82 +122,52 @@ class Course:
 def course_of(visits: pd.DataFrame, confirm: bool, confirm_days: float) -> Course:
     """Check and sort visits, and judge target and non-target disease at each of them."""
     faults = visit_faults(visits)
-    if faults:
-        codes = ", ".join(dict.fromkeys(str(fault["code"]) for fault in faults))
-        message = f"visits cannot be assessed ({codes}); `visit_findings` tells every finding."
-        raise DataError(message, pd.DataFrame(faults))
+    if faults.rows:
+        codes = ", ".join(dict.fromkeys(faults.codes()))
+        message = f"visits cannot be assessed ({codes}); `visit_findings` lists every finding."
+        raise DataError(message, faults.table())
     patient, ids = pd.factorize(visits["patient_id"])
-    n = len(ids)
     order = np.lexsort((numbers_of(visits, "visit_day"), patient))
     patient = patient[order].astype(np.int64)
     measures = {name: numbers_of(visits, name)[order] for name in ("visit_day", *MEASURES, *YES_NO)}
     day, total = measures["visit_day"], measures["target_sum"]
-
-    rows = np.arange(len(day))
-    first_row = np.searchsorted(patient, np.arange(n))
-    n_before = np.bincount(patient[day <= 0], minlength=n)
-    start = (first_row + n_before - 1)[patient]
-    place = np.select(
-        [(n_before == 0)[patient], rows < start, rows == start],
-        ["no_baseline", "before_baseline", "baseline"],
-        "after",
-    ).astype(object)
+    place, start, steps = _places(patient, day, len(ids))
     after = place == "after"
-    number = rows - first_row[patient]
-    steps = np.split(np.argsort(number, kind="stable"), np.cumsum(np.bincount(number))[:-1])
-
-    at_start = np.where((n_before > 0)[patient], total[start], np.nan)
+    at_start = np.where(place == "no_baseline", np.nan, total[start])
     baseline, has_target = np.where(after, at_start, np.nan), after & (at_start > 0)
-    given = np.full(len(day), np.nan)
-    if "non_target" in visits:
-        codes_given = visits["non_target"].astype(object).map(NON_TARGET)
-        given = codes_given.to_numpy(dtype=float, na_value=np.nan)[order]
-    never = np.isnan(given[start]) | (given[start] == ABSENT)
-    other = np.where(np.isnan(given), np.where(never, ABSENT, NE), given).astype(np.int64)
+    other = _non_target(visits, order, start)
     n_new = np.nan_to_num(np.fmax(measures["n_new_lesions"], measures["new_lesion"]))
+    measured, (not_nodes, gone) = ~np.isnan(total), _targets_left(measures)
 
-    measured, non_nodal = ~np.isnan(total), measures["target_non_nodal_sum"]
-    not_nodes = np.where(np.isnan(non_nodal), total, non_nodal)
-    node = measures["max_nodal_short_axis"]
-    gone = (not_nodes == 0) & (np.where(np.isnan(node), total, node) < NORMAL_NODE_MM) & measured
     no_new = after & (n_new == 0)
     complete = no_new & np.where(
         has_target, gone & np.isin(other, [ABSENT, CR]), ~(total > 0) & (other == CR)
     )
     silent = no_new & (other != PD) & np.where(has_target, ~measured, other == NE)
-
-    nadir, had_complete = np.full(len(day), np.nan), np.zeros(len(day), dtype=bool)
-    smallest, since, had = np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, dtype=bool)
     counted = np.where((after | (place == "baseline")) & (at_start > 0), total, np.nan)
-    for step in steps:
-        who = patient[step]
-        nadir[step], had_complete[step] = smallest[who], had[who]
-        smallest[who] = np.fmin(smallest[who], counted[step])
-        kept = np.where(silent[step] | complete[step], since[who], np.nan)
-        since[who] = np.where(complete[step], np.fmin(kept, day[step]), kept)
-        had[who] |= complete[step] & (day[step] - since[who] >= (confirm_days if confirm else 0))
+    nadir = _smallest_before(patient, steps, counted)
+    least = confirm_days if confirm else 0
+    had_complete = _complete_before(patient, steps, day, complete, silent, least)
 
     larger = grown(np.where(measured, total, measures["target_sum_partial"]), nadir) & ~gone
     target_back = had_complete & has_target & (not_nodes > 0) & measured & ~larger
     other_back = had_complete & (other == NON)
-    target = np.select(
-        [
-            ~has_target & (total > 0),
-            ~has_target,
-            larger | target_back,
-            ~measured,
-            gone,
-            total <= (1 - SHRINKAGE + ROUNDING) * baseline,
-        ],
-        [NE, ABSENT, PD, NE, CR, PR],
-        SD,
-    )
+    cases = [
+        (~has_target & (total > 0), NE),
+        (~has_target, ABSENT),
+        (larger | target_back, PD),
+        (~measured, NE),
+        (gone, CR),
+        (total <= (1 - limits()["shrinkage"] + ROUNDING) * baseline, PR),
+    ]
+    met, codes_of = zip(*cases, strict=True)
+    target = np.select(met, codes_of, SD)
     bits = [larger & has_target, other == PD, target_back | other_back]
     progression = sum(flag * (1 << i) for i, flag in zip((0, 2, 3), bits, strict=True))
     return Course(
         order=order,
         patient=patient,
-        n_patients=n,
+        n_patients=len(ids),
         steps=steps,
         day=day,
         place=place,
@@ -216,12 +183,79 @@ def course_of(visits: pd.DataFrame, confirm: bool, confirm_days: float) -> Cours
     )
 
 
+def _places(patient: Ints, day: Floats, n: int) -> tuple[Strings, Ints, list[Ints]]:
+    """Place of each visit by the baseline, the row of that, and rows of first, second, ... visits.
+
+    Visits are sorted by patient and day.
+    """
+    rows = np.arange(len(day))
+    first_row = np.searchsorted(patient, np.arange(n))
+    n_before = np.bincount(patient[day <= 0], minlength=n)
+    start = (first_row + n_before - 1)[patient]
+    place = np.select(
+        [(n_before == 0)[patient], rows < start, rows == start],
+        ["no_baseline", "before_baseline", "baseline"],
+        "after",
+    ).astype(object)
+    number = rows - first_row[patient]
+    steps = np.split(np.argsort(number, kind="stable"), np.cumsum(np.bincount(number))[:-1])
+    return place, start, steps
+
+
+def _non_target(visits: pd.DataFrame, order: Ints, start: Ints) -> Ints:
+    """Non-target disease at each visit; not evaluated where it was there and nothing is given."""
+    given = np.full(len(order), np.nan)
+    if "non_target" in visits:
+        codes = visits["non_target"].astype(object).map(NON_TARGET)
+        given = codes.to_numpy(dtype=float, na_value=np.nan)[order]
+    never = np.isnan(given[start]) | (given[start] == ABSENT)
+    return np.where(np.isnan(given), np.where(never, ABSENT, NE), given).astype(np.int64)
+
+
+def _targets_left(measures: Mapping[str, Floats]) -> tuple[Floats, Flags]:
+    """Sum of the targets that are no nodes, and whether all targets are gone."""
+    total, non_nodal = measures["target_sum"], measures["target_non_nodal_sum"]
+    not_nodes = np.where(np.isnan(non_nodal), total, non_nodal)
+    node = measures["max_nodal_short_axis"]
+    normal = np.where(np.isnan(node), total, node) < limits()["normal_node_mm"]
+    return not_nodes, (not_nodes == 0) & normal & ~np.isnan(total)
+
+
+def _smallest_before(patient: Ints, steps: Sequence[Ints], sums: Floats) -> Floats:
+    """Smallest sum of the patient's visits before each, NaN without."""
+    before, smallest = np.full(len(sums), np.nan), np.full(int(patient.max(initial=0)) + 1, np.nan)
+    for step in steps:
+        before[step] = smallest[patient[step]]
+        smallest[patient[step]] = np.fmin(before[step], sums[step])
+    return before
+
+
+def _complete_before(
+    patient: Ints,
+    steps: Sequence[Ints],
+    day: Floats,
+    complete: Flags,
+    silent: Flags,
+    least_days: float,
+) -> Flags:
+    """Whether a CR was seen before each visit, over at least so many days; silent visits pass."""
+    n = int(patient.max(initial=0)) + 1
+    before, had, since = np.zeros(len(day), bool), np.zeros(n, bool), np.full(n, np.nan)
+    for step in steps:
+        who = patient[step]
+        before[step] = had[who]
+        kept = np.where(silent[step] | complete[step], since[who], np.nan)
+        since[who] = np.where(complete[step], np.fmin(kept, day[step]), kept)
+        had[who] |= complete[step] & (day[step] - since[who] >= least_days)
+    return before
+
+
 def assess_recist(
     visits: pd.DataFrame,
     *,
     confirm: bool = False,
-    min_sd_days: float = MIN_SD_DAYS,
-    confirm_days: float = CONFIRM_DAYS,
+    min_sd_days: float | None = None,
+    confirm_days: float | None = None,
 ) -> pd.DataFrame:
     """Response at each visit by RECIST 1.1.
 
@@ -233,9 +267,10 @@ def assess_recist(
     confirm : bool
         Whether a CR counts only once confirmed; disease seen again after it is then PD.
     min_sd_days : float
-        Days from day 0 from which SD counts as a best response; only the reason tells.
+        Days from day 0 from which SD counts as a best response, 42 by default; only the reason
+        says it.
     confirm_days : float
-        Least days between a CR and its confirmation.
+        Least days between a CR and its confirmation, 28 by default.
 
     Returns
     -------
@@ -250,7 +285,7 @@ def assess_recist(
     ------
     DataError
         If a column, identifier or day is missing, a value is impossible, or a patient's day
-        stands twice; :func:`visit_findings` tells all.
+        stands twice; :func:`stratify.response.visits.visit_findings` lists all.
     TypeError, ArgumentError
         If ``visits`` is not a DataFrame, or days are not numbers of 0 or more.
 
@@ -269,11 +304,11 @@ def assess_recist(
     2       PR      70.0                 -0.40    partial_response
     3       PD      60.0                 -0.28  target_progression
     """
-    check_days(min_sd_days=min_sd_days, confirm_days=confirm_days)
-    course = course_of(visits, confirm, confirm_days)
+    min_sd, apart = days_or_limits(min_sd_days=min_sd_days, confirm_days=confirm_days)
+    course = course_of(visits, confirm, apart)
     new = course.n_new > 0
     code, reason = course.response(new)
-    reason[(code == SD) & (course.day < min_sd_days)] = "stable_before_min_sd_days"
+    reason[(code == SD) & (course.day < min_sd)] = "stable_before_min_sd_days"
     progression = course.progression + new * 2
     code = np.where(progression > 0, PD, code)
     reason = np.where(progression > 0, joined(PROGRESSIONS, progression), reason)

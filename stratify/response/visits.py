@@ -1,4 +1,4 @@
-"""Visits of a trial, read: response texts, and everything that looks wrong.
+"""Visits of a trial, read: response texts, limits of the criteria, and everything wrong.
 
 Visits are as in ``data_schemas/panels/visits.yaml``; :mod:`stratify.response.recist` assesses them.
 """
@@ -6,16 +6,16 @@ Visits are as in ``data_schemas/panels/visits.yaml``; :mod:`stratify.response.re
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from functools import cache
 
 import numpy as np
 import pandas as pd
 
 from stratify.arrays import Flags, Floats, Ints, Strings
 from stratify.errors import ArgumentError
-from stratify.tables.findings import lines_text
-from stratify.tables.rows import check_table, numbers_of
+from stratify.tables.documents import document
+from stratify.tables.findings import Findings
+from stratify.tables.rows import add_number_faults, check_table, numbers_of
 from stratify.tables.schema import load_schema, plain_text
 
 __all__ = [
@@ -29,9 +29,6 @@ ABSENT, NE, UPD, PD, NON, SD, PR, CR = range(-1, 7)
 RECIST = {NE: "NE", PD: "PD", NON: "NON-CR/NON-PD", SD: "SD", PR: "PR", CR: "CR"}
 NON_TARGET = {"absent": ABSENT, "NE": NE, "PD": PD, "NON-CR/NON-PD": NON, "CR": CR}
 
-SHRINKAGE, GROWTH, GROWTH_MM = 0.3, 0.2, 5.0
-NORMAL_NODE_MM, TOO_SMALL_MM = 10.0, 5.0
-MIN_SD_DAYS, CONFIRM_DAYS, MIN_ICPD_DAYS = 42, 28, 28
 ROUNDING = 1e-9  # diameters add up in binary: 12.3 + 24.8 is not quite 37.1
 ENOUGH_SUMS = 5  # fewer baseline sums say nothing about their unit
 MEASURES = (
@@ -52,7 +49,14 @@ PROGRESSIONS = (
 )
 
 
-def read_response(texts: pd.Series) -> tuple[pd.Series, list[dict[str, Any]]]:
+@cache
+def limits() -> dict[str, float]:
+    """Limits of RECIST 1.1 and iRECIST by name, as in ``data_schemas/response_criteria.yaml``."""
+    criteria = document("response_criteria")["limits"]
+    return {name: float(limit["value"]) for name, limit in criteria.items()}
+
+
+def read_response(texts: pd.Series) -> tuple[pd.Series, Findings]:
     """Read responses as exports write them into the codes of RECIST 1.1 and iRECIST.
 
     Parameters
@@ -64,16 +68,16 @@ def read_response(texts: pd.Series) -> tuple[pd.Series, list[dict[str, Any]]]:
     -------
     codes : Series of shape (n,)
         ``CR, PR, SD, NON-CR/NON-PD, PD, NE`` or the iRECIST codes, None where missing or unknown.
-    findings : list of dict
-        ``unknown_category`` if texts are not known; see :func:`visit_findings`.
+    findings : Findings
+        ``unknown_category`` if texts are not known.
 
     Examples
     --------
     >>> codes, findings = read_response(pd.Series(["partial response", " Stable_Disease", "iUPD"]))
-    >>> codes.tolist(), findings
+    >>> codes.tolist(), findings.codes()
     (['PR', 'SD', 'iUPD'], [])
-    >>> read_response(pd.Series(["PR", "better"], name="BOR"))[1][0]["message"]
-    'BOR, row 2: not known; expected CR, PR, SD, NON-CR/NON-PD, PD or NE, or the like of iRECIST.'
+    >>> read_response(pd.Series(["PR", "better"], name="BOR"))[1].messages()
+    ['BOR, row 2: not known; expected CR, PR, SD, NON-CR/NON-PD, PD or NE, or the like of iRECIST.']
     """
     known = load_schema("visits").fields["recorded_response"].spellings
     plain = texts.astype("string").map(plain_text, na_action="ignore")
@@ -81,32 +85,32 @@ def read_response(texts: pd.Series) -> tuple[pd.Series, list[dict[str, Any]]]:
     codes = codes.where(codes.notna(), None)
     unknown = (plain.notna() & (plain != "") & codes.isna()).to_numpy(dtype=bool)
     column = str(texts.name or "response")
-    found = Faults.of(texts.to_frame(), column)
+    found = Findings.of_table(texts.to_frame(), column, "visits")
     text = "not known; expected CR, PR, SD, NON-CR/NON-PD, PD or NE, or the like of iRECIST."
-    found.tell("unknown_category", column, unknown, text)
-    return codes, found.found
+    found.add_rows("unknown_category", column, unknown, text)
+    return codes, found
 
 
 def visit_findings(
     visits: pd.DataFrame, patients: pd.DataFrame | None = None, *, name: str = "visits"
-) -> list[dict[str, Any]]:
-    """Say everything that is wrong or doubtful about a visit table, all at once.
+) -> Findings:
+    """Find everything that is wrong or unusual in a visit table.
 
     Parameters
     ----------
     visits : DataFrame of shape (n_visits, ...)
         As in the ``visits`` dictionary.
     patients : DataFrame of shape (n_patients, ...), optional
-        See :func:`best_response`.
+        See :func:`stratify.response.best_response.best_response`.
     name : str
         Name of the table in messages, such as that of its file.
 
     Returns
     -------
-    list of dict
-        Each with ``code``, ``column``, ``n`` (rows or patients) and ``message``, which names rows
-        (from 1, or the lines of a file if the index is named ``line`` or ``row``) and never a
-        value of a patient. Doubts are looked for where there is no fault.
+    Findings
+        Messages name rows (from 1, or the lines of a file if the index is named ``line`` or
+        ``row``) and never a value of a patient. What can be lived with is looked for where there
+        is no fault.
 
     Raises
     ------
@@ -116,99 +120,79 @@ def visit_findings(
     Examples
     --------
     >>> visits = pd.DataFrame({"patient_id": ["a", "a"], "visit_day": [9, 60], "target_sum": 50.0})
-    >>> [found["message"] for found in visit_findings(visits)]
+    >>> visit_findings(visits).messages()
     ['visits, rows 1 and 2: no assessment at or before day 0 (patients: 1, with one by day 7: 0).']
     """
-    faults = visit_faults(visits, name)
+    found = visit_faults(visits, name)
     if patients is not None:
-        faults += patient_faults(patients)
-    return faults or _doubts(visits, patients, name)
+        found.extend(patient_faults(patients))
+    if found.rows:
+        return found
+    ids, day = (
+        pd.Series(visits["patient_id"].to_numpy()),
+        pd.Series(numbers_of(visits, "visit_day")),
+    )
+    _add_day_warnings(ids, day, numbers_of(visits, "target_sum"), found)
+    _add_contradictions(visits, found)
+    if "recorded_response" in visits:
+        recorded, unknown = read_response(visits["recorded_response"])
+        found.extend(unknown)
+        days = limits()["min_icpd_days"]
+        unfounded = _unfounded_icpd(ids, day, recorded, days)
+        text = f"iCPD without an iUPD at least {days:g} days before it in the same block."
+        found.add_rows("impossible_confirmation", "recorded_response", unfounded, text)
+    if patients is not None:
+        ends = [numbers_of(patients, name) for name in ("death_day", "last_contact_day")]
+        end = pd.Series(np.fmin(*ends), index=patients["patient_id"].to_numpy())
+        after = day > ids.map(end)
+        text = "an assessment after death or last contact, so that PFS may exceed OS."
+        found.add_rows("pfs_longer_than_os", "visit_day", after, text, ids[after].nunique())
+        of_patients = Findings.of_table(patients, "patients", "visits")
+        text = "death or last contact before day 0."
+        of_patients.add_rows("outcome_before_first_dose", "death_day", end < 0, text)
+        found.extend(of_patients)
+    return found
 
 
-@dataclass(frozen=True)
-class Faults:
-    """Collector of what is wrong with one table, told by its rows or the lines of its file."""
-
-    name: str
-    lines: pd.Index
-    found: list[dict[str, Any]] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, table: pd.DataFrame, name: str) -> Faults:
-        known = table.index.name in ("line", "row")
-        return cls(name, table.index if known else pd.RangeIndex(1, len(table) + 1, name="row"))
-
-    def tell(self, code: str, column: str, wrong: Any, message: str, n: int | None = None) -> None:
-        """Tell of the rows marked in ``wrong``, if there are any."""
-        lines = self.lines[np.asarray(wrong, dtype=bool)]
-        if len(lines):
-            text = f"{self.name}, {lines_text(lines, str(self.lines.name))}: {message}"
-            n = len(lines) if n is None else n
-            self.found.append({"code": code, "column": column, "n": n, "message": text})
-
-
-def visit_faults(visits: pd.DataFrame, name: str = "visits") -> list[dict[str, Any]]:
+def visit_faults(visits: pd.DataFrame, name: str = "visits") -> Findings:
     """Find what forbids computing."""
     check_table(visits=visits)
+    found = Findings.of_table(visits, name, "visits")
     absent = [name for name in ("patient_id", "visit_day") if name not in visits]
     if not {"target_sum", "non_target"} & set(visits):
         absent.append("target_sum or non_target")
+    found.add_absent(absent)
     if absent:
-        text = f"{name}: no column {' and '.join(absent)}; see the visits dictionary."
-        return [{"code": "missing_column", "column": "", "n": len(absent), "message": text}]
-    found = Faults.of(visits, name)
-    fields = load_schema("visits").fields
+        return found
     ids = visits["patient_id"]
-    found.tell("missing_identifier", "patient_id", ids.isna(), "no patient identifier.")
-    for column in ("visit_day", *MEASURES, *YES_NO):
-        if column not in visits:
-            continue
-        limits, numbers = fields[column], numbers_of(visits, column)
-        unread = np.isnan(numbers)
-        if unread.any():
-            unread &= visits[column].notna().to_numpy()
-            found.tell("not_numeric", column, unread, f"{column} is not a number.")
-        low, high, unit = limits.minimum, limits.maximum, f" {limits.unit}"
-        if low is None or high is None:
-            low, high, unit = 0.0, 1.0, " (no or yes)"
-        wrong = (numbers < low) | (numbers > high)
-        if column in YES_NO:
-            wrong |= (numbers > low) & (numbers < high)
-        text = f"{column} outside {low:g} to {high:g}{unit}."
-        found.tell("outside_limits", column, wrong, text)
+    found.add_rows("missing_identifier", "patient_id", ids.isna(), "no patient identifier.")
+    add_number_faults(visits, load_schema("visits"), found)
     if "non_target" in visits:
         unknown = visits["non_target"].notna() & ~visits["non_target"].isin(NON_TARGET)
         text = f"non_target not known; expected {', '.join(NON_TARGET)} (see `read_response`)."
-        found.tell("unknown_category", "non_target", unknown, text)
+        found.add_rows("unknown_category", "non_target", unknown, text)
     missing = visits["visit_day"].isna()
-    found.tell("visit_day_missing", "visit_day", missing, "no day of the assessment.")
+    found.add_rows("visit_day_missing", "visit_day", missing, "no day of the assessment.")
     key = pd.DataFrame({"patient_id": ids, "day": numbers_of(visits, "visit_day")})
     twice = key.notna().all(axis=1) & key.duplicated(keep=False)
     text = "the same patient and day more than once."
-    found.tell("duplicate_visit", "visit_day", twice, text)
-    return found.found
+    found.add_rows("duplicate_visit", "visit_day", twice, text)
+    return found
 
 
-def _doubts(visits: pd.DataFrame, patients: pd.DataFrame | None, name: str) -> list[dict[str, Any]]:
-    """Find what can be lived with, in a table without faults."""
-    found = Faults.of(visits, name)
-    ids = pd.Series(visits["patient_id"].to_numpy())
-    day = pd.Series(numbers_of(visits, "visit_day"))
-    total = numbers_of(visits, "target_sum")
+def _add_day_warnings(ids: pd.Series, day: pd.Series, total: Floats, found: Findings) -> None:
+    """Add days out of order, and baselines that are late, without a sum or in another unit."""
     backwards = day.groupby(ids, sort=False).diff() < 0
     text = "an earlier day than in the patient's row before; the rows are sorted."
-    found.tell("visit_days_decreasing", "visit_day", backwards, text)
-
+    found.add_rows("visit_days_decreasing", "visit_day", backwards, text)
     first = day.groupby(ids, sort=False).transform("min")
     late, within = ids[first > 0].nunique(), ids[(first > 0) & (first <= 7)].nunique()
     text = f"no assessment at or before day 0 (patients: {late}, with one by day 7: {within})."
-    found.tell("baseline_visit_missing", "visit_day", first > 0, text, late)
-
+    found.add_rows("baseline_visit_missing", "visit_day", first > 0, text, late)
     baseline = day == day.where(day <= 0).groupby(ids, sort=False).transform("max")
     no_sum = (first <= 0) & ~ids.isin(ids[baseline & (total > 0)]) & (day > 0) & (total > 0)
     text = "a target sum, but none at the patient's baseline."
-    found.tell("baseline_sum_missing", "target_sum", no_sum, text, ids[no_sum].nunique())
-
+    found.add_rows("baseline_sum_missing", "target_sum", no_sum, text, ids[no_sum].nunique())
     low, high = load_schema("visits").fields["target_sum"].typical or (0.0, np.inf)
     measured = baseline & (total > 0)
     if measured.sum() >= ENOUGH_SUMS and np.median(total[measured]) < low / 2:
@@ -216,56 +200,39 @@ def _doubts(visits: pd.DataFrame, patients: pd.DataFrame | None, name: str) -> l
             f"target_sum should be in mm but looks like cm: the median at baseline is below "
             f"{low / 2:g} mm, where {low:g} to {high:g} mm is usual."
         )
-        found.tell("looks_like_another_unit", "target_sum", measured, text)
+        found.add_rows("looks_like_another_unit", "target_sum", measured, text)
 
-    beyond = numbers_of(visits, "target_non_nodal_sum") > total * (1 + ROUNDING)
+
+def _add_contradictions(visits: pd.DataFrame, found: Findings) -> None:
+    """Add columns of a visit that contradict each other."""
+    most = numbers_of(visits, "target_sum") * (1 + ROUNDING)
+    beyond = numbers_of(visits, "target_non_nodal_sum") > most
     text = "target_non_nodal_sum exceeds target_sum, of which it is a part."
-    found.tell("target_sum_contradiction", "target_non_nodal_sum", beyond, text)
-
+    found.add_rows("target_sum_contradiction", "target_non_nodal_sum", beyond, text)
     denied = (numbers_of(visits, "new_lesion") == 0) & (numbers_of(visits, "n_new_lesions") > 0)
     text = "n_new_lesions above 0 where new_lesion is false; the lesions are counted."
-    found.tell("new_lesion_contradiction", "new_lesion", denied, text)
-
-    if "recorded_response" in visits:
-        recorded, unknown = read_response(visits["recorded_response"])
-        found.found.extend(unknown)
-        unfounded = _unfounded_icpd(ids, day, recorded)
-        text = f"iCPD without an iUPD at least {MIN_ICPD_DAYS} days before it in the same block."
-        found.tell("impossible_confirmation", "recorded_response", unfounded, text)
-    if patients is not None:
-        ends = [numbers_of(patients, day) for day in ("death_day", "last_contact_day")]
-        end = pd.Series(np.fmin(*ends), index=patients["patient_id"].to_numpy())
-        after = day > ids.map(end)
-        text = "an assessment after death or last contact, so that PFS may exceed OS."
-        found.tell("pfs_longer_than_os", "visit_day", after, text, ids[after].nunique())
-        text = "death or last contact before day 0."
-        others = Faults.of(patients, "patients")
-        others.tell("outcome_before_first_dose", "death_day", end < 0, text)
-        found.found.extend(others.found)
-    return found.found
+    found.add_rows("new_lesion_contradiction", "new_lesion", denied, text)
 
 
-def patient_faults(patients: pd.DataFrame) -> list[dict[str, Any]]:
+def patient_faults(patients: pd.DataFrame) -> Findings:
     """Find what forbids reading the patients' ends."""
     check_table(patients=patients)
+    found = Findings.of_table(patients, "patients", "visits")
     if "patient_id" not in patients:
-        text = "patients: no column patient_id."
-        return [{"code": "missing_column", "column": "", "n": 1, "message": text}]
-    found = Faults.of(patients, "patients")
+        found.add("missing_column", "patients: no column patient_id.", n=1)
+        return found
     ids = patients["patient_id"]
-    text = "no patient identifier."
-    found.tell("missing_identifier", "patient_id", ids.isna(), text)
+    found.add_rows("missing_identifier", "patient_id", ids.isna(), "no patient identifier.")
     twice = ids.notna() & ids.duplicated(keep=False)
-    text = "a patient more than once."
-    found.tell("duplicate_patient", "patient_id", twice, text)
+    found.add_rows("duplicate_patient", "patient_id", twice, "a patient more than once.")
     for name in PATIENT_DAYS:
         if name in patients:
             wrong = np.isnan(numbers_of(patients, name)) & patients[name].notna()
-            found.tell("not_numeric", name, wrong, f"{name} is not a number.")
-    return found.found
+            found.add_rows("not_numeric", name, wrong, f"{name} is not a number.")
+    return found
 
 
-def _unfounded_icpd(ids: pd.Series, day: pd.Series, recorded: pd.Series) -> Flags:
+def _unfounded_icpd(ids: pd.Series, day: pd.Series, recorded: pd.Series, min_days: float) -> Flags:
     patient, _ = pd.factorize(ids)
     order = np.lexsort((day, patient))
     response = recorded.to_numpy(dtype=object)[order]
@@ -274,7 +241,7 @@ def _unfounded_icpd(ids: pd.Series, day: pd.Series, recorded: pd.Series) -> Flag
     days = day.to_numpy()[order]
     since = days - first_in(days, run, response == "iUPD", len(run))[run]
     unfounded = np.zeros(len(day), dtype=bool)
-    unfounded[order] = (response == "iCPD") & ~(since >= MIN_ICPD_DAYS)
+    unfounded[order] = (response == "iCPD") & ~(since >= min_days)
     return unfounded
 
 
@@ -290,12 +257,14 @@ def first_in(values: Floats, group: Ints, chosen: Flags, n: int) -> Floats:
     return smallest
 
 
-def check_days(**days: float) -> None:
+def days_or_limits(**days: float | None) -> list[float]:
+    """Days as given, or those of :func:`limits` where None; refuse what is no number of days."""
     for name, value in days.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
+        if isinstance(value, bool) or not isinstance(value, (int, float, type(None))):
             raise TypeError(f"{name} is a {type(value).__name__}; expected a number of days.")
-        if not 0 <= value < np.inf:
+        if value is not None and not 0 <= value < np.inf:
             raise ArgumentError(f"{name} is {value}; expected 0 days or more.")
+    return [limits()[name] if value is None else value for name, value in days.items()]
 
 
 def joined(words: Sequence[str], bits: Ints) -> Strings:
@@ -308,6 +277,6 @@ def joined(words: Sequence[str], bits: Ints) -> Strings:
 
 
 def grown(size: Floats, smallest: Floats) -> Flags:
-    """Whether a sum is at least 20 % and 5 mm above the smallest one before it."""
-    spare = ROUNDING * (size + smallest)
-    return (size - (1 + GROWTH) * smallest >= -spare) & (size - smallest >= GROWTH_MM - spare)
+    """Whether a sum is by the least share and mm of growth above the smallest one before it."""
+    spare, share, by = ROUNDING * (size + smallest), limits()["growth"], limits()["growth_mm"]
+    return (size - (1 + share) * smallest >= -spare) & (size - smallest >= by - spare)

@@ -1,4 +1,4 @@
-"""Findings: everything noticed about the data, collected and told at once.
+"""Findings: everything noticed about the data, collected and stated at once.
 
 Codes, severities and advice stand in ``data_schemas/results/findings.yaml``; code only says where
 a finding arises and what was found. No message holds a patient's value or identifier: lines of the
@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from stratify.errors import DataError
 from stratify.tables.schema import load_schema
@@ -33,9 +35,14 @@ class Findings:
     whole : bool
         Whether tables are read whole; of a batch of rows nothing is said, nor read as missing,
         because one value stands in every row.
+    panel, table_name : str
+        Dictionary and name of the table that findings are about, such as that of its file.
+    lines : Index or None
+        Number of each row of that table; what a number counts is the name of the index.
 
     Examples
     --------
+    >>> import pandas as pd
     >>> findings = Findings()
     >>> findings.add("unit_absent", "g/dL or g/L is expected.", cohort="a", panel="clinical",
     ...              column="albumin", n=12)
@@ -43,10 +50,26 @@ class Findings:
     [{'code': 'unit_absent', 'severity': 'error', 'column': 'albumin', 'n': 12}]
     >>> findings.has_errors
     True
+    >>> of_file = Findings.of_table(pd.DataFrame({"age": [50.0, -1.0]}), "a.csv")
+    >>> of_file.add_rows("outside_limits", "age", [False, True], "age below 0 years.")
+    >>> of_file.messages()
+    ['a.csv, row 2: age below 0 years.']
     """
 
-    rows: list[dict[str, object]] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)
     whole: bool = True
+    panel: str = ""
+    table_name: str = ""
+    lines: pd.Index | None = field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def of_table(cls, table: pd.DataFrame, name: str, panel: str = "") -> Findings:
+        """Collector for one table: rows are named by its index if it counts lines, else from 1."""
+        import pandas as pd
+
+        counted = table.index.name in ("line", "row", "variable")
+        lines = table.index if counted else pd.RangeIndex(1, len(table) + 1, name="row")
+        return cls(panel=panel, table_name=name, lines=lines)
 
     def add(
         self,
@@ -65,7 +88,7 @@ class Findings:
                 "code": code,
                 "severity": known["severity"],
                 "cohort": cohort,
-                "panel": panel,
+                "panel": panel or self.panel,
                 "column": column,
                 "n": int(n),
                 "message": message,
@@ -73,9 +96,46 @@ class Findings:
             }
         )
 
-    def extend(self, other: Findings) -> None:
-        """Add all findings of another collector."""
-        self.rows.extend(other.rows)
+    def add_rows(
+        self,
+        code: str,
+        column: str,
+        wrong: Any,
+        message: str,
+        n: int | None = None,
+        *,
+        lines: pd.Index | None = None,
+    ) -> None:
+        """Add a finding about rows of the table, if there are any.
+
+        Parameters
+        ----------
+        code, column, message
+            As for :meth:`add`; table and lines are put before the message.
+        wrong : array-like of bool of shape (n_rows,)
+            Which rows.
+        n : int, optional
+            What is counted; rows by default.
+        lines : Index, optional
+            Numbers in place of those of the rows, such as of columns.
+        """
+        lines = self.lines if lines is None else lines
+        if lines is not None and len(lines := lines[np.asarray(wrong, dtype=bool)]):
+            text = f"{self.table_name}, {lines_text(lines, str(lines.name))}: {message}"
+            self.add(code, text, column=column, n=len(lines) if n is None else n)
+
+    def add_absent(self, columns: Sequence[str]) -> None:
+        """Add that the table lacks columns of its dictionary, if it does."""
+        if columns:
+            text = f"{self.table_name}: no column {' and '.join(columns)}; see the {self.panel} "
+            self.add("missing_column", f"{text}dictionary.", n=len(columns))
+
+    def extend(self, other: Findings, *, cohort: str = "", panel: str = "") -> None:
+        """Add all findings of another collector, with cohort and panel where they have none."""
+        about = {"cohort": cohort, "panel": panel}
+        self.rows.extend(
+            row | {key: row[key] or value for key, value in about.items()} for row in other.rows
+        )
 
     @property
     def has_errors(self) -> bool:
@@ -85,6 +145,10 @@ class Findings:
     def codes(self) -> list[str]:
         """Codes in the order found."""
         return [str(row["code"]) for row in self.rows]
+
+    def messages(self) -> list[str]:
+        """Messages in the order found."""
+        return [str(row["message"]) for row in self.rows]
 
     def table(self) -> pd.DataFrame:
         """All findings as a table, errors first; columns as in the ``findings`` dictionary."""

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stratify.biomarkers.ctdna import add_ctdna, draws_from_variants, quantified
+from stratify.biomarkers.ctdna import PlasmaDna, draws_from_variants, quantified
 from stratify.biomarkers.ctdna_course import course_features, visit_of_draws
+from stratify.biomarkers.measurement import add_measured
 from stratify.biomarkers.tmb import mutation_findings, tissue_burden
 from stratify.tables.findings import Findings
 from stratify.tables.measurements import BurdenRule, PlasmaRule
@@ -148,9 +149,9 @@ def test_a_derived_table_beside_itself_differs_nowhere(seed):
     table = variants(seed)
     patients = pd.DataFrame({"patient_id": list("abcdef")})
     tables = {"plasma_variants": ("v.csv", table)}
-    once = add_ctdna(patients, tables, PlasmaRule(), "home", Findings())
+    once = add_measured(patients, PlasmaDna(), tables, PlasmaRule(), "home", Findings())
     told = Findings()
-    again = add_ctdna(once, tables, PlasmaRule(), "home", told)
+    again = add_measured(once, PlasmaDna(), tables, PlasmaRule(), "home", told)
     pd.testing.assert_frame_equal(again, once)
     assert "reported_differs" not in told.codes()
 
@@ -162,7 +163,7 @@ def test_fractions_pass_and_the_same_in_percent_are_told(values):
     table = pd.DataFrame({"patient_id": "a", "consequence": "missense", "vaf": values})
     rule = BurdenRule(scored_mb=1, consequences=["missense"])
     errors = {"looks_like_another_unit", "outside_limits"}
-    assert not errors & {found["code"] for found in mutation_findings(table, rule)}
+    assert not errors & set(mutation_findings(table, rule).codes())
     percent = table.assign(vaf=convert(table["vaf"], "percent", column, back=True))
-    told = {found["code"] for found in mutation_findings(percent, rule)}
+    told = set(mutation_findings(percent, rule).codes())
     assert bool(errors & told) == bool((percent["vaf"] > 1).any())

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stratify.biomarkers.ctdna import add_ctdna, draws_from_variants
+from stratify.biomarkers.ctdna import PlasmaDna, draws_from_variants
+from stratify.biomarkers.measurement import add_measured
 from stratify.tables.findings import Findings
 from stratify.tables.measurements import PlasmaRule
 from stratify.tables.schema import load_schema
@@ -55,7 +56,7 @@ def test_oak_btmb_is_recomputed_in_every_evaluable_patient(oak, oak_variants):
 def test_oak_patients_without_variant_rows_are_not_measured(oak, oak_variants):
     told = Findings()
     tables = {"plasma_variants": ("variants.csv", oak_variants)}
-    table = add_ctdna(oak, tables, PlasmaRule(**OAK_RULE), "oak", told)
+    table = add_measured(oak, PlasmaDna(), tables, PlasmaRule(**OAK_RULE), "oak", told)
     others = oak["BEP"] == "N"
     assert others.sum() == 208
     derived = ["ctdna_detected", "ctdna_mean_vaf", "ctdna_n_variants", "ctdna_depth"]
@@ -132,7 +133,9 @@ def _course(draws: pd.DataFrame, **rule: object) -> tuple[pd.DataFrame, Findings
     told = Findings()
     patients = pd.DataFrame({"patient_id": draws["patient_id"].unique()})
     tables = {"plasma_draws": ("longitudinal.csv", draws)}
-    table = add_ctdna(patients, tables, PlasmaRule(weeks=[6], **rule), "inspire", told)
+    table = add_measured(
+        patients, PlasmaDna(), tables, PlasmaRule(weeks=[6], **rule), "inspire", told
+    )
     return table.set_index("patient_id"), told
 
 

@@ -17,7 +17,7 @@ from stratify import Study, read_cohort
 from stratify.biomarkers.deconvolution import read_deconvolution
 from stratify.biomarkers.expression import read_expression, read_matrix
 from stratify.biomarkers.expression_reference import ExpressionReference
-from stratify.biomarkers.infiltration import signature_findings
+from stratify.biomarkers.expression_signatures import signature_findings
 from stratify.biomarkers.signatures import score_signatures, signatures
 from stratify.cohort.training_scales import TrainingScales
 from stratify.tables.measurements import DeconvolutionTable, ExpressionMatrix
@@ -57,7 +57,7 @@ def expressions(public_data: Path) -> dict[str, pd.DataFrame]:
     for cohort, file in FILES.items():
         table = read_matrix(public_data / "expression" / f"{file}.log2tpm.parquet")
         expression, found = read_expression(table, SETTINGS)
-        assert found == []
+        assert found.rows == []
         assert expression is not None
         index = names.loc[names["cohort"] == cohort, "Index"]
         before = index[index.str.contains("Pre|baseline")]
@@ -113,7 +113,7 @@ def test_cyt_of_riaz_against_the_paper(public_data, expressions):
 def test_only_one_gene_is_absent(expressions):
     """FAM30A is no protein-coding gene; the matrices hold those alone."""
     for expression in expressions.values():
-        assert [each["message"] for each in signature_findings(expression, SETTINGS)] == [
+        assert signature_findings(expression, SETTINGS).messages() == [
             "expression: scored without some genes: cells_b (89 %, without FAM30A)."
         ]
 
@@ -146,7 +146,7 @@ def test_a_wrong_statement_of_the_scale_is_told(public_data):
     }.items():
         expression, found = read_expression(table, ExpressionMatrix(**settings), name="gide")
         assert expression is None
-        told[name] = [each["message"] for each in found]
+        told[name] = found.messages()
 
     assert told == {
         "TPM": ["gide: stated in TPM, but looks like log2(x + 0.001)."],
@@ -182,9 +182,9 @@ def test_cells_of_inspire_are_read(public_data):
     assert read.shape == (len(table), 22)
     assert {name.rpartition("_abs_")[0] for name in read} == {"cibersortx"}
     np.testing.assert_allclose(read.sum(axis=1), table["Absolute score (sig.score)"], rtol=1e-6)
-    assert {each["code"] for each in found} <= {"deconvolution_poor_fit"}
+    assert {each["code"] for each in found.rows} <= {"deconvolution_poor_fit"}
     poor = int((table["P-value"] > 0.05).sum())
-    assert [each["n"] for each in found] == [poor]
+    assert [each["n"] for each in found.rows] == [poor]
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,14 @@ import pytest
 from pydantic import ValidationError
 
 from stratify.biomarkers.ctdna import (
-    add_ctdna,
+    PlasmaDna,
     detection_limit,
     draws_from_variants,
     plasma_variant_findings,
     quantified,
 )
 from stratify.biomarkers.ctdna_course import course_features, draw_findings, visit_of_draws
+from stratify.biomarkers.measurement import add_measured
 from stratify.tables.findings import Findings
 from stratify.tables.measurements import PlasmaRule
 from stratify.tables.schema import field_named
@@ -235,7 +236,7 @@ def test_where_visits_are_recorded_days_alone_do_not_decide():
 def test_a_week_times_seven_is_a_whole_day():
     """Weeks of an export, 7.000000000000014 x 7, are day 49 and not after it."""
     found = draw_findings(draws(draw_day=[-2.0, 42 + 1e-9, -9.0, 35 - 1e-9]), PlasmaRule())
-    assert found == []
+    assert found.rows == []
     late = pd.DataFrame({"patient_id": ["a"], "draw_day": [49 + 1e-9]})
     assert visit_of_draws(late, PlasmaRule()).tolist() == ["week_6"]
 
@@ -370,7 +371,7 @@ def test_a_patient_does_not_depend_on_the_others():
 def added(patients=PATIENTS, rule=None, **tables) -> tuple[pd.DataFrame, Findings]:
     told = Findings()
     named = {panel: (f"{panel}.csv", table) for panel, table in tables.items()}
-    return add_ctdna(patients, named, rule or PlasmaRule(), "home", told), told
+    return add_measured(patients, PlasmaDna(), named, rule or PlasmaRule(), "home", told), told
 
 
 def test_a_patient_without_variant_rows_is_not_measured():
@@ -452,9 +453,9 @@ def test_serial_variants_give_the_course():
     assert [row["message"] for row in told.rows] == [
         "plasma_variants.csv, rows 3, 5, 8 and 10: variants left out as clonal haematopoiesis, by "
         "genes.",
-        "plasma_variants.csv: 1 of 3 patients have no usable row; they are read as not measured.",
         "plasma_variants.csv: 1 of 2 patients with a draw of week_6 have undetected ctDNA at "
         "baseline, or no measured baseline.",
+        "plasma_variants.csv: 1 of 3 patients have no usable row; they are read as not measured.",
     ]
 
 
@@ -462,7 +463,7 @@ def test_a_course_by_molecules_without_any_concentration_is_told():
     draws = pd.DataFrame({"patient_id": "a", "draw_day": [-1, 42.0], "ctdna_mean_vaf": [0.1, 0.2]})
     table, told = added(rule=PlasmaRule(burden="ctdna_mtm_per_ml"), plasma_draws=draws)
     assert table["ctdna_ratio_week_6"].isna().all()
-    assert told.rows[-1]["message"] == (
+    assert told.messages()[0] == (
         "plasma_draws.csv: ctdna_mtm_per_ml is to be followed on treatment, but neither it nor all "
         "it follows from is mapped (MTM/mL needs mean VAF and cfdna_concentration)."
     )
@@ -515,7 +516,7 @@ VARIANT_FAULTS = [
 @pytest.mark.parametrize(("columns", "code", "message"), VARIANT_FAULTS)
 def test_each_fault_of_variants_is_told_whole(columns, code, message):
     found = plasma_variant_findings(variants(**columns), PlasmaRule())
-    assert [(each["code"], each["message"]) for each in found] == [(code, message)]
+    assert [(each["code"], each["message"]) for each in found.rows] == [(code, message)]
 
 
 def test_columns_that_the_rule_needs_are_asked_for():
@@ -523,7 +524,7 @@ def test_columns_that_the_rule_needs_are_asked_for():
         drop_chip="white_cells", vaf_below=0.2, min_depth=9, btmb={"scored_mb": 1, "min_vaf": 0.1}
     )
     found = plasma_variant_findings(pd.DataFrame({"gene": ["KRAS"]}), rule)
-    assert [each["message"] for each in found] == [
+    assert found.messages() == [
         "plasma_variants: no column patient_id and counted (or state `consequences`) and vaf and "
         "in_white_cells and depth; see the plasma_variants dictionary."
     ]
@@ -628,20 +629,20 @@ DRAW_FAULTS = [
 @pytest.mark.parametrize(("columns", "code", "message"), DRAW_FAULTS)
 def test_each_fault_of_draws_is_told_whole(columns, code, message):
     found = draw_findings(draws(**columns), PlasmaRule())
-    assert [(each["code"], each["message"]) for each in found] == [(code, message)]
+    assert [(each["code"], each["message"]) for each in found.rows] == [(code, message)]
 
 
 def test_clean_tables_have_no_findings():
-    assert draw_findings(draws(), PlasmaRule()) == []
-    assert draw_findings(draws(**LABELLED), PlasmaRule()) == []
-    assert plasma_variant_findings(variants(), PlasmaRule()) == []
+    assert draw_findings(draws(), PlasmaRule()).rows == []
+    assert draw_findings(draws(**LABELLED), PlasmaRule()).rows == []
+    assert plasma_variant_findings(variants(), PlasmaRule()).rows == []
 
 
 def test_draws_of_a_variant_table_are_told_by_the_line_where_they_begin():
     table = pd.concat([variants(draw_day=-1.0), variants(draw_day=42.5).iloc[:3]])
     table.index = pd.RangeIndex(2, 10, name="line")
     told = draw_findings(draws_from_variants(table, PlasmaRule()), PlasmaRule(), name="v.csv")
-    assert [each["message"] for each in told] == [
+    assert told.messages() == [
         "v.csv, line 7: draws of week_6 taken after day 42; a landmark of week 7 has them all "
         "behind it."
     ]

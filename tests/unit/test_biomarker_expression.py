@@ -45,14 +45,14 @@ def said(table: pd.DataFrame, settings: ExpressionMatrix = TPM) -> list[tuple[st
     """Codes, numbers and messages; all codes are known, and errors forbid reading."""
     expression, found = read_expression(table, settings, name="m.csv")
     codes = load_schema("findings").codes
-    errors = [each for each in found if codes[each["code"]]["severity"] == "error"]
+    errors = [each for each in found.rows if codes[each["code"]]["severity"] == "error"]
     assert (expression is None) == bool(errors)
-    return [(each["code"], each["n"], each["message"]) for each in found]
+    return [(each["code"], each["n"], each["message"]) for each in found.rows]
 
 
 def read(table: pd.DataFrame, **settings: Any) -> pd.DataFrame:
     expression, found = read_expression(table, ExpressionMatrix(**settings))
-    assert found == []
+    assert found.rows == []
     assert expression is not None
     return expression
 

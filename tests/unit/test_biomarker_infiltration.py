@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stratify.biomarkers.deconvolution import read_deconvolution
-from stratify.biomarkers.infiltration import add_deconvolution, add_regions, add_signatures
-from stratify.biomarkers.regions import aggregate_regions, region_findings
+from stratify.biomarkers.deconvolution import Deconvolution, read_deconvolution
+from stratify.biomarkers.expression_signatures import ExpressionSignatures
+from stratify.biomarkers.measurement import add_measured
+from stratify.biomarkers.regions import TissueRegions, aggregate_regions, region_findings
 from stratify.tables.findings import Findings
 from stratify.tables.measurements import DeconvolutionTable, ExpressionMatrix, RegionRule
 from stratify.tables.schema import load_schema, signature_sets
@@ -32,6 +33,15 @@ def of_one(rule: RegionRule | None = None, **columns: Any) -> pd.Series:
 
 def patients(**columns: Any) -> pd.DataFrame:
     return pd.DataFrame({"patient_id": IDS, **columns})
+
+
+def added(before, measurement, table, rule, findings):
+    """Patients with what follows from a table of a measurement."""
+    (need,) = measurement.needs
+    tables = {
+        need: ({"regions": "r.csv", "deconvolution": "d.csv", "expression": "m.csv"}[need], table)
+    }
+    return add_measured(before, measurement, tables, rule, "home", findings)
 
 
 def told(findings: Findings) -> Told:
@@ -210,16 +220,14 @@ def test_faults_of_regions_are_told(columns, expected):
     found = region_findings(regions(**columns), name="r.csv")
 
     keys = ("code", "column", "n", "message")
-    assert [tuple(each[key] for key in keys) for each in found] == [expected]
+    assert [tuple(each[key] for key in keys) for each in found.rows] == [expected]
     assert expected[0] in load_schema("findings").codes
 
 
 def test_regions_need_patients():
     found = region_findings(pd.DataFrame({"cd8_density": [1.0]}), name="r.csv")
 
-    assert [each["message"] for each in found] == [
-        "r.csv: no column patient_id; see the regions dictionary."
-    ]
+    assert found.messages() == ["r.csv: no column patient_id; see the regions dictionary."]
     with pytest.raises(TypeError, match=r"^regions is a dict; expected a DataFrame\.$"):
         region_findings({})  # type: ignore[arg-type]
 
@@ -235,7 +243,9 @@ def test_regions_go_beside_what_is_reported():
         cd8_density=[250.0, 50.0, np.nan], immune_phenotype=["desert", None, "desert"]
     )
 
-    after = add_regions(before, table, RegionRule(), "r.csv", "home", findings)
+    after = add_measured(
+        before, TissueRegions(), {"regions": ("r.csv", table)}, RegionRule(), "home", findings
+    )
 
     assert after["cd8_density"].tolist()[:2] == [250.0, 50.0]
     assert after["n_regions"].tolist()[:2] == [2.0, 1.0]
@@ -247,7 +257,7 @@ def test_regions_go_beside_what_is_reported():
         ),
         (
             *("not_measured", "", 1),
-            "r.csv: 1 of 3 patients are not in the table; they are read as not measured.",
+            "r.csv: 1 of 3 patients have no usable row; they are read as not measured.",
         ),
         (
             *("reported_differs", "cd8_density", 1),
@@ -266,7 +276,14 @@ def test_regions_with_faults_change_nothing():
     findings = Findings()
     before = patients()
 
-    after = add_regions(before, regions(cd8_percent=[300.0]), RegionRule(), "r.csv", "h", findings)
+    after = add_measured(
+        before,
+        TissueRegions(),
+        {"regions": ("r.csv", regions(cd8_percent=[300.0]))},
+        RegionRule(),
+        "h",
+        findings,
+    )
 
     assert after is before
     assert findings.codes() == ["outside_limits"]
@@ -297,7 +314,7 @@ MCP = pd.DataFrame(
 def cells(table: pd.DataFrame, method: str) -> tuple[pd.DataFrame, list[tuple[str, int, str]]]:
     settings = DeconvolutionTable(method=method)  # type: ignore[arg-type]
     read, found = read_deconvolution(table, settings, name="d.csv")
-    return read, [(each["code"], each["n"], each["message"]) for each in found]
+    return read, [(each["code"], each["n"], each["message"]) for each in found.rows]
 
 
 def test_cibersortx_is_read_and_a_poor_fit_is_told():
@@ -396,7 +413,9 @@ def test_cells_go_beside_the_other_columns():
     findings = Findings()
     settings = DeconvolutionTable(method="mcpcounter")
 
-    after = add_deconvolution(patients(), MCP, settings, "d.csv", "home", findings)
+    after = add_measured(
+        patients(), Deconvolution(), {"deconvolution": ("d.csv", MCP)}, settings, "home", findings
+    )
 
     assert after["mcpcounter_t"].tolist()[:2] == [5.5, 4.5]
     assert after["mcpcounter_t"].isna().tolist() == [False, False, True]
@@ -419,7 +438,14 @@ def test_signatures_go_beside_the_other_columns():
     findings = Findings()
     before = patients(cyt=[0.0, np.nan, 9.0])
 
-    after = add_signatures(before, MATRIX, ExpressionMatrix(unit="TPM"), "m.csv", "home", findings)
+    after = add_measured(
+        before,
+        ExpressionSignatures(),
+        {"expression": ("m.csv", MATRIX)},
+        ExpressionMatrix(unit="TPM"),
+        "home",
+        findings,
+    )
 
     assert list(after) == ["patient_id", "cyt", "cells_cd8"]
     assert after["cells_cd8"].tolist() == [5.0, pytest.approx(np.nan, nan_ok=True), 3.0]
@@ -436,7 +462,17 @@ def test_a_matrix_with_faults_changes_nothing():
     before = patients()
     settings = ExpressionMatrix(unit="TPM", genes="columns")
 
-    assert add_signatures(before, MATRIX, settings, "m.csv", "home", findings) is before
+    assert (
+        add_measured(
+            before,
+            ExpressionSignatures(),
+            {"expression": ("m.csv", MATRIX)},
+            settings,
+            "home",
+            findings,
+        )
+        is before
+    )
     assert findings.codes() == ["matrix_orientation"]
 
 
@@ -444,8 +480,13 @@ def test_patients_of_another_study_are_told():
     findings = Findings()
     strangers = MATRIX.rename(columns={"a": "u", "c": "v"})
 
-    after = add_signatures(
-        patients(), strangers, ExpressionMatrix(unit="TPM"), "m.csv", "home", findings
+    after = add_measured(
+        patients(),
+        ExpressionSignatures(),
+        {"expression": ("m.csv", strangers)},
+        ExpressionMatrix(unit="TPM"),
+        "home",
+        findings,
     )
 
     assert list(after) == ["patient_id"]

@@ -53,7 +53,7 @@ def test_reports_are_read(text, clone, expected):
     }
     assert read == expected
     assert row["pdl1_clone"] == clone or (clone is None and pd.isna(row["pdl1_clone"]))
-    assert found == []
+    assert found.rows == []
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_reports_are_read(text, clone, expected):
 def test_reports_that_cannot_be_read_are_missing_and_told(texts, code):
     values, found = read_pdl1_reports(pd.Series([*texts, None]))
     assert values.isna().all(axis=None)
-    assert [(each["code"], each["n"]) for each in found] == [(code, len(texts))]
+    assert [(each["code"], each["n"]) for each in found.rows] == [(code, len(texts))]
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -85,7 +85,7 @@ def test_what_is_written_is_read(method, form, one, other, kind):
     row = values.iloc[0]
     assert (row[f"{method[1]}_low"], row[f"{method[1]}_high"]) == bounds[kind]
     assert row[method[1]] == sum(bounds[kind]) / 2
-    assert found == []
+    assert found.rows == []
 
 
 def test_a_reported_value_stays_and_a_report_that_differs_is_told():

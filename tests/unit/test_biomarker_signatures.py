@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from stratify.biomarkers.expression_reference import ExpressionReference
-from stratify.biomarkers.infiltration import signature_findings
+from stratify.biomarkers.expression_signatures import signature_findings
 from stratify.biomarkers.signatures import score_signatures, signature_coverage, signatures
 from stratify.errors import ArgumentError
 from stratify.tables.measurements import ExpressionMatrix
@@ -173,7 +173,7 @@ def test_what_is_said_of_coverage(expression):
 
     found = signature_findings(expression.drop(columns=absent), TPM, name="m.csv")
 
-    assert [(each["code"], each["n"], each["message"]) for each in found] == [
+    assert [(each["code"], each["n"], each["message"]) for each in found.rows] == [
         (
             "gene_coverage_low",
             2,
@@ -207,9 +207,7 @@ def test_genes_are_compared_with_each_other_by_length_only(expression, unit):
 
     assert scores[["impres", "gep_ssgsea"]].isna().all(axis=None)
     assert scores.drop(columns=["impres", "gep_ssgsea"]).notna().all(axis=None)
-    assert [each["message"] for each in found] == [
-        "m.csv: gep_ssgsea needs TPM or FPKM; impres needs TPM or FPKM."
-    ]
+    assert found.messages() == ["m.csv: gep_ssgsea needs TPM or FPKM; impres needs TPM or FPKM."]
 
 
 # -- the reference ---------------------------------------------------------------------------------

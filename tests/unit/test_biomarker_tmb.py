@@ -10,8 +10,9 @@ from pydantic import ValidationError
 from scipy import stats
 from sklearn.preprocessing import PowerTransformer
 
+from stratify.biomarkers.measurement import add_measured
 from stratify.biomarkers.tmb import (
-    add_tmb,
+    TissueBurden,
     add_transforms,
     capped_tmb,
     log_tmb,
@@ -32,6 +33,12 @@ from stratify.tables.measurements import BurdenRule
 from stratify.tables.schema import load_schema
 
 CODING = ["missense", "nonsense", "frameshift", "inframe_indel", "splice_site"]
+
+
+def added(patients, table, rule, findings):
+    """Patients with the burden of a table of mutations."""
+    tables = {"mutations": ("maf.txt", table)}
+    return add_measured(patients, TissueBurden(), tables, rule, "home", findings)
 
 
 def mutations(**columns) -> pd.DataFrame:
@@ -83,7 +90,7 @@ def test_a_mutation_with_a_row_for_each_transcript_counts_once_if_one_of_them_co
     table = pd.concat([other, twice], ignore_index=True)
     rule = BurdenRule(scored_mb=1, consequences=["missense"])
     assert tissue_burden(table, rule)["tmb"].tolist() == [2, 1]
-    assert [found["message"] for found in mutation_findings(table, rule)] == [
+    assert mutation_findings(table, rule).messages() == [
         "mutations, rows 3 and 4: a variant in more than one row; it counts once."
     ]
 
@@ -119,7 +126,9 @@ def test_patients_without_a_row_are_not_measured_and_sequenced_ones_have_none():
     )
     told = Findings()
     rule = BurdenRule(scored_mb=0.5, consequences=CODING, tumour_only=True)
-    table = add_tmb(patients, mutations(), rule, "maf.txt", "home", told)
+    table = add_measured(
+        patients, TissueBurden(), {"mutations": ("maf.txt", mutations())}, rule, "home", told
+    )
     assert table.index.tolist() == [7, 8, 9, 10, 11]
     assert table["tmb"].tolist()[:3] == [0.0, 2.0, 6.0]
     assert table["tmb_tumour_only"].tolist()[:3] == [1.0, 1.0, 1.0]
@@ -134,7 +143,9 @@ def test_a_reported_burden_stays_and_is_compared():
     patients = pd.DataFrame({"patient_id": ["a", "b"], "tmb": [1.5, 4.0]})
     told = Findings()
     rule = BurdenRule(scored_mb=2, consequences=CODING)
-    table = add_tmb(patients, mutations(), rule, "maf.txt", "home", told)
+    table = add_measured(
+        patients, TissueBurden(), {"mutations": ("maf.txt", mutations())}, rule, "home", told
+    )
     assert table["tmb"].tolist() == [1.5, 4.0]
     assert told.table().drop(columns="advice").to_dict("records") == [
         {
@@ -155,7 +166,12 @@ def test_with_faults_nothing_is_counted():
     told = Findings()
     rule = BurdenRule(scored_mb=2, consequences=CODING)
     broken = mutations(vaf=[-0.1, *[0.2] * 6])
-    assert add_tmb(patients, broken, rule, "maf.txt", "home", told) is patients
+    assert (
+        add_measured(
+            patients, TissueBurden(), {"mutations": ("maf.txt", broken)}, rule, "home", told
+        )
+        is patients
+    )
     assert [row["message"] for row in told.rows] == ["maf.txt, row 1: vaf outside 0 to 1 fraction."]
 
 
@@ -219,18 +235,18 @@ FAULTS = [
 @pytest.mark.parametrize(("columns", "expected"), FAULTS)
 def test_each_fault_is_told_whole(columns, expected):
     found = mutation_findings(mutations(**columns), BurdenRule(scored_mb=1, consequences=CODING))
-    assert [(each["code"], each["message"]) for each in found] == [expected]
+    assert [(each["code"], each["message"]) for each in found.rows] == [expected]
 
 
 def test_a_clean_table_has_no_findings():
-    assert mutation_findings(mutations(), BurdenRule(scored_mb=1, consequences=CODING)) == []
+    assert mutation_findings(mutations(), BurdenRule(scored_mb=1, consequences=CODING)).rows == []
 
 
 def test_fractions_stated_in_percent_are_suspected():
     n = 30
     table = pd.DataFrame({"patient_id": "a", "consequence": "missense", "vaf": [0.003] * n})
     rule = BurdenRule(scored_mb=1, consequences=CODING)
-    assert [found["message"] for found in mutation_findings(table, rule)] == [
+    assert mutation_findings(table, rule).messages() == [
         "mutations, rows 1, 2, 3, 4, 5 and 25 more: vaf may be fractions stated in percent: the "
         "median lies below 0.05."
     ]
@@ -240,7 +256,7 @@ def test_lines_of_the_file_are_named():
     table = mutations(vaf=[-0.1, *[0.2] * 6])
     table.index = pd.RangeIndex(2, 9, name="line")
     rule = BurdenRule(scored_mb=1, consequences=CODING)
-    message = mutation_findings(table, rule, name="maf.txt")[0]["message"]
+    message = mutation_findings(table, rule, name="maf.txt").messages()[0]
     assert message == "maf.txt, line 2: vaf outside 0 to 1 fraction."
 
 
@@ -254,9 +270,7 @@ def test_lines_of_the_file_are_named():
 )
 def test_columns_that_the_rule_needs_are_asked_for(rule, absent):
     found = mutation_findings(pd.DataFrame({"patient_id": ["a"]}), BurdenRule(scored_mb=1, **rule))
-    assert [each["message"] for each in found] == [
-        f"mutations: no column {absent}; see the mutations dictionary."
-    ]
+    assert found.messages() == [f"mutations: no column {absent}; see the mutations dictionary."]
 
 
 def test_another_kind_than_a_table_is_refused():

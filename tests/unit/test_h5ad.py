@@ -80,7 +80,7 @@ def test_every_form_gives_the_matrix_of_a_text_file(tmp_path, form, names):
     expression, found = read_expression(read_matrix(path), settings)
 
     expected, _ = read_expression(read_matrix(tmp_path / "matrix.csv"), settings)
-    assert found == []
+    assert found.rows == []
     pd.testing.assert_frame_equal(expression, expected, check_names=False)
     assert expression.loc["007", "CD8A"] == pytest.approx(np.log2(41))
 
@@ -122,7 +122,7 @@ def test_findings_name_observations_and_variables(tmp_path, plant, message):
     settings = ExpressionMatrix(unit="TPM", scale_confirmed=True)
     _, found = read_expression(table, settings, name="m.h5ad")
 
-    assert [each["message"] for each in found] == [message]
+    assert found.messages() == [message]
 
 
 def _many(file: Any) -> None:
