@@ -6,10 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from stratify.arrays import Flags, Floats, Ints
@@ -21,7 +20,7 @@ from stratify.experiment.training import check_against_training
 from stratify.model.classifier import ResistanceClassifier
 from stratify.report.effect_report import effect_figures, write_effect_report
 from stratify.report.figures import png
-from stratify.scoring.bundle import load
+from stratify.scoring.bundle import ResistanceModel, load
 from stratify.study import Study
 from stratify.study.policy import Policy
 from stratify.tables.tabular import make_folder, write_table
@@ -34,7 +33,7 @@ from stratify.treatment.triage import triage
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["EffectResults", "risk_in_turn", "run_effect"]
+__all__ = ["EffectResults", "run_effect"]
 
 
 LEAST_EVENTS = 20  # of each label in the arm that trains the risk
@@ -71,17 +70,19 @@ class EffectResults:
         """PNG of each figure; drawn once, for the report and for tracking."""
         return {name: png(figure) for name, (figure, _) in self.figures.items()}
 
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Every table by the name of its file."""
+        return self.analysis.tables | {"findings": self.findings, "attrition": self.attrition}
+
     def files(self, out: Path) -> list[Path]:
         """Files of the results; none of them holds a patient."""
-        names = [*self.analysis.tables, "findings", "attrition"]
-        return [*(out / f"{name}.csv" for name in names), out / "effect.html"]
+        return [*(out / f"{name}.csv" for name in self.tables), out / "effect.html"]
 
     def write(self, out: Path) -> None:
         """Write one CSV a table, and the report."""
-        for name, table in self.analysis.tables.items():
+        for name, table in self.tables.items():
             write_table(table, out / f"{name}.csv")
-        write_table(self.findings, out / "findings.csv")
-        write_table(self.attrition, out / "attrition.csv")
         write_effect_report(
             out / "effect.html",
             self.analysis,
@@ -117,7 +118,7 @@ def run_effect(
     policy : path, optional
         Policy to value, in place of the study's; who is referred gets the reference.
     progress : callable
-        Told of each step.
+        Called with the name of each step.
 
     Returns
     -------
@@ -134,12 +135,7 @@ def run_effect(
     estimand = study.require_effect()
     chosen = study.policy if policy is None else Policy.load(policy)
     progress("reading the cohorts")
-    model = None if bundle is None else load(bundle)
-    if model is not None and model.landmark_weeks is not None:
-        raise ArgumentError(
-            f"The model is of week {model.landmark_weeks:g}; arms are compared from baseline, "
-            "where nothing of it is known. Take a baseline model."
-        )
+    model = _baseline_model(bundle)
     if policy is not None and chosen is not None and chosen.marker_rule is None and model is None:
         raise ArgumentError(
             f"The {chosen.rule} decides by a risk; give the model of the risk (--bundle), or a "
@@ -154,38 +150,25 @@ def run_effect(
     make_folder(Path(out))
     progress("checking the design")
     design = check_design(arms, seed=study.seed)
-    score, name, note, scores = None, "risk", "", None
-    if not design.allowed:
-        pass  # nothing is scored or trained
-    elif model is not None:
-        scores = model.score_table(arms.table, cohort.assays)
-        score, name = scores["risk"].to_numpy(), f"risk by {model.version}"
-        note = f"{name}, frozen before this analysis."
-    else:
-        progress("training a risk in turn")
-        labelled = read_cohort(study, eligible_only=False)
-        score, note = _own_risk(arms, labelled, study)
-    rules: dict[str, npt.NDArray[Any]] = {}
-    told = ""
-    if chosen is not None and design.allowed:
-        rules, told = _policy_rule(chosen, arms, scores)
+    score, rule = _Score(), _Rule()
+    if design.allowed:  # else nothing is scored or trained
+        score = _own_risk(arms, study, progress) if model is None else _frozen(model, arms, cohort)
+        rule = _Rule() if chosen is None else _policy_rule(chosen, arms, score.table)
     analysis = analyse(
         arms,
         design=design,
-        score=score,
-        score_name=name,
-        rules=rules,
+        score=score.values,
+        score_name=score.name,
+        rules=rule.treats,
         seed=study.seed,
         progress=progress,
     )
-    if told:
-        analysis = replace(analysis, statements=[*analysis.statements, told])
     results = EffectResults(
         study=study,
-        analysis=analysis,
+        analysis=replace(analysis, statements=[*analysis.statements, *rule.statements]),
         findings=cohort.findings.table(),
         attrition=arms.attrition,
-        score_note=note,
+        score_note=score.note,
         hashes={"data": data_sha256(cohort.table)}
         | {f"file {name}": digest for name, digest in sorted(cohort.files.items())},
     )
@@ -194,73 +177,71 @@ def run_effect(
     return results
 
 
-def _own_risk(arms: Arms, labelled: Cohort, study: Study) -> tuple[Floats | None, str]:
-    """Cross-fitted risk of one arm's patients, for both arms; or why there is none."""
-    est = arms.estimand
-    keys = ["cohort", "patient_id"]
+class _Score(NamedTuple):
+    """Score that is tested, or none, with a note on where it comes from or why there is none."""
+
+    values: Floats | None = None
+    note: str = ""
+    name: str = "risk"
+    table: pd.DataFrame | None = None  # all that a frozen model says
+
+
+class _Rule(NamedTuple):
+    """Who gets the alternative by the policy, if it is valued, and a sentence on it."""
+
+    treats: dict[str, Flags] = {}  # noqa: RUF012
+    statements: tuple[str, ...] = ()
+
+
+def _baseline_model(bundle: str | Path | None) -> ResistanceModel | None:
+    model = None if bundle is None else load(bundle)
+    if model is not None and model.landmark_weeks is not None:
+        raise ArgumentError(
+            f"The model is of week {model.landmark_weeks:g}; arms are compared from baseline, "
+            "where nothing of it is known. Take a baseline model."
+        )
+    return model
+
+
+def _frozen(model: ResistanceModel, arms: Arms, cohort: Cohort) -> _Score:
+    scores, name = model.score_table(arms.table, cohort.assays), f"risk by {model.version}"
+    note = f"{name}, frozen before this analysis."
+    return _Score(scores["risk"].to_numpy(), note, name, scores)
+
+
+def _own_risk(arms: Arms, study: Study, progress: Callable[[str], None]) -> _Score:
+    """Risk of one arm's patients trained in turn, for both arms; or why there is none."""
+    progress("training a risk in turn")
+    labelled = read_cohort(study, eligible_only=False)
+    est, keys = arms.estimand, ["cohort", "patient_id"]
     label = (
         arms.table[keys]
         .merge(labelled.table[[*keys, "label"]], on=keys, how="left")["label"]
         .to_numpy(dtype=float, na_value=np.nan)
     )
-    side = est.score_trained_in == "alternative"
-    arm = getattr(est, est.score_trained_in).name
-    counts = [int((label[arms.treated == side] == value).sum()) for value in (0, 1)]
+    name, trained = arms.sides[est.score_trained_in == "alternative"]
+    counts = [int((label[trained] == value).sum()) for value in (0, 1)]
     if min(counts) < LEAST_EVENTS:
-        return None, (
-            f"No risk was trained: {arm} has {counts[1]} patients with the label 1 and {counts[0]} "
-            f"with 0; {LEAST_EVENTS} of each are needed."
+        return _Score(
+            note=f"No risk was trained: {name} has {counts[1]} patients with the label 1 and "
+            f"{counts[0]} with 0; {LEAST_EVENTS} of each are needed."
         )
-    features = informative_features(labelled, study.features)
-    trained = arms.treated == side
-    score = risk_in_turn(
-        arms.table, features, label, trained, turn=turns_of(arms.treated, study.seed),
-        seed=study.seed,
-    )  # fmt: skip
-    return score, (
-        f"The risk ({study.endpoint.name}) was trained on the patients of {arm} ({counts[1]} of "
+    X = model_matrix(arms.table, informative_features(labelled, study.features))
+    return _Score(
+        _risk_in_turn(X, label, trained, turns_of(arms.treated, study.seed), study.seed),
+        f"The risk ({study.endpoint.name}) was trained on the patients of {name} ({counts[1]} of "
         f"{sum(counts)} with the label 1) in turn: each tenth of both arms is scored by the same "
-        "model, of the tenths before it."
+        "model, of the tenths before it.",
     )
 
 
-def risk_in_turn(
-    table: pd.DataFrame,
-    features: list[str],
-    label: Floats,
-    trained: Flags,
-    *,
-    turn: Ints,
-    seed: int = 0,
-) -> Floats:
+def _risk_in_turn(X: pd.DataFrame, label: Floats, trained: Flags, turn: Ints, seed: int) -> Floats:
     """Risk of both arms' patients by models of one arm's patients of the turns before.
 
-    Why in turn: :func:`stratify.treatment.learners.learn_in_turn`.
-
-    Parameters
-    ----------
-    table : DataFrame of shape (n_patients, ...)
-    features : list of str
-    label : ndarray of shape (n_patients,)
-        1, 0 or NaN.
-    trained : ndarray of shape (n_patients,)
-        Patients of the arm that trains.
-    turn : ndarray of shape (n_patients,)
-        From :func:`stratify.treatment.learners.turns_of`.
-    seed : int
-
-    Returns
-    -------
-    ndarray of shape (n_patients,)
-        Log-odds of the risk in standard deviations of the turn; NaN for who only trained.
-
-    Raises
-    ------
-    CohortError
-        If the patients who train have one label only.
+    Log-odds in standard deviations of the turn; NaN for who only trained. Why in turn:
+    :func:`stratify.treatment.learners.learn_in_turn`.
     """
-    X = model_matrix(table, features)
-    score = np.full(len(table), np.nan)
+    score = np.full(len(X), np.nan)
     for k in range(FIRST, int(turn.max()) + 1):
         rows, test = trained & (turn < k) & ~np.isnan(label), turn == k
         if len(set(label[rows])) < 2:
@@ -272,16 +253,12 @@ def risk_in_turn(
     return score
 
 
-def _policy_rule(
-    policy: Policy, arms: Arms, scores: pd.DataFrame | None
-) -> tuple[dict[str, npt.NDArray[Any]], str]:
-    """Who gets the alternative by a policy, and a sentence on it.
-
-    The reference is for those with monotherapy and for who is referred.
-    """
+def _policy_rule(policy: Policy, arms: Arms, scores: pd.DataFrame | None) -> _Rule:
+    """Value a policy: the reference is for those with monotherapy and for who is referred."""
     named = f"{policy.rule[0].upper()}{policy.rule[1:]}"
     if policy.marker_rule is None and scores is None:
-        return {}, f"{named} decides by a risk, and no frozen model was given: it is not valued."
+        sentence = f"{named} decides by a risk, and no frozen model was given: it is not valued."
+        return _Rule(statements=(sentence,))
     policy.require_known(arms.table.columns, "the study")
     flags = None if scores is None else scores["flags"]
     answer = triage(scores, arms.table, policy, flags=flags)["recommendation"]
@@ -289,7 +266,8 @@ def _policy_rule(
         f"{name} {100 * float((answer == name).mean()):.0f} %"
         for name in ("monotherapy", "combination", "refer")
     )
-    return {policy.rule: (answer == "combination").to_numpy()}, (
+    sentence = (
         f"{named} gives {shares}; its value counts who is referred as treated with "
         f"{arms.estimand.reference.name}."
     )
+    return _Rule({policy.rule: (answer == "combination").to_numpy()}, (sentence,))

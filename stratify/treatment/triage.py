@@ -127,7 +127,7 @@ def triage(
     answer, reason, would_change = (
         texts.copy() for texts in (decision.answer, decision.reason, decision.would_change)
     )
-    case = _Case(policy, markers, flags, required, decision, answer, reason)
+    case = _Decided(policy, markers, flags, required, decision, answer, reason)
     for referrals in REFERRALS:
         for referral in referrals(case):
             rows = (referral.words != "") & referral.where
@@ -138,7 +138,7 @@ def triage(
     return _table(index, answer, reason, would_change)
 
 
-class _Case(NamedTuple):
+class _Decided(NamedTuple):
     """What a rule decided for the patients, and what may still refer them."""
 
     policy: Policy
@@ -159,7 +159,7 @@ class _Referral(NamedTuple):
     would_change: str
 
 
-def _not_labelled(case: _Case) -> Iterator[_Referral]:
+def _not_labelled(case: _Decided) -> Iterator[_Referral]:
     if (label := case.policy.label) is None:
         return
     for treatment in (MONO, COMBINATION):
@@ -171,7 +171,7 @@ def _not_labelled(case: _Case) -> Iterator[_Referral]:
         yield _Referral(lacking, chosen, asked, LABELLED)
 
 
-def _contraindication_unknown(case: _Case) -> Iterator[_Referral]:
+def _contraindication_unknown(case: _Decided) -> Iterator[_Referral]:
     for against, named, markers in _contraindications(case, known=False):
         unsettled = (case.answer != REFER) | (against == "any")
         where = unsettled & _concerned(case.decision, against)
@@ -179,7 +179,7 @@ def _contraindication_unknown(case: _Case) -> Iterator[_Referral]:
         yield _Referral(markers, where, reason, "Recording %s.")
 
 
-def _model_may_not_apply(case: _Case) -> Iterator[_Referral]:
+def _model_may_not_apply(case: _Decided) -> Iterator[_Referral]:
     if case.flags is None:
         return
     codes, distinct = pd.factorize(case.flags.to_numpy(dtype=object))  # few distinct ones
@@ -190,7 +190,7 @@ def _model_may_not_apply(case: _Case) -> Iterator[_Referral]:
     yield _Referral(cautions, True, reason, "A model trained on such patients.")
 
 
-def _not_measured(case: _Case) -> Iterator[_Referral]:
+def _not_measured(case: _Decided) -> Iterator[_Referral]:
     missing = _all(len(case.markers), "")
     measured = case.markers.reindex(columns=case.required).notna()
     for name in case.required:
@@ -199,7 +199,7 @@ def _not_measured(case: _Case) -> Iterator[_Referral]:
     yield _Referral(missing, True, reason, "Measuring %s.")
 
 
-def _contraindicated(case: _Case) -> Iterator[_Referral]:
+def _contraindicated(case: _Decided) -> Iterator[_Referral]:
     for against, named, conditions in _contraindications(case, known=True):
         where = _concerned(case.decision, against)
         reason = f"Contraindicated: %s speaks against {named} ({case.policy.rule})."
@@ -216,7 +216,7 @@ REFERRALS = (
 )
 
 
-def _contraindications(case: _Case, known: bool) -> Iterator[tuple[str, str, Strings]]:
+def _contraindications(case: _Decided, known: bool) -> Iterator[tuple[str, str, Strings]]:
     """Give what is ruled out, its words, and the conditions that hold or markers not recorded."""
     for against, named in RULED_OUT.items():
         words = _all(len(case.markers), "")
