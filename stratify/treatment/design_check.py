@@ -311,7 +311,6 @@ def _randomisation_p(X: Floats, treated: Flags) -> float:
     """Likelihood ratio test that no covariate predicts the arm; 1 where it cannot be made."""
     import warnings
 
-    from scipy.stats import chi2
     from statsmodels.api import Logit
 
     keep = np.linalg.qr(np.column_stack([np.ones(len(X)), X]))[1] if X.size else np.zeros((1, 1))
@@ -325,4 +324,4 @@ def _randomisation_p(X: Floats, treated: Flags) -> float:
             fit = Logit(treated.astype(float), columns).fit(disp=0, maxiter=100)
         except np.linalg.LinAlgError:
             return 1.0
-    return float(chi2.sf(2 * (fit.llf - fit.llnull), columns.shape[1] - 1))
+    return float(fit.llr_pvalue)

@@ -8,8 +8,9 @@ patient's own outcome enters the patient's prediction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -94,7 +95,6 @@ def doubly_robust_scores(
     propensity: Floats,
     *,
     fold: Ints,
-    model: Callable[[], Any] = regressor,
 ) -> Scores:
     """Cross-fitted scores of both treatments.
 
@@ -108,8 +108,6 @@ def doubly_robust_scores(
         Probability of the alternative, above 0 and below 1.
     fold : ndarray of shape (n_patients,)
         From :func:`folds_of`.
-    model : callable
-        Makes an unfitted regressor.
 
     References
     ----------
@@ -126,22 +124,17 @@ def doubly_robust_scores(
     >>> 1.8 < scores.average_effect().value < 2.2
     True
     """
-    expected = {False: np.empty(len(X)), True: np.empty(len(X))}
-    for k in np.unique(fold):
-        train, test = fold != k, fold == k
-        for side in (False, True):
-            rows = train & (treated == side)
+    scores = []
+    for arm, probability in ((~treated, 1 - propensity), (treated, propensity)):
+        expected = np.empty(len(X))
+        for k in np.unique(fold):
+            rows, test = (fold != k) & arm, fold == k
             if X.shape[1]:
-                fitted = model().fit(X[rows], outcome[rows])
-                expected[side][test] = fitted.predict(X[test])
+                expected[test] = regressor().fit(X[rows], outcome[rows]).predict(X[test])
             else:
-                expected[side][test] = outcome[rows].mean()
-    return Scores(
-        reference=expected[False]
-        + np.where(~treated, (outcome - expected[False]) / (1 - propensity), 0.0),
-        alternative=expected[True]
-        + np.where(treated, (outcome - expected[True]) / propensity, 0.0),
-    )
+                expected[test] = outcome[rows].mean()
+        scores.append(expected + np.where(arm, (outcome - expected) / probability, 0.0))
+    return Scores(*scores)
 
 
 def value_table(
@@ -173,16 +166,13 @@ def value_table(
     >>> table[["rule", "against", "value"]].values.tolist()
     [['all', '', 3.0], ['none', '', 2.0], ['all', 'none', 1.0]]
     """
+    share = {name: float(np.asarray(treats, dtype=float).mean()) for name, treats in rules.items()}
     own = {name: scores.of(treats) for name, treats in rules.items()}
-    rows: list[tuple[object, ...]] = []
-    n = len(scores.reference)
-    for name, values in own.items():
-        share = float(np.asarray(rules[name], dtype=float).mean())
-        rows.append((name, "", *mean_interval(values, level), share, n))
-    names = list(own)
-    for i, name in enumerate(names):
-        for other in names[i + 1 :]:
-            share = float(np.asarray(rules[name], dtype=float).mean())
-            rows.append((name, other, *mean_interval(own[name] - own[other], level), share, n))
+    compared = [(name, "", own[name]) for name in own]
+    compared += [(one, two, own[one] - own[two]) for one, two in combinations(own, 2)]
+    rows = [
+        (name, against, *mean_interval(values, level), share[name], values.size)
+        for name, against, values in compared
+    ]
     columns = ["rule", "against", "value", "low", "high", "share_treated", "n"]
     return pd.DataFrame(rows, columns=columns)

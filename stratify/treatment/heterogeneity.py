@@ -74,19 +74,11 @@ def interaction(effect: Floats, score: Floats, level: float = 0.95) -> tuple[Est
 
 def _slope(effect: Floats, z: Floats, level: float) -> tuple[Estimate, float]:
     """Least-squares slope with an HC3 interval and two-sided p."""
-    from scipy.stats import norm
+    from statsmodels.api import OLS, add_constant
 
-    X = np.column_stack([np.ones_like(z), z])
-    inverse = np.linalg.inv(X.T @ X)
-    beta = inverse @ X.T @ effect
-    leverage = np.einsum("ij,jk,ik->i", X, inverse, X)
-    residual = (effect - X @ beta) / np.maximum(1 - leverage, 1e-8)
-    covariance = inverse @ (X.T * residual**2) @ X @ inverse
-    error = float(np.sqrt(covariance[1, 1]))
-    half = normal_quantile(level) * error
-    value = float(beta[1])
-    p = float(2 * norm.sf(abs(value) / error)) if error > 0 else 1.0
-    return Estimate(value, value - half, value + half), p
+    fit = OLS(effect, add_constant(z)).fit(cov_type="HC3")
+    error = float(fit.bse[1])
+    return wald(fit.params[1], error, level), float(fit.pvalues[1]) if error > 0 else 1.0
 
 
 def best_linear_predictor(

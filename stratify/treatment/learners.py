@@ -16,11 +16,7 @@ import numpy.typing as npt
 
 from stratify.arrays import Flags, Floats, Ints
 from stratify.errors import ArgumentError
-from stratify.treatment.doubly_robust import (
-    doubly_robust_scores,
-    folds_of,
-    regressor,
-)
+from stratify.treatment.doubly_robust import doubly_robust_scores, folds_of, regressor
 
 __all__ = [
     "FIRST",
@@ -45,12 +41,7 @@ TURNS, FIRST = 10, 4  # tenths, and how many of them only train
 
 
 def require_econml() -> None:
-    """Refuse, before anything is fitted, where econml is not installed.
-
-    Raises
-    ------
-    ArgumentError
-    """
+    """Raise ArgumentError, before anything is fitted, where econml is not installed."""
     if find_spec("econml") is None:
         raise ArgumentError(ABSENT)
 
@@ -145,30 +136,23 @@ def policy_tree(
 
 
 def _words(tree: Any, names: Sequence[str], plain: Callable[[int, float], float]) -> str:
-    lines: list[str] = []
-
-    def given(node: int) -> set[int]:
-        if tree.children_left[node] < 0:
-            return {int(np.argmax(np.asarray(tree.value[node]).ravel()))}
-        return given(int(tree.children_left[node])) | given(int(tree.children_right[node]))
-
-    def walk(node: int, path: list[str]) -> None:
-        answers = given(node)
-        if len(answers) == 1:  # further questions would change nothing
-            where = " and ".join(path) or "everybody"
-            lines.append(f"{where}: {('reference', 'alternative')[answers.pop()]}")
-            return
+    def leaves(node: int, path: list[str]) -> list[tuple[list[str], str]]:
+        """Conditions of each leaf, with the answer; questions that change nothing are left out."""
+        left, right = int(tree.children_left[node]), int(tree.children_right[node])
+        if left < 0:
+            best = int(np.argmax(np.asarray(tree.value[node]).ravel()))
+            return [(path, ("reference", "alternative")[best])]
         column = int(tree.feature[node])
         limit = f"{plain(column, float(tree.threshold[node])):.3g}"
         name = names[column]
         below, above = f"{name} up to {limit}", f"{name} above {limit}"
         if "=" in name or name.endswith(" missing"):
             below, above = f"not {name}", name
-        walk(int(tree.children_left[node]), [*path, below])
-        walk(int(tree.children_right[node]), [*path, above])
+        found = leaves(left, [*path, below]) + leaves(right, [*path, above])
+        answers = {answer for _, answer in found}
+        return [(path, answers.pop())] if len(answers) == 1 else found
 
-    walk(0, [])
-    return "\n".join(lines)
+    return "\n".join(f"{' and '.join(p) or 'everybody'}: {answer}" for p, answer in leaves(0, []))
 
 
 Encoded = tuple[Floats, Sequence[str], Callable[[int, float], float]]

@@ -20,7 +20,7 @@ def unbiased_times(time: ArrayLike, event: ArrayLike, horizon: float) -> Floats:
 
     A patient known at the horizon counts by one over the probability of not being censored; a
     patient censored before counts by the mean of those like them who were followed on (augmented
-    inverse probability of censoring weighting, both parts by Kaplan and Meier). The mean is the
+    inverse probability of censoring weighting, both by Kaplan and Meier). The mean is the
     restricted mean survival time by Kaplan and Meier, the spread that of its influence function.
     Call it for each arm by itself; within an arm censoring must not depend on prognosis.
 
@@ -91,12 +91,13 @@ def unbiased_times(time: ArrayLike, event: ArrayLike, horizon: float) -> Floats:
     weight = np.divide(mean, uncensored, out=np.zeros_like(mean), where=uncensored > 0)
     # - integral of m/G dLambda over the times at risk, + m/G at one's own censoring
     cumulated = np.append(0.0, np.cumsum(weight * hazard))
-    until = np.searchsorted(left, reached, side="right")
     # who had the event at a time is no longer at risk of being censored at it
-    own_event = (events == 1) & (times < horizon)
-    until = np.where(own_event, np.searchsorted(left, reached, side="left"), until)
-    until = np.where(times >= horizon, left.size, until)
-    result = -cumulated[until]
+    until = np.select(
+        [times >= horizon, events == 1],
+        [np.intp(left.size), np.searchsorted(left, reached, side="left")],
+        np.searchsorted(left, reached, side="right"),
+    )
+    result: Floats = -cumulated[until]
     g = np.append(1.0, uncensored)[until]
     result += np.where(known, np.divide(reached, g, out=np.zeros_like(g), where=g > 0), 0.0)
     censored = ~known

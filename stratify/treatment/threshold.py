@@ -195,17 +195,11 @@ def controlled_threshold(
         if binom.cdf(wrong, n, error_rate) > delta:
             break
         best = t
-    words = f"at most {100 * error_rate:g} % resistant patients among those given monotherapy"
-    base = f"({truth.size} patients, confidence {100 * confidence:g} %)"
-    if best is None:
-        return GuaranteedThreshold(None, 0.0, np.nan, f"No threshold guarantees {words} {base}.")
-    below = risks < best
-    return GuaranteedThreshold(
-        float(best),
-        float(below.mean()),
-        float(truth[below].mean()),
-        f"Below {best:g}, {words} {base}: {100 * below.mean():.0f} % of the patients.",
+    words = (
+        f"at most {100 * error_rate:g} % resistant patients among those given monotherapy "
+        f"({truth.size} patients, confidence {100 * confidence:g} %)"
     )
+    return _guaranteed(best, truth, risks, words)
 
 
 def controlled_misses(
@@ -246,17 +240,23 @@ def controlled_misses(
         if (loss + 1) / (n + 1) > miss_rate:
             break
         best = t
-    words = f"an expected share of at most {100 * miss_rate:g} % resistant and missed"
+    words = (
+        f"an expected share of at most {100 * miss_rate:g} % resistant and missed ({n} patients)"
+    )
+    return _guaranteed(best, truth, risks, words)
+
+
+def _guaranteed(
+    best: float | None, truth: Floats, risks: Floats, words: str
+) -> GuaranteedThreshold:
     if best is None:
-        return GuaranteedThreshold(
-            None, 0.0, np.nan, f"No threshold guarantees {words} ({n} patients)."
-        )
+        return GuaranteedThreshold(None, 0.0, np.nan, f"No threshold guarantees {words}.")
     below = risks < best
     return GuaranteedThreshold(
-        float(best),
+        best,
         float(below.mean()),
         float(truth[below].mean()) if below.any() else np.nan,
-        f"Below {best:g}, {words} ({n} patients): {100 * below.mean():.0f} % of the patients.",
+        f"Below {best:g}, {words}: {100 * below.mean():.0f} % of the patients.",
     )
 
 
