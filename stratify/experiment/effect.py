@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,8 +18,9 @@ from stratify.cohort.training_scales import TrainingScales
 from stratify.errors import ArgumentError, CohortError
 from stratify.experiment.training import check_against_training
 from stratify.model.classifier import ResistanceClassifier
-from stratify.report.effect_report import effect_figures, write_effect_report
-from stratify.report.figures import png
+from stratify.report.effect_figures import effect_figures
+from stratify.report.effect_report import write_effect_report
+from stratify.report.page_figure import Picture
 from stratify.scoring.bundle import ResistanceModel, load
 from stratify.study import Study
 from stratify.study.policy import Policy
@@ -29,9 +30,6 @@ from stratify.treatment.design_check import check_design
 from stratify.treatment.effect import EffectAnalysis, analyse
 from stratify.treatment.learners import FIRST, require_econml, turns_of
 from stratify.treatment.triage import triage
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = ["EffectResults", "run_effect"]
 
@@ -61,14 +59,14 @@ class EffectResults:
     hashes: dict[str, str]
 
     @cached_property
-    def figures(self) -> dict[str, tuple[Figure, str]]:
-        """Every figure with its caption."""
+    def figures(self) -> list[Picture]:
+        """Every figure, drawn once."""
         return effect_figures(self.analysis, self.study.title or self.study.name)
 
-    @cached_property
+    @property
     def pictures(self) -> dict[str, bytes]:
         """PNG of each figure; drawn once, for the report and for tracking."""
-        return {name: png(figure) for name, (figure, _) in self.figures.items()}
+        return {figure.name: figure.png for figure in self.figures}
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
@@ -90,8 +88,7 @@ class EffectResults:
             attrition=self.attrition,
             findings=self.findings,
             score_note=self.score_note,
-            figures=self.figures,
-            drawn=self.pictures,
+            pictures=self.figures,
             hashes=self.hashes,
         )
 

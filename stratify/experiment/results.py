@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,24 +14,16 @@ from stratify.cohort.characteristics import characteristics
 from stratify.cohort.reading import Cohort, data_sha256
 from stratify.interpretation.cohort_profile import CohortProfile, cohort_profile
 from stratify.interpretation.explained import explain
-from stratify.report.evaluation_report import write_report
-from stratify.report.figures import png
-from stratify.report.model_card import (
-    card_facts,
-    card_figures,
-    card_tables,
-    profile_figures,
-    share_figures,
-)
+from stratify.report.card_figures import CardFindings, card_figures
+from stratify.report.evaluation_report import CardFacts, write_report
+from stratify.report.model_card import card_facts, card_tables
+from stratify.report.page_figure import Picture
 from stratify.scoring import ResistanceModel
 from stratify.statistics.selective import selective_curve
 from stratify.study import Study
 from stratify.tables.schema import load_schema
 from stratify.tables.tabular import write_table, written_whole
 from stratify.validation.assessment import Assessment
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = ["Results", "results_of"]
 
@@ -51,9 +42,9 @@ class Results:
     performance, attrition, findings, scores, attributions, labels : DataFrame
         As in the data dictionaries of the results.
     assessments : list of Assessment
-    figures : dict of str to (Figure, caption)
-    facts : dict
-        What the report prints beside the tables.
+    figures : list of Picture
+    facts : CardFacts
+        What the report prints next to the tables.
     hashes : dict of str to str
         SHA-256 of data, split and files.
     profiles : DataFrame
@@ -78,8 +69,8 @@ class Results:
     attributions: pd.DataFrame
     labels: pd.DataFrame
     assessments: list[Assessment]
-    figures: dict[str, tuple[Figure, str]]
-    facts: dict[str, Any]
+    figures: list[Picture]
+    facts: CardFacts
     hashes: dict[str, str]
     profiles: pd.DataFrame
     cohort_profile: CohortProfile
@@ -113,14 +104,14 @@ class Results:
             )
         self.write_report(out / "report.html")
 
-    @cached_property
+    @property
     def pictures(self) -> dict[str, bytes]:
         """PNG of each figure; drawn once, for the report and for tracking."""
-        return {name: png(figure) for name, (figure, _) in self.figures.items()}
+        return {figure.name: figure.png for figure in self.figures}
 
     def write_report(self, path: Path) -> None:
         """Write the report alone."""
-        write_report(path, self.facts, self.report_tables(), self.figures, drawn=self.pictures)
+        write_report(path, self.facts, self.report_tables(), self.figures)
 
     def report_tables(self) -> dict[str, pd.DataFrame]:
         """Tables of the report: aggregates only, no patient in them."""
@@ -166,7 +157,6 @@ def results_of(
     """Draw and explain what was found, and put it together."""
     judged = cohort.evaluable
     shown = judged.of_split("test", "external")
-    undecided = share_figures(_selective_curves(shown, scores), DECISION_THRESHOLD)
     explained = explain(model.classifier, cohort.table)
     names = set(shown.table["cohort"] if len(shown) else cohort.table["cohort"])
     plotted, patients = explained.of(names), cohort.table["cohort"].isin(names)
@@ -194,10 +184,15 @@ def results_of(
         attributions=explained.attributions,
         labels=cohort.labels,
         assessments=assessments,
-        figures=card_figures(assessments, plotted.attributions, performance, cohort.labels)
-        | undecided
-        | profile_figures(
-            profile, plotted.attributions, ", ".join(sorted(map(str, names))), len(table)
+        figures=card_figures(
+            CardFindings(
+                assessments,
+                cohort.labels,
+                plotted.attributions,
+                profile,
+                _selective_curves(shown, scores),
+                DECISION_THRESHOLD,
+            )
         ),
         facts=card_facts(model, study, kind, cohort, hashes),
         hashes=hashes,

@@ -1,17 +1,23 @@
-"""Plots of a treatment-effect analysis, drawn from result tables only.
+"""Figures of a treatment-effect analysis: each a plot of result tables, and one object.
 
 Conventions as in :mod:`stratify.report.figures`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from stratify.report.figures import COLOURS, GREY, estimate, need, new_figure, styled, wrapped
-from stratify.report.text import FIGURES
+from stratify.report.page_figure import Drawn, PageFigure, Picture, pictures
+from stratify.report.response_figures import kaplan_meier
+from stratify.report.text import EFFECT, FIGURES
+from stratify.study.estimand import OUTCOMES
+from stratify.treatment.effect import EffectAnalysis
+from stratify.treatment.learners import LEARNERS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,7 +25,9 @@ if TYPE_CHECKING:
 __all__ = [
     "benefit_calibration",
     "effect_along_score",
+    "effect_figures",
     "love_plot",
+    "outcome_words",
     "rule_values",
     "targeting_curves",
     "trade_off",
@@ -246,3 +254,105 @@ def trade_off(balance: pd.DataFrame, *, title: str, unit: str) -> Figure:
 
 def _words(unit: str) -> str:
     return str(FIGURES["points"]) if unit == "share" else unit
+
+
+class Analysed(NamedTuple):
+    """An analysis and the title of its study."""
+
+    analysis: EffectAnalysis
+    title: str
+
+    @property
+    def unit(self) -> str:
+        """Unit of the effect on the primary outcome."""
+        return OUTCOMES[self.analysis.arms.primary][0]
+
+    def table(self, name: str, **options: Any) -> list[Drawn]:
+        """One picture of a table where the analysis has it, its words those of the outcome."""
+        if not self.analysis.design.allowed or name not in self.analysis.tables:
+            return []
+        words = {
+            "outcome": OUTCOMES[self.analysis.arms.primary][1],
+            "alternative": self.analysis.arms.estimand.alternative.name,
+        }
+        return [Drawn((self.analysis.tables[name],), words, "", {"unit": self.unit, **options})]
+
+
+def _balance(found: Analysed) -> list[Drawn]:
+    table = found.analysis.tables["balance"]
+    observed = found.analysis.arms.estimand.assignment == "observed"
+    weighted = observed and bool(table["weighted"].notna().all())
+    words = {"title": found.title}
+    return [Drawn((table,), words, "", {"weighted": weighted})] if len(table) else []
+
+
+def _survival(found: Analysed) -> list[Drawn]:
+    arms = found.analysis.arms
+    since = EFFECT["since"][arms.estimand.assignment]
+    drawn = []
+    for name, tables in found.analysis.survival.items():
+        words = OUTCOMES[name][1].capitalize()
+        said = {"outcome": words, "title": found.title, "n": len(arms)}
+        drawn.append(Drawn(tables, said, name, {"outcome": words, "since": since}))
+    return drawn
+
+
+def _by_score(found: Analysed) -> list[Drawn]:
+    arms = found.analysis.arms
+    names = (arms.estimand.alternative.name, arms.estimand.reference.name)
+    return [
+        each._replace(tables=(curve[curve["outcome"] == arms.primary],))
+        for each in found.table("by_score", names=names)
+        for curve in each.tables
+    ]
+
+
+def _targeting(found: Analysed) -> list[Drawn]:
+    titles = {name: learner.title for name, learner in LEARNERS.items()}
+    return [
+        each._replace(tables=(curves.replace({"ranked_by": titles}),))
+        for each in found.table("targeting")
+        for curves in each.tables
+    ]
+
+
+def _values(found: Analysed) -> list[Drawn]:
+    outcome = outcome_words(found.analysis, found.analysis.arms.primary).capitalize()
+    return [
+        each._replace(words={**each.words, "n": each.tables[0]["n"].iloc[-1]})
+        for each in found.table("values", outcome=outcome)
+    ]
+
+
+def _figure(
+    name: str,
+    section: str,
+    available: Callable[[Analysed], Iterable[Drawn]],
+    draw: Callable[..., Figure],
+) -> PageFigure[Analysed]:
+    words = EFFECT["figures"]
+    return PageFigure(name, section, words["titles"][name], words[name], available, draw)
+
+
+EFFECT_FIGURES: list[PageFigure[Analysed]] = [
+    _figure("balance", "design", _balance, love_plot),
+    _figure("survival", "effect", _survival, kaplan_meier),
+    _figure("by_score", "score", _by_score, effect_along_score),
+    _figure("benefit", "heterogeneity", lambda found: found.table("benefit"), benefit_calibration),
+    _figure("targeting", "heterogeneity", _targeting, targeting_curves),
+    _figure("values", "rules", _values, rule_values),
+    _figure("trade_off", "harm", lambda found: found.table("trade_off"), trade_off),
+]
+
+
+def effect_figures(analysis: EffectAnalysis, title: str) -> list[Picture]:
+    """Draw every figure of an analysis that is available; `title` is that of the study."""
+    return pictures(EFFECT_FIGURES, Analysed(analysis, title))
+
+
+def outcome_words(analysis: EffectAnalysis, outcome: str) -> str:
+    """Words of an outcome, with the horizon of a time."""
+    unit, words = OUTCOMES[outcome]
+    if unit == "share":
+        return words
+    return str(EFFECT["within"].format(outcome=words, months=analysis.arms.estimand.horizon_months))

@@ -5,27 +5,15 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
-from stratify.report.effect_figures import (
-    benefit_calibration,
-    effect_along_score,
-    love_plot,
-    rule_values,
-    targeting_curves,
-    trade_off,
-)
-from stratify.report.evaluation_report import (
-    page_pairs,
-    page_picture,
-    page_table,
-    rendered,
-    write_page,
-)
-from stratify.report.figures import estimate, kaplan_meier
-from stratify.report.page_table import PageTable
+from stratify.report.effect_figures import outcome_words
+from stratify.report.figures import estimate
+from stratify.report.page import rendered, write_page
+from stratify.report.page_figure import Picture
+from stratify.report.page_table import PageTable, finding_table, page_pairs
 from stratify.report.text import EFFECT, TEXT
 from stratify.study import Study
 from stratify.study.estimand import OUTCOMES
@@ -33,80 +21,7 @@ from stratify.treatment.effect import EffectAnalysis
 from stratify.treatment.learners import LEARNERS
 from stratify.treatment.triage import EVIDENCE_CLASS
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-__all__ = ["effect_figures", "write_effect_report"]
-
-
-def effect_figures(analysis: EffectAnalysis, title: str) -> dict[str, tuple[Figure, str]]:
-    """Every figure of an analysis with its caption."""
-    est, tables, text = analysis.arms.estimand, analysis.tables, EFFECT["figures"]
-    unit, words = OUTCOMES[analysis.arms.primary]
-    names = (est.alternative.name, est.reference.name)
-    n = len(analysis.arms)
-    figures: dict[str, tuple[Figure, str]] = {}
-    if len(tables["balance"]):
-        figures["balance"] = (
-            love_plot(
-                tables["balance"],
-                title=text["titles"]["balance"].format(title),
-                weighted=est.assignment == "observed"
-                and bool(tables["balance"]["weighted"].notna().all()),
-            ),
-            text["balance"],
-        )
-    if not analysis.design.allowed:
-        return figures
-    for outcome, (curves, summary) in analysis.survival.items():
-        figures[f"survival_{outcome}"] = (
-            kaplan_meier(
-                curves,
-                summary,
-                title=text["titles"]["survival"].format(
-                    outcome=OUTCOMES[outcome][1].capitalize(), title=title, n=n
-                ),
-                outcome=OUTCOMES[outcome][1].capitalize(),
-                since=EFFECT["since"][est.assignment],
-            ),
-            text["survival"],
-        )
-    if "by_score" in tables:
-        curve = tables["by_score"]
-        curve = curve[curve["outcome"] == analysis.arms.primary]
-        figures["by_score"] = (
-            effect_along_score(
-                curve, title=text["titles"]["by_score"].format(words), unit=unit, names=names
-            ),
-            text["by_score"],
-        )
-    figures["targeting"] = (
-        targeting_curves(
-            tables["targeting"].replace({"ranked_by": {k: v.title for k, v in LEARNERS.items()}}),
-            title=text["titles"]["targeting"].format(words),
-            unit=unit,
-        ),
-        text["targeting"],
-    )
-    figures["benefit"] = (
-        benefit_calibration(tables["benefit"], title=text["titles"]["benefit"], unit=unit),
-        text["benefit"],
-    )
-    figures["values"] = (
-        rule_values(
-            tables["values"],
-            title=text["titles"]["values"].format(tables["values"]["n"].iloc[-1]),
-            unit=unit,
-            outcome=_outcome_words(analysis, analysis.arms.primary).capitalize(),
-        ),
-        text["values"].format(alternative=est.alternative.name),
-    )
-    if "trade_off" in tables:
-        figures["trade_off"] = (
-            trade_off(tables["trade_off"], title=text["titles"]["trade_off"], unit=unit),
-            text["trade_off"],
-        )
-    return figures
+__all__ = ["write_effect_report"]
 
 
 def write_effect_report(
@@ -117,8 +32,7 @@ def write_effect_report(
     attrition: pd.DataFrame,
     findings: pd.DataFrame,
     score_note: str,
-    figures: Mapping[str, tuple[Figure, str]],
-    drawn: Mapping[str, bytes],
+    pictures: Sequence[Picture],
     hashes: Mapping[str, str],
 ) -> None:
     """Write the report of an analysis as one HTML file that needs no network.
@@ -129,8 +43,7 @@ def write_effect_report(
         If the file cannot be written.
     """
     est = analysis.arms.estimand
-    pictures = {name: page_picture(name, *each, drawn.get(name)) for name, each in figures.items()}
-    outcomes = ", ".join(_outcome_words(analysis, name) for name in est.outcomes)
+    outcomes = ", ".join(outcome_words(analysis, name) for name in est.outcomes)
     question = {
         "alternative": f"{est.alternative.name} "
         f"({', '.join(est.alternative.arms) or EFFECT['empty']})",
@@ -142,7 +55,6 @@ def write_effect_report(
         "covariates": ", ".join(analysis.arms.covariates) or EFFECT["none"],
         "score": score_note or EFFECT["no_score"],
     }
-    shown = ["code", "severity", "cohort", "column", "count", "message", "advice"]
     settings = {**est.model_dump(mode="json"), "seed": study.seed}
     page = rendered(
         "effect.html.j2",
@@ -156,25 +68,13 @@ def write_effect_report(
         tables=_tables(analysis, attrition),
         rule=analysis.rule.splitlines(),
         pictures=pictures,
-        survival=[p for name, p in pictures.items() if name.startswith("survival")],
-        findings=page_table(
-            TEXT["findings"],
-            [{**row, "count": row["n"]} for row in findings.to_dict("records")],
-            shown,
-        ),
+        findings=finding_table(findings),
         provenance=[
             page_pairs(TEXT["settings"], settings),
             page_pairs(TEXT["hashes"], hashes),
         ],
     )
     write_page(path, page)
-
-
-def _outcome_words(analysis: EffectAnalysis, outcome: str) -> str:
-    unit, words = OUTCOMES[outcome]
-    if unit == "share":
-        return words
-    return str(EFFECT["within"].format(outcome=words, months=analysis.arms.estimand.horizon_months))
 
 
 def _tables(analysis: EffectAnalysis, attrition: pd.DataFrame) -> dict[str, Any]:
@@ -256,7 +156,7 @@ def _cell(analysis: EffectAnalysis, column: str, row: Mapping[Any, Any]) -> str:
     if column == "share":
         return f"{100 * value:.0f}\u00a0%"
     if column == "outcome":
-        return _outcome_words(analysis, value)
+        return outcome_words(analysis, value)
     if column in ("estimator", "scale"):
         return str(EFFECT["estimators"][value])
     if column in ("passed", "better"):
@@ -266,7 +166,7 @@ def _cell(analysis: EffectAnalysis, column: str, row: Mapping[Any, Any]) -> str:
     if column == "weight":
         return f"{value:g}"
     if column == "learner":
-        return LEARNERS[value].title
+        return str(LEARNERS[value].title)
     return str(value).replace("_", " ") or "–"
 
 

@@ -1,4 +1,4 @@
-"""Every plot, drawn from result tables only.
+"""Plots of performance, drawn from result tables only, and what all plots share.
 
 Shared conventions
 ------------------
@@ -22,28 +22,24 @@ import pandas as pd
 
 from stratify.errors import ArgumentError
 from stratify.report.text import FIGURES, METRICS, TEXT
-from stratify.tables.schema import known_field
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["METRICS", "beeswarm", "calibration", "decision_curve", "estimate", "forest",
-           "kaplan_meier", "png", "risk_histogram", "roc"]  # fmt: skip
+__all__ = ["METRICS", "calibration", "decision_curve", "estimate", "forest", "png", "roc"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-GREY, _PALE = "#6B6B6B", "#9A9A9A"
+GREY, PALE = "#6B6B6B", "#9A9A9A"
 _FLAGS = TEXT["models"]
 _STYLE = {"font.size": 10, "xtick.labelsize": 9.5, "ytick.labelsize": 9.5, "legend.fontsize": 9.5,
           "legend.title_fontsize": 9.5, "legend.frameon": False, "legend.handlelength": 3,
           "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": GREY,
           "axes.axisbelow": True, "axes.grid": True, "grid.color": "#E6E6E6"}  # fmt: skip
-_DRAWN = 2000  # patients in a beeswarm
 
 
 def styled(draw: F) -> F:
@@ -112,26 +108,17 @@ def new_figure(
     return figure, list(figure.subplots(len(rows), squeeze=False, height_ratios=list(rows))[:, 0])
 
 
-def _look(i: int, width: float = 1.7) -> dict[str, Any]:
+def look(i: int, width: float = 1.7) -> dict[str, Any]:
     return {"color": COLOURS[i % 7], "linestyle": _LINES[i % 5], "linewidth": width}
 
 
 def _models(table: pd.DataFrame) -> dict[str, tuple[pd.DataFrame, dict[str, Any]]]:
     """Rows and look of each model, as ordered in the table but stratify first, flag rules last."""
     names = sorted(table["model"].unique(), key=lambda name: (name in _FLAGS, name != "stratify"))
-    looks = {name: _look(i, 2.3 if name == "stratify" else 1.7) for i, name in enumerate(names)}
+    looks = {name: look(i, 2.3 if name == "stratify" else 1.7) for i, name in enumerate(names)}
     looks |= {"flag_all": {"color": GREY, "linestyle": ":", "linewidth": 1.7}}
     looks |= {"flag_none": {"color": "#000000", "linewidth": 0.9}}
     return {name: (table[table["model"] == name], looks[name]) for name in names}
-
-
-def _histogram(ax: Axes, risks: ArrayLike, colour: str, label: str = FIGURES["patients"]) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    values = np.asarray(risks, dtype=float)
-    ax.hist(values[np.isfinite(values)], bins=np.linspace(0, 1, 41).tolist(), color=colour)
-    ax.set(xlim=(-0.02, 1.02), ylabel=label)
-    ax.yaxis.set_major_locator(MaxNLocator(3, integer=True))
 
 
 @styled
@@ -161,10 +148,10 @@ def roc(curves: pd.DataFrame, *, title: str, aurocs: pd.DataFrame | None = None)
         labels = dict(zip(aurocs["model"], (estimate(*row) for row in values), strict=True))
     models = _models(curves)
     figure, (ax,) = new_figure(title, 5.6 + 0.2 * len(models))
-    ax.plot([0, 1], [0, 1], color=_PALE, linewidth=1)
-    for name, (rows, look) in models.items():
+    ax.plot([0, 1], [0, 1], color=PALE, linewidth=1)
+    for name, (rows, style) in models.items():
         label = f"{_name(name)} {labels.get(name, '')}".strip()
-        ax.plot(rows["false_positive_rate"], rows["true_positive_rate"], label=label, **look)
+        ax.plot(rows["false_positive_rate"], rows["true_positive_rate"], label=label, **style)
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
     ax.set(xlabel=FIGURES["false_positives"], ylabel=FIGURES["true_positives"])
     figure.legend(loc="outside lower center", title="AUROC" if labels else None)
@@ -172,36 +159,31 @@ def roc(curves: pd.DataFrame, *, title: str, aurocs: pd.DataFrame | None = None)
 
 
 @styled
-def calibration(curves: pd.DataFrame, risks: ArrayLike | None = None, *, title: str) -> Figure:
+def calibration(curves: pd.DataFrame, *, title: str) -> Figure:
     """Observed share of events against predicted risk.
 
     Parameters
     ----------
     curves : pandas.DataFrame
         Columns model, mean_predicted, mean_observed, low, high; one row a group of patients.
-    risks : array-like, optional
-        Predicted risks of all patients, for a histogram below.
 
     Examples
     --------
     >>> curves = pd.DataFrame({"model": "stratify", "mean_predicted": [0.2, 0.6], "low": 0.1,
     ...                        "mean_observed": [0.25, 0.5], "high": 0.7})
-    >>> figure = calibration(curves, [0.2, 0.6], title="Calibration, Lung A, n = 120")
+    >>> figure = calibration(curves, title="Calibration, Lung A, n = 120")
     """
     need(curves, "curves", ["model", "mean_predicted", "mean_observed", "low", "high"])
     models = _models(curves)
-    figure, axes = new_figure(
-        title, 5.6 if risks is None else 6.6, (1,) if risks is None else (5, 1)
-    )
-    axes[0].plot([0, 1], [0, 1], color=_PALE, linewidth=1, label=FIGURES["perfect"])
-    for marker, (name, (rows, look)) in zip(_MARKERS * 9, models.items(), strict=False):
-        rows, look = rows.sort_values("mean_predicted"), look | {"marker": marker, "linewidth": 1.2}
-        axes[0].vlines(rows["mean_predicted"], rows["low"], rows["high"], color=look["color"])
-        axes[0].plot(rows["mean_predicted"], rows["mean_observed"], label=_name(name), **look)
-    axes[0].set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), ylabel=FIGURES["observed"])
-    if risks is not None:
-        _histogram(axes[1], risks, GREY)
-    axes[-1].set_xlabel(FIGURES["risk"])
+    figure, (ax,) = new_figure(title, 5.6)
+    ax.plot([0, 1], [0, 1], color=PALE, linewidth=1, label=FIGURES["perfect"])
+    for marker, (name, (rows, style)) in zip(_MARKERS * 9, models.items(), strict=False):
+        rows, style = rows.sort_values("mean_predicted"), style | {"marker": marker}
+        style["linewidth"] = 1.2
+        ax.vlines(rows["mean_predicted"], rows["low"], rows["high"], color=style["color"])
+        ax.plot(rows["mean_predicted"], rows["mean_observed"], label=_name(name), **style)
+    ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), ylabel=FIGURES["observed"])
+    ax.set_xlabel(FIGURES["risk"])
     figure.legend(loc="outside lower center", ncols=min(3, len(models) + 1))
     return figure
 
@@ -223,166 +205,12 @@ def decision_curve(curves: pd.DataFrame, *, title: str) -> Figure:
     """
     models = _models(need(curves, "curves", ["model", "threshold", "net_benefit"]))
     figure, (ax,) = new_figure(title, 4.4 + 0.1 * len(models))
-    for name, (rows, look) in models.items():
+    for name, (rows, style) in models.items():
         rows = rows.sort_values("threshold")
-        ax.plot(rows["threshold"], rows["net_benefit"], label=_name(name), **look)
+        ax.plot(rows["threshold"], rows["net_benefit"], label=_name(name), **style)
     ax.set_ylim(-0.05, max(0.05, 1.08 * float(curves["net_benefit"].max())))
     ax.set(xlabel=FIGURES["threshold"], ylabel=METRICS["net_benefit"][0])
     figure.legend(loc="outside lower center", ncols=2)
-    return figure
-
-
-@styled
-def kaplan_meier(
-    curves: pd.DataFrame,
-    summary: pd.DataFrame,
-    *,
-    title: str,
-    outcome: str,
-    since: str | None = None,
-) -> Figure:
-    """Survival of each group by Kaplan and Meier, with the numbers at risk beneath.
-
-    Parameters
-    ----------
-    curves : pandas.DataFrame
-        Columns group, time (months), survival, low, high, n_at_risk (just
-        before the time). Every distinct time of a group needs its row, those of censoring too,
-        or the numbers at risk come out too small.
-    summary : pandas.DataFrame
-        One row a group, in drawing order: group, n, n_events, median (months, missing where not
-        reached), hazard_ratio, low, high (all missing for the group of comparison), log_rank_p.
-        The limits may also be called hazard_ratio_low and hazard_ratio_high.
-    title, outcome : str
-        `outcome` is the label of the vertical axis, such as "Overall survival".
-    since : str, optional
-        Time zero, such as "randomisation" or "week 9"; by default the first dose.
-
-    Examples
-    --------
-    >>> curves = pd.DataFrame({"group": "low", "time": [3.0, 8.0], "survival": [0.5, 0.0],
-    ...                        "low": [0.2, 0.0], "high": [0.9, 0.3], "n_at_risk": [2, 1]})
-    >>> summary = pd.DataFrame({"group": ["low"], "n": 2, "n_events": 2, "median": 3.0, "low": None,
-    ...                         "hazard_ratio": None, "high": None, "log_rank_p": None})
-    >>> figure = kaplan_meier(curves, summary, title="Lung A, n = 2", outcome="Overall survival")
-    """
-    need(curves, "curves", ["group", "time", "survival", "low", "high", "n_at_risk"])
-    columns = ["group", "n", "n_events", "median", "hazard_ratio", "low", "high", "log_rank_p"]
-    summary = summary.rename(columns={"hazard_ratio_low": "low", "hazard_ratio_high": "high"})
-    groups = need(summary, "summary", columns).to_dict("records")
-    names = [str(row["group"]) for row in groups]
-    figure, (ax, below) = new_figure(
-        title, 4.4 + 0.45 * len(groups), (10, 0.4 + 0.75 * len(groups))
-    )
-    last = float(curves["time"].max())
-    ticks = np.arange(0, last + 1e-9, next((s for s in (1, 2, 3, 6, 12, 24) if last <= 7 * s), 60))
-    for i, row in enumerate(groups):
-        rows = curves[curves["group"] == row["group"]].sort_values("time")
-        start = pd.DataFrame({"time": [0.0], "survival": 1.0, "low": 1.0, "high": 1.0})
-        time, survival, low, high = pd.concat([start, rows[list(start)].astype(float)]).to_numpy().T
-        reached = not pd.isna(row["median"])
-        median = FIGURES["months"].format(row["median"]) if reached else TEXT["not_reached"]
-        counts = {name: row[name] for name in ("group", "n", "n_events")}
-        label = FIGURES["survival"].format(**counts, median=median)
-        if not pd.isna(row["hazard_ratio"]):
-            ratio = estimate(row["hazard_ratio"], row["low"], row["high"])
-            label += FIGURES["hazard_ratio"].format(ratio)
-        ax.step(time, survival, where="post", label=wrapped(label, 72), **_look(i))
-        ax.fill_between(time, low, high, step="post", color=COLOURS[i % 7], alpha=0.13, linewidth=0)
-        at_risk = [*rows["n_at_risk"].astype(int), 0]
-        for tick, place in zip(ticks, np.searchsorted(rows["time"], ticks), strict=True):
-            below.text(tick, i, str(at_risk[place]), ha="center", va="center", fontsize=9.5)
-    for panel in (ax, below):
-        panel.set(xlim=(-0.03 * last, 1.03 * last), xticks=ticks)
-    ax.set(ylim=(0, 1.03), ylabel=wrapped(outcome, 40))
-    ax.set_xlabel(FIGURES["months_since"].format(since or FIGURES["first_dose"]))
-    below.set_yticks(
-        range(len(groups)), [wrapped(name if len(name) < 19 else f"{name[:17]}…") for name in names]
-    )
-    below.set_ylim(len(groups) - 0.5, -0.5)
-    below.tick_params(length=0, labelbottom=False)
-    below.grid(False)
-    below.spines[:].set_visible(False)
-    below.set_title(FIGURES["at_risk"], loc="left", fontsize=9.5)
-    p = groups[0]["log_rank_p"]
-    test = None if pd.isna(p) else f"{TEXT['log_rank']} {'< 0.001' if p < 0.001 else f'= {p:.3f}'}"
-    figure.legend(loc="outside lower center", title=test, alignment="left")
-    return figure
-
-
-def _heights(shap: NDArray[np.float64], span: float) -> NDArray[np.float64]:
-    """Heights of one feature's points around 0: those of one narrow bin are stacked evenly."""
-    bins = pd.Series(np.round(110 * shap / span))
-    layer = bins.groupby(bins).cumcount().to_numpy()
-    steps: NDArray[np.float64] = np.where(layer % 2, 1.0, -1.0) * ((layer + 1) // 2)
-    return steps * min(0.11, 0.42 / max(1.0, float(np.abs(steps).max())))
-
-
-@styled
-def beeswarm(attributions: pd.DataFrame, *, title: str, max_features: int = 15) -> Figure:
-    """Contributions of the features strongest by mean absolute contribution, one point a patient.
-
-    The same table gives the same figure, whatever the order of its rows. Of more than 2,000
-    patients an even selection is drawn, and a note says so.
-
-    Parameters
-    ----------
-    attributions : pandas.DataFrame
-        The attributions table: one row a patient and feature, shap in log-odds.
-    max_features : int, default 15
-
-    Examples
-    --------
-    >>> rows = pd.DataFrame({"patient_id": ["a", "b"], "cohort": "Lung A", "feature": "tmb",
-    ...                      "unit": "mut/Mb", "value": [3.0, 14.0], "shap": [0.2, -0.4]})
-    >>> figure = beeswarm(rows, title="Lung A, n = 2")
-    """
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import LinearSegmentedColormap
-
-    key = ["cohort", "patient_id"]
-    table = need(attributions, "attributions", [*key, "feature", "unit", "value", "shap"])
-    strength = table["shap"].abs().groupby(table["feature"]).mean()
-    order = sorted(strength.index, key=lambda name: (-strength[name], name))[:max_features]
-    notes = []
-    if len(strength) > len(order):
-        notes.append(FIGURES["strongest"].format(shown=len(order), of=len(strength)))
-    patients = table[key].drop_duplicates().sort_values(key)
-    if len(patients) > _DRAWN:
-        notes.append(FIGURES["drawn"].format(shown=_DRAWN, of=len(patients)))
-        patients = patients.iloc[np.linspace(0, len(patients) - 1, _DRAWN).round().astype(int)]
-    table = patients.merge(table[table["feature"].isin(order)], on=key)
-    span = float(table["shap"].max() - table["shap"].min()) or 1.0
-    figure, (ax,) = new_figure(title, 1.9 + 0.4 * max(5, len(order)))
-    shades = LinearSegmentedColormap.from_list("rank", ["#08306B", "#A4527F", "#F2B92C"])
-    labels, any_grey = [], False
-    for i, feature in enumerate(order):
-        rows = table[table["feature"] == feature]
-        x = rows["shap"].to_numpy(float)
-        y = i + _heights(x, span)
-        rank = pd.to_numeric(rows["value"], errors="coerce").astype(float).rank().to_numpy()
-        grey = np.isnan(rank)
-        any_grey |= bool(grey.any())
-        ax.scatter(x[grey], y[grey], s=10, marker="x", linewidths=0.7, color=_PALE, rasterized=True)
-        if not grey.all():
-            ax.scatter(x[~grey], y[~grey], s=9, c=rank[~grey], cmap=shades, linewidths=0,
-                       rasterized=True)  # fmt: skip
-        unit = "".join(f" ({unit})" for unit in rows["unit"].dropna().head(1) if unit)
-        field = known_field(str(feature))
-        name = str(feature).replace("_", " ") if field is None else field.title
-        labels.append(wrapped(name + unit, 30))
-    if any_grey:
-        notes.append(FIGURES["grey"])
-    ax.axvline(0, color=GREY, linewidth=1, zorder=0)
-    ax.set_yticks(range(len(order)), labels)
-    spare = max(0.0, 2.5 - len(order) / 2)
-    ax.set_ylim(len(order) - 0.5 + spare, -0.5 - spare)
-    ax.tick_params(axis="y", length=0)
-    ax.set_xlabel(FIGURES["contribution_more"])
-    bar = figure.colorbar(ScalarMappable(cmap=shades), ax=ax, aspect=30, pad=0.02, ticks=[0, 1])
-    bar.ax.set_yticklabels(FIGURES["ends"])
-    bar.set_label(FIGURES["rank"], labelpad=-16)
-    figure.supxlabel(wrapped(" ".join(notes), 88), x=0.02, ha="left", fontsize=9)
     return figure
 
 
@@ -450,37 +278,12 @@ def forest(performance: pd.DataFrame, *, metric: str = "auroc", title: str) -> F
 
 
 @styled
-def risk_histogram(scores: pd.DataFrame, *, title: str) -> Figure:
-    """Distribution of the predicted risks, by label where the table has one.
-
-    Parameters
-    ----------
-    scores : pandas.DataFrame
-        Column risk; optional label (1 resistance, 0 none, missing: left out).
-
-    Examples
-    --------
-    >>> scores = pd.DataFrame({"risk": [0.2, 0.6], "label": [0, 1]})
-    >>> figure = risk_histogram(scores, title="Lung A, n = 2")
-    """
-    parts = {FIGURES["patients"]: need(scores, "scores", ["risk"])}
-    if "label" in scores:
-        parts = {FIGURES["with"]: scores[scores["label"] == 1]}
-        parts[FIGURES["without"]] = scores[scores["label"] == 0]
-    figure, axes = new_figure(title, 2.2 + 1.3 * len(parts), [1] * len(parts))
-    for i, (label, rows) in enumerate(parts.items()):
-        _histogram(axes[i], rows["risk"], COLOURS[len(parts) - 1 - i], label)
-    axes[-1].set_xlabel(FIGURES["risk"])
-    return figure
-
-
-@styled
 def png(figure: Figure, dpi: int = 144) -> bytes:
     """Return the figure as a PNG image; the same figure gives the same bytes.
 
     Examples
     --------
-    >>> png(risk_histogram(pd.DataFrame({"risk": [0.2, 0.6]}), title="Lung A, n = 2"))[1:4]
+    >>> png(new_figure("Lung A, n = 2", 4)[0])[1:4]
     b'PNG'
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg

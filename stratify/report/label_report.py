@@ -7,18 +7,61 @@ never logged.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
 from stratify.cohort.reading import Cohort
-from stratify.endpoint import EndpointRule
-from stratify.report.evaluation_report import page_picture, page_table, rendered, write_page
+from stratify.report.page import rendered, write_page
+from stratify.report.page_figure import Drawn, PageFigure, pictures
+from stratify.report.page_table import finding_table, page_table
 from stratify.report.response_figures import label_flow, swimmer, waterfall
 from stratify.report.text import LABELS, TEXT
 from stratify.study import Study
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 __all__ = ["write_label_report"]
+
+
+class Labelled(NamedTuple):
+    """Patients with their outcomes, their number by label and reason, and words on them."""
+
+    table: pd.DataFrame
+    labels: pd.DataFrame
+    words: dict[str, str]
+
+    def drawn(self, table: pd.DataFrame, *columns: str) -> list[Drawn]:
+        """One picture of a table where it has the columns and values in them."""
+        there = all(column in table and table[column].notna().any() for column in columns)
+        return [Drawn((table,), self.words)] if there else []
+
+
+def _figure(
+    name: str,
+    section: str,
+    available: Callable[[Labelled], Iterable[Drawn]],
+    draw: Callable[..., Figure],
+) -> PageFigure[Labelled]:
+    words = LABELS["figures"]
+    return PageFigure(name, section, words["titles"][name], words[name], available, draw)
+
+
+LABEL_FIGURES: list[PageFigure[Labelled]] = [
+    _figure("flow", "labels", lambda found: found.drawn(found.labels), label_flow),
+    _figure(
+        "swimmer",
+        "outcomes",
+        lambda found: found.drawn(found.table) if {"pfs", "pfs_event"} <= set(found.table) else [],
+        swimmer,
+    ),
+    _figure(
+        "waterfall", "outcomes", lambda found: found.drawn(found.table, "best_change"), waterfall
+    ),
+]
 
 
 def write_label_report(path: str | Path, cohort: Cohort, study: Study) -> None:
@@ -38,42 +81,19 @@ def write_label_report(path: str | Path, cohort: Cohort, study: Study) -> None:
         If the file cannot be written.
     """
     table = cohort.table
-    rule = study.endpoint
-    names = ", ".join(dict.fromkeys(table["cohort"]))
-    who = f"{names} (n = {len(table)})"
     by = ["cohort", *(["arm"] if "arm" in table and table["arm"].notna().any() else [])]
-    unknown = LABELS["not_recorded"]
-    known = table.assign(**{column: table[column].fillna(unknown) for column in by[1:]})
+    known = table.fillna(dict.fromkeys(by[1:], LABELS["not_recorded"]))
     labels = known.groupby([*by, "state", "reason"], sort=True).size().rename("n").reset_index()
-    pictures = {"label_flow": (label_flow(labels, title=LABELS["flow"].format(who)), _flow(rule))}
-    if {"pfs", "pfs_event"} <= set(table):
-        figure = swimmer(table, title=LABELS["swimmer"].format(who))
-        pictures["swimmer"] = (figure, LABELS["swimmer_more"])
     responses = pd.DataFrame(columns=[*by, "best_response", "n"])
     if "best_response" in table:
-        best = known.assign(best_response=known["best_response"].fillna(unknown))
+        best = known.fillna({"best_response": LABELS["not_recorded"]})
         responses = best.groupby([*by, "best_response"]).size().rename("n").reset_index()
-    if "best_change" in table and table["best_change"].notna().any():
-        figure = waterfall(table, title=LABELS["waterfall"].format(who))
-        pictures["waterfall"] = (figure, LABELS["waterfall_more"])
-    criteria = None if cohort.responses is None else study.response_criteria.by
-    facts = {
-        "endpoint_rule": rule.id,
-        "title": rule.title,
-        "source": rule.source,
-        "criteria": LABELS["criteria"][criteria],
-        "patients": LABELS["patients"].format(
-            n=len(table), known=int(table["label"].notna().sum()), ones=int(table["label"].sum())
-        ),
-    }
-    findings = cohort.findings.table().to_dict("records")
-    shown = ["code", "severity", "cohort", "column", "count", "message", "advice"]
     page = rendered(
         "labels.html.j2",
         text={**TEXT, **LABELS},
         title=study.title or study.name,
         created=dt.datetime.now(tz=dt.UTC).date().isoformat(),
-        rule={LABELS["rule"][name]: value for name, value in facts.items()},
+        rule=_rule(cohort, study),
         labels=page_table(TEXT["labels"], labels.to_dict("records"), [*by, "state", "reason", "n"]),
         attrition=page_table(
             TEXT["attrition"],
@@ -83,15 +103,33 @@ def write_label_report(path: str | Path, cohort: Cohort, study: Study) -> None:
         responses=page_table(
             LABELS["responses"], responses.to_dict("records"), [*by, "best_response", "n"]
         ),
-        pictures={name: page_picture(name, *each, None) for name, each in pictures.items()},
-        findings=page_table(
-            TEXT["findings"], [{**row, "count": row["n"]} for row in findings], shown
-        ),
+        pictures=pictures(LABEL_FIGURES, Labelled(table, labels, _words(table, study))),
+        findings=finding_table(cohort.findings.table()),
     )
-    write_page(Path(path), page)
+    write_page(path, page)
 
 
-def _flow(rule: EndpointRule) -> str:
-    states = TEXT["states"]
-    negatives = LABELS["or"].join(states[state] for state in rule.negatives)
-    return str(LABELS["flow_more"].format(states[rule.positive], negatives))
+def _words(table: pd.DataFrame, study: Study) -> dict[str, str]:
+    """Who the patients are, and which states have the labels 1 and 0."""
+    states, rule = TEXT["states"], study.endpoint
+    return {
+        "where": f"{', '.join(dict.fromkeys(table['cohort']))} (n = {len(table)})",
+        "positive": states[rule.positive],
+        "negatives": LABELS["or"].join(states[state] for state in rule.negatives),
+    }
+
+
+def _rule(cohort: Cohort, study: Study) -> dict[str, str]:
+    """Facts on the rule of the label and on the patients, by their words."""
+    rule, label = study.endpoint, cohort.table["label"]
+    criteria = None if cohort.responses is None else study.response_criteria.by
+    facts = {
+        "endpoint_rule": rule.id,
+        "title": rule.title,
+        "source": rule.source,
+        "criteria": LABELS["criteria"][criteria],
+        "patients": LABELS["patients"].format(
+            n=len(label), known=int(label.notna().sum()), ones=int(label.sum())
+        ),
+    }
+    return {LABELS["rule"][name]: value for name, value in facts.items()}

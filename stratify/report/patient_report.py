@@ -15,8 +15,8 @@ import pandas as pd
 from stratify.interpretation.cycle import cycle
 from stratify.interpretation.patient import PatientFindings
 from stratify.report.cycle_drawing import drawn_cycle
-from stratify.report.evaluation_report import rendered, write_page
 from stratify.report.figures import estimate
+from stratify.report.page import rendered, write_page
 from stratify.report.page_table import PageTable, page_cells
 from stratify.report.text import PATIENT, TEXT
 from stratify.scoring import ResistanceModel
@@ -47,6 +47,7 @@ def write_patient_report(path: str | Path, model: ResistanceModel, found: Patien
     score, level = found.score, model.classifier.interval_level
     page = rendered(
         "patient.html.j2",
+        pictures=(),
         text={**TEXT, **PATIENT},
         wording=cycle().wording,
         patient=_short(score["patient_id"]),

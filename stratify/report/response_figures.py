@@ -1,4 +1,4 @@
-"""Plots of outcomes: where the labels come from, how long each patient was followed, best change.
+"""Plots of outcomes: where labels come from, survival by group, follow-up, best change.
 
 A swimmer and a waterfall plot show patients one by one; they are made on request and are never
 part of what is logged.
@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from stratify.report.figures import COLOURS, GREY, need, new_figure, styled, wrapped
-from stratify.report.text import FIGURES
+from stratify.report.figures import COLOURS, GREY, estimate, look, need, new_figure, styled, wrapped
+from stratify.report.text import FIGURES, TEXT
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["label_flow", "swimmer", "waterfall"]
+__all__ = ["kaplan_meier", "label_flow", "swimmer", "waterfall"]
 
 _STATES = {
     "primary": (COLOURS[1], "///"),
@@ -187,3 +187,81 @@ def _fewer(rows: pd.DataFrame, title: str) -> tuple[pd.DataFrame, str]:
         return rows, title
     picked = np.unique(np.linspace(0, len(rows) - 1, MOST_PATIENTS).round().astype(int))
     return rows.iloc[picked], FIGURES["shown"].format(title=title, shown=len(picked), of=len(rows))
+
+
+@styled
+def kaplan_meier(
+    curves: pd.DataFrame,
+    summary: pd.DataFrame,
+    *,
+    title: str,
+    outcome: str,
+    since: str | None = None,
+) -> Figure:
+    """Survival of each group by Kaplan and Meier, with the numbers at risk beneath.
+
+    Parameters
+    ----------
+    curves : pandas.DataFrame
+        Columns group, time (months), survival, low, high, n_at_risk (just
+        before the time). Every distinct time of a group needs its row, those of censoring too,
+        or the numbers at risk come out too small.
+    summary : pandas.DataFrame
+        One row a group, in drawing order: group, n, n_events, median (months, missing where not
+        reached), hazard_ratio, low, high (all missing for the group of comparison), log_rank_p.
+        The limits may also be called hazard_ratio_low and hazard_ratio_high.
+    title, outcome : str
+        `outcome` is the label of the vertical axis, such as "Overall survival".
+    since : str, optional
+        Time zero, such as "randomisation" or "week 9"; by default the first dose.
+
+    Examples
+    --------
+    >>> curves = pd.DataFrame({"group": "low", "time": [3.0, 8.0], "survival": [0.5, 0.0],
+    ...                        "low": [0.2, 0.0], "high": [0.9, 0.3], "n_at_risk": [2, 1]})
+    >>> summary = pd.DataFrame({"group": ["low"], "n": 2, "n_events": 2, "median": 3.0, "low": None,
+    ...                         "hazard_ratio": None, "high": None, "log_rank_p": None})
+    >>> figure = kaplan_meier(curves, summary, title="Lung A, n = 2", outcome="Overall survival")
+    """
+    need(curves, "curves", ["group", "time", "survival", "low", "high", "n_at_risk"])
+    columns = ["group", "n", "n_events", "median", "hazard_ratio", "low", "high", "log_rank_p"]
+    summary = summary.rename(columns={"hazard_ratio_low": "low", "hazard_ratio_high": "high"})
+    groups = need(summary, "summary", columns).to_dict("records")
+    names = [str(row["group"]) for row in groups]
+    figure, (ax, below) = new_figure(
+        title, 4.4 + 0.45 * len(groups), (10, 0.4 + 0.75 * len(groups))
+    )
+    last = float(curves["time"].max())
+    ticks = np.arange(0, last + 1e-9, next((s for s in (1, 2, 3, 6, 12, 24) if last <= 7 * s), 60))
+    for i, row in enumerate(groups):
+        rows = curves[curves["group"] == row["group"]].sort_values("time")
+        start = pd.DataFrame({"time": [0.0], "survival": 1.0, "low": 1.0, "high": 1.0})
+        time, survival, low, high = pd.concat([start, rows[list(start)].astype(float)]).to_numpy().T
+        reached = not pd.isna(row["median"])
+        median = FIGURES["months"].format(row["median"]) if reached else TEXT["not_reached"]
+        counts = {name: row[name] for name in ("group", "n", "n_events")}
+        label = FIGURES["survival"].format(**counts, median=median)
+        if not pd.isna(row["hazard_ratio"]):
+            ratio = estimate(row["hazard_ratio"], row["low"], row["high"])
+            label += FIGURES["hazard_ratio"].format(ratio)
+        ax.step(time, survival, where="post", label=wrapped(label, 72), **look(i))
+        ax.fill_between(time, low, high, step="post", color=COLOURS[i % 7], alpha=0.13, linewidth=0)
+        at_risk = [*rows["n_at_risk"].astype(int), 0]
+        for tick, place in zip(ticks, np.searchsorted(rows["time"], ticks), strict=True):
+            below.text(tick, i, str(at_risk[place]), ha="center", va="center", fontsize=9.5)
+    for panel in (ax, below):
+        panel.set(xlim=(-0.03 * last, 1.03 * last), xticks=ticks)
+    ax.set(ylim=(0, 1.03), ylabel=wrapped(outcome, 40))
+    ax.set_xlabel(FIGURES["months_since"].format(since or FIGURES["first_dose"]))
+    below.set_yticks(
+        range(len(groups)), [wrapped(name if len(name) < 19 else f"{name[:17]}…") for name in names]
+    )
+    below.set_ylim(len(groups) - 0.5, -0.5)
+    below.tick_params(length=0, labelbottom=False)
+    below.grid(False)
+    below.spines[:].set_visible(False)
+    below.set_title(FIGURES["at_risk"], loc="left", fontsize=9.5)
+    p = groups[0]["log_rank_p"]
+    test = None if pd.isna(p) else f"{TEXT['log_rank']} {'< 0.001' if p < 0.001 else f'= {p:.3f}'}"
+    figure.legend(loc="outside lower center", title=test, alignment="left")
+    return figure

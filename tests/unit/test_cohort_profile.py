@@ -10,6 +10,7 @@ from stratify.cohort.characteristics import characteristics
 from stratify.cohort.subgroups import SMALLEST_COUNT
 from stratify.interpretation.attribution import importance
 from stratify.interpretation.cohort_profile import (
+    CohortProfile,
     clustered_profiles,
     cohort_profile,
     dependence_table,
@@ -18,18 +19,24 @@ from stratify.interpretation.cohort_profile import (
 )
 from stratify.interpretation.explained import Explained, explain
 from stratify.interpretation.profile import profile_matrix
+from stratify.report.card_figures import EXPLANATION_FIGURES, CardFindings
 from stratify.report.explanation_tables import (
     characteristics_table,
     explanation_tables,
     reporting_table,
 )
-from stratify.report.model_card import profile_figures
+from stratify.report.page_figure import Picture, pictures
 from stratify.trees.model_text import UnsupportedTreesError
 
 
 @pytest.fixture(scope="module")
 def explained(classifier, patients) -> Explained:
     return explain(classifier, patients)
+
+
+def drawn(profile: CohortProfile, long: pd.DataFrame) -> list[Picture]:
+    found = CardFindings([], pd.DataFrame(), long, profile, {}, 0.5)
+    return pictures(EXPLANATION_FIGURES, found)
 
 
 # --------------------------------------------------------------------------- clusters
@@ -43,7 +50,7 @@ def test_every_patient_stands_in_one_cluster_with_its_own_profile(explained):
         pd.testing.assert_series_equal(
             matrix[step].sort_index(), own[step].sort_index(), check_names=False
         )
-    assert (np.diff(matrix["cluster"]) >= 0).all()  # like beside like
+    assert (np.diff(matrix["cluster"]) >= 0).all()  # like next to like
     assert means["n"].sum() <= len(matrix)
     for row in means.to_dict("records"):
         there = matrix[matrix["cluster"] == row["cluster"]]
@@ -148,10 +155,10 @@ def test_characteristics_leave_out_what_could_tell_a_patient():
 
 def test_figures_and_tables_of_a_cohort_are_put_together(classifier, patients, explained):
     profile = cohort_profile(classifier, patients, explained)
-    figures = profile_figures(profile, explained.attributions, "home", len(patients))
+    figures = drawn(profile, explained.attributions)
     strongest = importance(explained.attributions)["feature"].head(3).tolist()
-    assert list(figures) == [
-        "profiles", "subgroup_profiles", *(f"dependence_{name}" for name in strongest)
+    assert [each.name for each in figures] == [
+        "beeswarm", "profiles", "subgroup_profiles", *(f"dependence_{name}" for name in strongest)
     ]  # fmt: skip
     assert set(profile.partners) == set(strongest)
     assert all(other != name for name, other in profile.partners.items())
@@ -183,9 +190,8 @@ def test_trees_without_interactions_are_explained_without_them(
     profile = cohort_profile(classifier, patients, explained)
     assert profile.partners == {}
     assert profile.interactions.empty
-    assert list(profile_figures(profile, explained.attributions, "home", 240)) == [
-        "profiles", "subgroup_profiles"
-    ]  # fmt: skip
+    names = [each.name for each in drawn(profile, explained.attributions)]
+    assert names == ["beeswarm", "profiles", "subgroup_profiles"]
 
 
 def test_table_one_has_a_column_a_group():
@@ -205,6 +211,6 @@ def test_what_the_tool_cannot_know_is_open():
     printed = reporting_table(items)
     assert printed.rows == [
         ["4", "Objectives", "Evaluation."],
-        ["17", "Ethical approval", "Open: to be told by the authors of the study"],
+        ["17", "Ethical approval", "Open: to be answered by the authors of the study"],
     ]
     assert reporting_table([]) is None

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from stratify.errors import ArgumentError
-from stratify.report import figures
+from stratify.report import figures, profile_figures, response_figures
 
 TITLE = "Lung A, n = 120"
 ROOT = Path(figures.__file__).parents[1]
@@ -129,19 +129,16 @@ def performance() -> pd.DataFrame:
     return table.assign(subgroup="all", threshold=np.nan, n=120, n_events=60)
 
 
-def scores() -> pd.DataFrame:
-    return pd.DataFrame({"risk": [0.1, 0.3, 0.8, np.nan], "label": [0, 1, 1, np.nan]})
-
-
 def every_figure() -> dict[str, Figure]:
     return {
         "roc": figures.roc(roc_curves(), title=TITLE),
-        "calibration": figures.calibration(calibration_curves(), [0.2, 0.4], title=TITLE),
+        "calibration": figures.calibration(calibration_curves(), title=TITLE),
         "decision_curve": figures.decision_curve(decision_curves(), title=TITLE),
-        "kaplan_meier": figures.kaplan_meier(*survival(), title=TITLE, outcome="Overall survival"),
-        "beeswarm": figures.beeswarm(attributions(), title=TITLE),
+        "kaplan_meier": response_figures.kaplan_meier(
+            *survival(), title=TITLE, outcome="Overall survival"
+        ),
+        "beeswarm": profile_figures.beeswarm(attributions(), title=TITLE),
         "forest": figures.forest(performance(), title=TITLE),
-        "risk_histogram": figures.risk_histogram(scores(), title=TITLE),
     }
 
 
@@ -195,16 +192,14 @@ def test_models_differ_in_colour_and_in_line():
     assert len({line.get_linestyle() for line in lines}) == 3
 
 
-def test_calibration_draws_intervals_the_diagonal_and_the_histogram():
-    figure = figures.calibration(calibration_curves(), [0.2, 0.4, np.nan], title=TITLE)
+def test_calibration_draws_intervals_and_the_diagonal():
+    figure = figures.calibration(calibration_curves(), title=TITLE)
     assert legend_of(figure) == ["perfect agreement", "stratify", "loris"]
-    assert labels_of(figure) == ("", "Observed share with resistance")
-    assert labels_of(figure, 1) == ("Predicted risk of resistance", "Patients")
+    assert labels_of(figure) == ("Predicted risk of resistance", "Observed share with resistance")
     assert figure.axes[0].lines[1].get_xydata().tolist() == [[0.2, 0.25], [0.6, 0.5]]
     bars = [segment.tolist() for segment in figure.axes[0].collections[0].get_segments()]
     assert bars == [[[0.2, 0.1], [0.2, 0.4]], [[0.6, 0.4], [0.6, 0.6]]]
-    assert sum(patch.get_height() for patch in figure.axes[1].patches) == 2
-    assert len(figures.calibration(calibration_curves(), title=TITLE).axes) == 1
+    assert len(figure.axes) == 1
 
 
 def test_decision_curve_names_the_flag_rules_and_cuts_losses_off():
@@ -217,7 +212,7 @@ def test_decision_curve_names_the_flag_rules_and_cuts_losses_off():
 
 
 def test_kaplan_meier_says_events_median_ratio_and_numbers_at_risk():
-    figure = figures.kaplan_meier(*survival(), title=TITLE, outcome="Overall survival")
+    figure = response_figures.kaplan_meier(*survival(), title=TITLE, outcome="Overall survival")
     assert legend_of(figure) == [
         "low: 2/4 events, median not reached",
         r"high \$risk\$: 2/2 events, median 1.0 months, HR 2.50 (1.25–5.00)",
@@ -236,13 +231,13 @@ def test_kaplan_meier_takes_the_long_names_of_limits_and_a_tiny_p():
     curves, summary = survival()
     names = {"low": "hazard_ratio_low", "high": "hazard_ratio_high"}
     summary = summary.rename(columns=names).assign(log_rank_p=2e-9)
-    figure = figures.kaplan_meier(curves, summary, title=TITLE, outcome="Overall survival")
+    figure = response_figures.kaplan_meier(curves, summary, title=TITLE, outcome="Overall survival")
     assert legend_of(figure)[1].endswith("HR 2.50 (1.25–5.00)")
     assert figure.legends[0].get_title().get_text() == "Log-rank p < 0.001"
 
 
 def test_beeswarm_orders_features_and_says_what_it_leaves_out():
-    figure = figures.beeswarm(attributions(), title=TITLE, max_features=2)
+    figure = profile_figures.beeswarm(attributions(), title=TITLE, max_features=2)
     axes = figure.axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == [
         "feature 0 (g/L)",
@@ -259,14 +254,14 @@ def test_beeswarm_orders_features_and_says_what_it_leaves_out():
 def test_beeswarm_repeats_its_bytes_whatever_the_order_of_rows():
     table = attributions()
     before = table.copy()
-    first = figures.png(figures.beeswarm(table, title=TITLE))
+    first = figures.png(profile_figures.beeswarm(table, title=TITLE))
     shuffled = table.sample(frac=1, random_state=1)
-    assert figures.png(figures.beeswarm(shuffled, title=TITLE)) == first
+    assert figures.png(profile_figures.beeswarm(shuffled, title=TITLE)) == first
     pd.testing.assert_frame_equal(table, before)
 
 
 def test_beeswarm_draws_2000_of_many_patients_and_says_so():
-    figure = figures.beeswarm(attributions(5000, 20), title=TITLE)
+    figure = profile_figures.beeswarm(attributions(5000, 20), title=TITLE)
     assert "2,000 of 5,000 patients are drawn, evenly selected." in figure.get_supxlabel().replace(
         "\n", " "
     )
@@ -275,7 +270,7 @@ def test_beeswarm_draws_2000_of_many_patients_and_says_so():
 
 def test_points_of_the_beeswarm_stay_in_their_row_and_apart():
     shap = np.zeros(300)
-    heights = figures._heights(shap, 1.0)
+    heights = profile_figures._heights(shap, 1.0)
     assert np.abs(heights).max() <= 0.42 + 1e-12
     assert len(set(heights.tolist())) == 300
 
@@ -296,17 +291,6 @@ def test_forest_of_a_difference_names_both_models():
     assert labels[1] == "stratify − loris"
     right = figure.axes[0].child_axes[0].get_yticklabels()
     assert right[0].get_text() == "0.130 (−0.010\u00a0to\u00a00.270)"
-
-
-def test_risk_histogram_by_label():
-    figure = figures.risk_histogram(scores(), title=TITLE)
-    assert [axes.get_ylabel() for axes in figure.axes] == ["With resistance", "Without"]
-    counts = [sum(patch.get_height() for patch in axes.patches) for axes in figure.axes]
-    assert counts == [2, 1]
-    assert labels_of(figures.risk_histogram(scores()[["risk"]], title=TITLE)) == (
-        "Predicted risk of resistance",
-        "Patients",
-    )
 
 
 def test_bytes_do_not_depend_on_the_users_settings_nor_on_the_time():

@@ -14,13 +14,23 @@ from jinja2 import UndefinedError
 
 from stratify.errors import ArgumentError, FileError
 from stratify.report import evaluation_report, figures
-from stratify.report.evaluation_report import write_report
+from stratify.report.card_figures import (
+    ASSESSMENT_FIGURES,
+    COHORT_FIGURES,
+    EXPLANATION_FIGURES,
+)
+from stratify.report.effect_figures import EFFECT_FIGURES
+from stratify.report.evaluation_report import CardFacts, write_report
+from stratify.report.label_report import LABEL_FIGURES
+from stratify.report.page_figure import Drawn, PageFigure, Picture
+from stratify.report.page_figure import pictures as draw
+from stratify.report.text import TEXT
 
 EVIL = "<script>alert('x')</script>"
 
 
-def facts(**changes: Any) -> dict[str, Any]:
-    return {
+def facts(**changes: Any) -> CardFacts:
+    stated = {
         "kind": "model card",
         "study": "lung_2024",
         "title": f"Lung {EVIL}",
@@ -38,19 +48,18 @@ def facts(**changes: Any) -> dict[str, Any]:
         "versions": {"lightgbm": "4.7.0"},
         "hashes": {"model.txt": "60303ae2"},
         "settings": {"seed": 7, "rate": 0.05, "panels": ["clinical", "tmb"], "monotone": True},
-        "features": [
+        "features": pd.DataFrame(
             {
-                "feature": "tmb",
-                "title": f"TMB {EVIL}",
+                "title": [f"TMB {EVIL}"],
                 "panel": "tmb",
                 "unit": "mut/Mb",
                 "direction": None,
                 "share_missing": 0.1234,
             }
-        ],
+        ),
         "interval_level": 0.95,
-        **changes,
     }
+    return CardFacts(**stated | changes)
 
 
 def performance() -> pd.DataFrame:
@@ -131,13 +140,14 @@ def km() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def pictures() -> dict[str, tuple[Any, str]]:
-    scores = pd.DataFrame({"risk": [0.2, 0.6]})
-    title = "Lung A $1$, n = 400"
-    return {
-        "risk_histogram": (figures.risk_histogram(scores, title=title), f"Risks {EVIL}"),
-        "beeswarm": (figures.risk_histogram(scores, title="Swarm, n = 400"), "Contributions."),
-    }
+def pictures() -> list[Picture]:
+    curves = pd.DataFrame({"model": "stratify", "threshold": [0.2, 0.5], "net_benefit": 0.1})
+    benefit = figures.decision_curve(curves, title="Lung A $1$, n = 400")
+    swarm = figures.decision_curve(curves, title="Swarm, n = 400")
+    return [
+        Picture("decision_curve", "figures", f"Benefit {EVIL}", benefit),
+        Picture("beeswarm", "explanations", "Contributions.", swarm),
+    ]
 
 
 class Page(HTMLParser):
@@ -230,7 +240,7 @@ def test_a_report_begins_with_unseen_patients_and_the_reference_that_comes_neare
 
 def test_a_long_table_folds_and_tells_its_rows(tmp_path):
     many = {f"{name}_{k}": "x" for name in "abc" for k in range(9)}
-    write_report(tmp_path / "r.html", facts(hashes=many), tables(), {})
+    write_report(tmp_path / "r.html", facts(hashes=many), tables())
     assert "<summary>SHA-256 of the inputs and the model (27)</summary>" in (
         tmp_path / "r.html"
     ).read_text(encoding="utf-8")
@@ -348,7 +358,7 @@ def test_same_arguments_give_the_same_bytes_and_change_no_table(html, tmp_path):
 
 def test_empty_tables_and_no_figures_are_said_in_words(tmp_path):
     empty = {name: table.head(0) for name, table in tables().items()}
-    write_report(str(tmp_path / "r.html"), facts(kind="evaluation report"), empty, {})
+    write_report(str(tmp_path / "r.html"), facts(kind="evaluation report"), empty)
     page = Page((tmp_path / "r.html").read_text(encoding="utf-8"))
     assert "What was found, where, and what to do: None." in page.text
     assert "Figures None." in page.text
@@ -358,7 +368,7 @@ def test_empty_tables_and_no_figures_are_said_in_words(tmp_path):
 
 def test_texts_read_back_from_csv_may_be_missing(tmp_path):
     table = performance().replace({"reference": {"": np.nan}, "subgroup": {"all": np.nan}})
-    write_report(tmp_path / "r.html", facts(), tables(performance=table), {})
+    write_report(tmp_path / "r.html", facts(), tables(performance=table))
     page = Page((tmp_path / "r.html").read_text(encoding="utf-8"))
     assert row(page, "stratify", "0.71 (0.62–0.81)")
     assert "nan" not in page.text.split()
@@ -368,52 +378,86 @@ def test_texts_read_back_from_csv_may_be_missing(tmp_path):
     ("change", "message"),
     [
         (
-            {"facts": {"kind": "model card", "study": "x"}},
-            "`facts` lacks title, description, model_version, endpoint_rule, endpoint_title, "
-            "endpoint_source, target, evidence_class, regimens_statement, "
-            "recommendation_statement, limits, created, versions, hashes, settings, features, "
-            "interval_level; the report needs them: add them.",
-        ),
-        (
-            {"facts": facts(kind="poster")},
-            "`facts['kind']` is 'poster'; expected 'model card' or 'evaluation report'.",
-        ),
-        (
-            {"facts": facts(features=[{"feature": "tmb", "title": "TMB", "panel": "tmb"}])},
-            "`facts['features']` lacks unit, direction, share_missing in entry 1.",
-        ),
-        (
             {"tables": {}},
             "`tables` lacks 'findings'; the report needs it: add it, even empty.",
         ),
         (
             {"tables": tables(labels=pd.DataFrame({"cohort": ["Lung A"], "n": 3}))},
-            "`tables['labels']` lacks the column(s) state, reason.",
+            "The table 'labels' lacks the column(s) state, reason.",
         ),
     ],
 )
 def test_what_is_missing_is_said_and_nothing_is_written(tmp_path, change, message):
-    arguments = {"facts": facts(), "tables": tables(), "figures": {}} | change
+    arguments = {"facts": facts(), "tables": tables()} | change
     with pytest.raises(ArgumentError) as caught:
         write_report(tmp_path / "r.html", **arguments)
     assert str(caught.value) == message
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"kind": "poster"}, "`kind` is 'poster'; expected 'model card' or 'evaluation report'."),
+        (
+            {"features": pd.DataFrame({"title": ["TMB"], "panel": "tmb"})},
+            "The table 'features' lacks the column(s) unit, direction, share_missing.",
+        ),
+    ],
+)
+def test_facts_that_no_card_could_print_are_refused(change, message):
+    with pytest.raises(ArgumentError) as caught:
+        facts(**change)
+    assert str(caught.value) == message
+
+
 def test_the_template_is_strict_and_a_failed_rendering_leaves_the_old_report(tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluation_report, "_FACTS", ("kind",))
+    monkeypatch.setattr(evaluation_report, "TEXT", {k: v for k, v in TEXT.items() if k != "banner"})
     path = tmp_path / "r.html"
     path.write_text("old", encoding="utf-8")
-    with pytest.raises(UndefinedError, match="'dict object' has no attribute 'title'"):
-        write_report(path, {k: v for k, v in facts().items() if k != "title"}, tables(), {})
+    with pytest.raises(UndefinedError, match="'dict object' has no attribute 'banner'"):
+        write_report(path, facts(), tables())
     assert [file.name for file in tmp_path.iterdir()] == ["r.html"]
     assert path.read_text(encoding="utf-8") == "old"
+
+
+PAGES = {
+    "model_card": [*COHORT_FIGURES, *ASSESSMENT_FIGURES, *EXPLANATION_FIGURES],
+    "effect": EFFECT_FIGURES,
+    "labels": LABEL_FIGURES,
+}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_figure_has_a_name_of_its_own_and_stands_in_a_section_of_its_page(page):
+    names = [figure.name for figure in PAGES[page]]
+    assert len(set(names)) == len(names)
+    source = Path(evaluation_report.__file__).parent / "templates" / f"{page}.html.j2"
+    template = source.read_text(encoding="utf-8")
+    sections = dict(re.findall(r'call section\("([a-z-]+)"(, figures_last=false)?\)', template))
+    for figure in PAGES[page]:
+        places = f'figures("{figure.section}")', f'p.section == "{figure.section}"'
+        assert figure.section in sections
+        assert not sections[figure.section] or any(place in template for place in places)
+    assert not re.search(r"pictures[.\[]", template)  # none is named
+
+
+def test_a_figure_that_is_added_stands_in_its_section(tmp_path):
+    curves = pd.DataFrame({"model": "stratify", "threshold": [0.2, 0.5], "net_benefit": 0.1})
+    added = PageFigure(
+        "who", "patients", "Who, {where}", "All.",
+        lambda found: [Drawn((found,), {"where": "Lung A"})], figures.decision_curve,
+    )  # fmt: skip
+    write_report(tmp_path / "r.html", facts(), tables(), draw([added], curves))
+    html = (tmp_path / "r.html").read_text(encoding="utf-8")
+    section = html[html.index('<section id="patients"') : html.index('<section id="performance"')]
+    assert 'alt="Plot. Who, Lung A"' in section
 
 
 def test_a_folder_that_is_absent_is_said(tmp_path):
     path = tmp_path / "absent" / "r.html"
     with pytest.raises(FileError) as caught:
-        write_report(path, facts(), tables(), {})
+        write_report(path, facts(), tables())
     assert str(caught.value) == f"{path} cannot be written: No such file or directory."
 
 
@@ -424,6 +468,6 @@ def test_a_refused_rename_is_said_and_cleaned_up(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "replace", refuse)
     path = tmp_path / "r.html"
     with pytest.raises(FileError) as caught:
-        write_report(path, facts(), tables(), {})
+        write_report(path, facts(), tables())
     assert str(caught.value) == f"{path} cannot be written: Permission denied."
     assert list(tmp_path.iterdir()) == []

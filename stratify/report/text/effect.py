@@ -64,12 +64,12 @@ EFFECT: dict[str, Any] = {
     "units": {"share": "\u00a0points", "months": "\u00a0months"},
     "figures": {
         "titles": {
-            "balance": "Balance of the arms, {}",
+            "balance": "Balance of the arms, {title}",
             "survival": "{outcome}, {title} (n = {n})",
-            "by_score": "Effect on {} along the score",
-            "targeting": "Targeting, {}",
+            "by_score": "Effect on {outcome} along the score",
+            "targeting": "Targeting, {outcome}",
             "benefit": "Predicted and observed effect",
-            "values": "Value of the rules (n = {}, judged in turn)",
+            "values": "Value of the rules (n = {n}, judged in turn)",
             "trade_off": "Benefit against harm",
         },
         "balance": "Dots outside the grey band differ between the arms by a tenth of a standard "

@@ -18,12 +18,16 @@ LABELS: dict[str, Any] = {
     "or": " or ",
     "responses": "Best response",
     "not_recorded": "not recorded",
-    "flow": "Labels, {}",
-    "flow_more": "A label is 1 for {}, 0 for {}; who is not evaluable has none.",
-    "swimmer": "Follow-up, {}",
-    "swimmer_more": "Progression-free survival of each patient; the dotted line is six months.",
-    "waterfall": "Best change of the target sum, {}",
-    "waterfall_more": "Dotted lines: 30 % smaller and 20 % larger than at baseline.",
+    "figures": {
+        "titles": {
+            "flow": "Labels, {where}",
+            "swimmer": "Follow-up, {where}",
+            "waterfall": "Best change of the target sum, {where}",
+        },
+        "flow": "A label is 1 for {positive}, 0 for {negatives}; who is not evaluable has none.",
+        "swimmer": "Progression-free survival of each patient; the dotted line is six months.",
+        "waterfall": "Dotted lines: 30 % smaller and 20 % larger than at baseline.",
+    },
     "rule": {
         "endpoint_rule": "Rule",
         "title": "Title",

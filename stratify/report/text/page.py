@@ -119,7 +119,7 @@ TEXT: dict[str, Any] = {
         "id": "Item",
         "item": "What is asked",
         "answer": "Answered by",
-        "open": "Open: to be told by the authors of the study",
+        "open": "Open: to be answered by the authors of the study",
     },
     "importance": "Mean absolute contribution of each feature",
     "importance_more": "In log-odds before calibration. Associations of the model, not causes.",
@@ -203,21 +203,22 @@ CARD: dict[str, Any] = {
     "patients": "{cohorts} (n = {n})",
     "patients_events": "{cohort}, {split} (n = {n}, {n_events} with label 1)",
     "titles": {
-        "profiles": "Resistance profiles, {}",
-        "subgroup_profiles": "Profiles by subgroup, {}",
-        "labels": "Labels, {}",
-        "roc": "ROC curves, {}",
-        "calibration": "Calibration, {}",
-        "decision_curve": "Decision curves, {}",
+        "profiles": "Resistance profiles, {where}",
+        "subgroup_profiles": "Profiles by subgroup, {where}",
+        "labels": "Labels, {where}",
+        "roc": "ROC curves, {where}",
+        "calibration": "Calibration, {where}",
+        "decision_curve": "Decision curves, {where}",
         "kaplan_meier": "{outcome} by risk group, {where}",
-        "beeswarm": "Contributions to the risk, {}",
-        "selective": "Deciding on the surest first, {}",
+        "beeswarm": "Contributions to the risk, {where}",
+        "selective": "Deciding on the surest first, {where}",
+        "dependence": "{feature}, {where}",
     },
     "captions": {
         "profiles": "Contribution of each step of the cancer-immunity cycle; a column is a "
         "patient, like beside like.",
         "subgroup_profiles": "Mean contribution of each step against that in all other patients.",
-        "dependence": "Contribution by value; colour: {}, with which it interacts most.",
+        "dependence": "Contribution by value; colour: {other}, with which it interacts most.",
         "labels": "Eligible patients by state and reason of the label.",
         "roc": "Discrimination of the model and of the references on the same patients.",
         "calibration": "Observed share against predicted risk in groups of equal size; the "
@@ -226,7 +227,7 @@ CARD: dict[str, Any] = {
         "the risk.",
         "kaplan_meier": "Kaplan–Meier estimate by tertile of the training patients' risk.",
         "beeswarm": "Each point is a patient; exact SHAP values in log-odds before calibration.",
-        "selective": "Wrong decisions at a risk of {:g}, with 95 % intervals; the surest are "
-        "those whose risk lies farthest from it in widths of its interval.",
+        "selective": "Wrong decisions at a risk of {threshold:g}, with 95 % intervals; the surest "
+        "are those whose risk lies farthest from it in widths of its interval.",
     },
 }
