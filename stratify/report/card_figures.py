@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CardFindings", "card_figures"]
 
-Found = TypeVar("Found")
+F = TypeVar("F")
 
 
 @dataclass(frozen=True)
@@ -130,9 +130,9 @@ def _dependence(found: CardFindings) -> list[Drawn]:
 def _figure(
     name: str,
     section: str,
-    available: Callable[[Found], Iterable[Drawn]],
+    available: Callable[[F], Iterable[Drawn]],
     draw: Callable[..., Figure],
-) -> PageFigure[Found]:
+) -> PageFigure[F]:
     return PageFigure(name, section, CARD["titles"][name], CARD["captions"][name], available, draw)
 
 

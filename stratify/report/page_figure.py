@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Drawn", "PageFigure", "Picture", "pictures"]
 
-Found = TypeVar("Found")
+F = TypeVar("F")
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -50,7 +50,7 @@ class Drawn(NamedTuple):
 
 
 @dataclass(frozen=True)
-class PageFigure(Generic[Found]):
+class PageFigure(Generic[F]):
     """A figure of a page.
 
     Attributes
@@ -86,7 +86,7 @@ class PageFigure(Generic[Found]):
     section: str
     title: str
     caption: str
-    available: Callable[[Found], Iterable[Drawn]]
+    available: Callable[[F], Iterable[Drawn]]
     draw: Callable[..., Figure]
 
 
@@ -116,7 +116,7 @@ class Picture:
         return str(TEXT["alt"].format(title or self.name.replace("_", " ")))
 
 
-def pictures(figures: Iterable[PageFigure[Found]], found: Found) -> list[Picture]:
+def pictures(figures: Iterable[PageFigure[F]], found: F) -> list[Picture]:
     """Draw the figures that are available, in their order."""
     return [
         Picture(

@@ -170,7 +170,8 @@ def test_neither_pyplot_nor_matplotlib_is_imported_with_the_module():
     code = (
         "import sys, pandas as pd; from stratify.report import figures; "
         "assert 'matplotlib' not in sys.modules; "
-        "figures.png(figures.risk_histogram(pd.DataFrame({'risk': [0.2]}), title='n = 1')); "
+        "curves = pd.DataFrame({'model': ['a'], 'threshold': 0.2, 'net_benefit': 0.1}); "
+        "figures.png(figures.decision_curve(curves, title='n = 1')); "
         "assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, cwd=ROOT)

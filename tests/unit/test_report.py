@@ -298,7 +298,7 @@ def test_apparent_performance_stands_only_in_a_closed_part(html):
 
 def test_other_tables_print_their_numbers(page):
     assert ["Lung A", "Eligible regimen", f"combination {EVIL}", "100", "400"] in page.tables[2]
-    assert ["Lung A", "primary resistance", "event before 6 months", "211"] in page.tables[3]
+    assert ["Lung A", "primary resistance", "event before horizon", "211"] in page.tables[3]
     assert row(page, "TMB") == [["TMB", "tmb", "0.432"]]
     assert row(page, "refer") == [["refer", "23", "18.7\u00a0%"]]
     assert "Referred: 18.7 % (23 patients)." in page.text
