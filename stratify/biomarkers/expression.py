@@ -24,10 +24,10 @@ from stratify.biomarkers.genes import known_genes, mangled_names, read_gene_name
 from stratify.biomarkers.h5ad import read_h5ad
 from stratify.errors import FileError
 from stratify.tables.cells import MISSING
+from stratify.tables.files import read_numbered
 from stratify.tables.findings import Findings, lines_text
 from stratify.tables.measurements import ExpressionMatrix
 from stratify.tables.rows import check_table
-from stratify.tables.tabular import read_numbered
 
 __all__ = ["read_expression", "read_matrix", "some_of"]
 
@@ -65,7 +65,7 @@ def read_matrix(
     Returns
     -------
     DataFrame
-        As :func:`stratify.tables.tabular.read_numbered`, but columns of a text file that hold
+        As :func:`stratify.tables.files.read_numbered`, but columns of a text file that hold
         numbers alone are numbers. Of h5ad as :func:`stratify.biomarkers.h5ad.read_h5ad`.
 
     Raises

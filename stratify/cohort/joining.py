@@ -25,6 +25,7 @@ from stratify.cohort.training_scales import Matrix
 from stratify.errors import ArgumentError, DataError, FileError
 from stratify.response.followup import follow_up
 from stratify.study import Study
+from stratify.tables.files import read_numbered
 from stratify.tables.findings import Findings
 from stratify.tables.identifiers import add_unfit, written_as
 from stratify.tables.measurements import PairedSamples
@@ -32,7 +33,7 @@ from stratify.tables.panel import read_panels
 from stratify.tables.rows import numbers_of
 from stratify.tables.schema import field_named, long_panels, visit_panels
 from stratify.tables.sources import CohortSource, TableSource
-from stratify.tables.tabular import read_numbered, sha256_of
+from stratify.tables.tabular import sha256_of
 
 __all__ = ["Match", "Patients", "check_matched", "derived_alone", "read_patients"]
 

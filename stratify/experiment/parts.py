@@ -18,7 +18,7 @@ import pandas as pd
 from stratify.errors import ArgumentError, FileError
 from stratify.interpretation.attribution import attributions
 from stratify.scoring.batch import BatchScorer
-from stratify.tables.batches import TableFile
+from stratify.tables.files import TableFile, kind_of
 from stratify.tables.findings import Findings
 from stratify.tables.sources import TableSource
 from stratify.tables.tabular import written_whole
@@ -58,8 +58,14 @@ class SourceFile:
     path: Path
 
     def opened(self) -> TableFile:
-        """Look at the file."""
-        table = self.table
+        """Look at the file; it must be one that can be read in pieces."""
+        table, kind = self.table, kind_of(self.path)
+        if kind not in ("csv", "parquet"):
+            what = "a workbook" if kind in ("xlsx", "xls") else f"a file of kind {kind}"
+            raise FileError(
+                f"{self.path} is {what}; CSV or Parquet is expected for scoring in batches. "
+                "Save it as CSV, or let --out end in .csv or .parquet."
+            )
         return TableFile(
             self.path, delimiter=table.delimiter, encoding=table.encoding, comment=table.comment
         )

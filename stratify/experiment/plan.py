@@ -17,7 +17,7 @@ from stratify.experiment.parts import Explain, Job, JoinedPatients, Part, Source
 from stratify.progress import Progress
 from stratify.scoring.batch import BatchScorer, JoinedFilesError
 from stratify.study import Study
-from stratify.tables.batches import TableFile
+from stratify.tables.files import TableFile
 from stratify.tables.findings import Findings
 from stratify.tables.plausibility import ENOUGH_VALUES
 from stratify.tables.schema import field_named

@@ -22,9 +22,9 @@ from stratify.interchange.source_data import (
     recognised,
     unit_named,
 )
+from stratify.tables.files import read_numbered
 from stratify.tables.findings import listed, shared_levels
 from stratify.tables.schema import field_named
-from stratify.tables.tabular import read_numbered
 
 __all__ = ["read_adam"]
 
@@ -92,23 +92,7 @@ def _adam_files(folder: Path) -> dict[str, Path]:
 
 def _read_dataset(path: Path, columns: Iterable[str] | None = None) -> pd.DataFrame:
     """Dataset with upper-case names and cells as text; the index numbers its rows."""
-    if path.suffix.lower() == ".csv":
-        table = read_numbered(path)
-    else:
-        import pyreadstat
-
-        read = pyreadstat.read_xport if path.suffix.lower() == ".xpt" else pyreadstat.read_sas7bdat
-        try:
-            try:
-                table, _ = read(str(path))
-            except UnicodeDecodeError:  # transport files do not state their encoding
-                table, _ = read(str(path), encoding="WINDOWS-1252")
-        except Exception as error:  # its parsers raise many kinds; all mean an unreadable file
-            reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-            raise FileError(f"{path} cannot be read: {reason}. Export it again.") from error
-        table.index = pd.RangeIndex(1, len(table) + 1, name="row")
-    if table.empty:
-        raise FileError(f"{path} has no rows. Export it again.")
+    table = read_numbered(path)
     table.columns = [str(column).strip().upper() for column in table.columns]
     if columns is not None:
         table = table[[column for column in table if column in set(columns)]]

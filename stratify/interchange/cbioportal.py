@@ -22,9 +22,9 @@ from stratify.interchange.source_data import (
     plain,
     recognised,
 )
+from stratify.tables.files import read_numbered
 from stratify.tables.findings import listed
 from stratify.tables.schema import field_named
-from stratify.tables.tabular import read_numbered
 
 __all__ = ["read_cbioportal"]
 

@@ -15,9 +15,9 @@ from stratify.errors import ArgumentError, DataError
 from stratify.extensions import by_name
 from stratify.interchange.adam_export import AdamExport
 from stratify.interchange.cbioportal_export import CbioportalExport
+from stratify.tables.files import read_numbered
 from stratify.tables.findings import listed
 from stratify.tables.schema import load_schema
-from stratify.tables.tabular import read_table
 
 __all__ = ["Export", "exports", "read_result", "write_export"]
 
@@ -119,7 +119,7 @@ def read_result(path: Path, what: str) -> pd.DataFrame:
     DataError
         If a cell of a number is none.
     """
-    table = read_table(path)
+    table = read_numbered(path).reset_index(drop=True)
     table = table.mask(table == "", None)
     for name, field in load_schema(what).fields.items():
         if name in table and field.numeric:

@@ -121,7 +121,7 @@ class BatchScorer:
         Parameters
         ----------
         batch : DataFrame of shape (n_rows, ...)
-            As :func:`stratify.tables.tabular.read_numbered` reads it.
+            As :func:`stratify.tables.files.read_numbered` reads it.
         findings : Findings
         blank : collection of str
             Columns to be read as missing, before anything is derived from them.

@@ -69,7 +69,7 @@ def read_panels(
     Parameters
     ----------
     raw : DataFrame
-        The file as read by :func:`stratify.tables.tabular.read_numbered`; findings name the rows by
+        The file as read by :func:`stratify.tables.files.read_numbered`; findings name the rows by
         its index.
     table : TableSource
         How columns map, from the study file.

@@ -24,7 +24,7 @@ from stratify.experiment.registry import score_registry
 from stratify.scoring import ResistanceModel
 from stratify.scoring.batch import BatchScorer
 from stratify.simulation import _exported, _stated, simulate, write_study
-from stratify.tables.batches import TableFile
+from stratify.tables.files import TableFile
 from stratify.tables.findings import Findings
 
 FEW = 10_000  # patients on whom the slow side of the registry is timed

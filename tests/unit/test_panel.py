@@ -12,11 +12,12 @@ import pandas as pd
 import pytest
 
 from stratify.cohort.features import informative_features
+from stratify.tables.files import read_numbered
 from stratify.tables.findings import Findings
 from stratify.tables.panel import read_panels
 from stratify.tables.schema import field_named, load_schema, patient_panels
 from stratify.tables.sources import TableSource
-from stratify.tables.tabular import read_numbered, write_table
+from stratify.tables.tabular import write_table
 
 NAN = math.nan
 

@@ -8,24 +8,19 @@ from pathlib import Path
 
 import openpyxl
 import pandas as pd
+import pyreadstat
 import pytest
 
 from stratify.errors import FileError
-from stratify.tables.tabular import (
-    make_folder,
-    read_numbered,
-    read_table,
-    sha256_of,
-    write_table,
-    written_whole,
-)
+from stratify.tables.files import TableFile, read_numbered
+from stratify.tables.tabular import make_folder, sha256_of, write_table, written_whole
 
 ROWS = {"ID": ["007", "008"], "Größe": ["1,5", "NA"], "Note": ["a", ""]}
 CSV = 'ID,Größe,Note\n007,"1,5",a\n008,NA,\n'
 
 
 def read(path: Path, **options: object) -> dict[str, list[object]]:
-    return read_table(path, **options).to_dict("list")
+    return read_numbered(path, **options).to_dict("list")
 
 
 def file(tmp_path: Path, content: bytes | str, name: str = "table.csv") -> Path:
@@ -135,10 +130,10 @@ def test_a_sheet_is_found_by_name_or_number(tmp_path):
     path = workbook(tmp_path / "two.xlsx", [["ID", "x"], ["a", 1]], "Patients", first="Cover")
     assert read(path, sheet="Patients") == read(path, sheet=1) == {"ID": ["a"], "x": [1]}
     with pytest.raises(FileError) as missing:
-        read_table(path, sheet="patients")
+        read_numbered(path, sheet="patients")
     assert str(missing.value) == f"{path} has no sheet 'patients'; its sheets are Cover, Patients."
     with pytest.raises(FileError) as missing:
-        read_table(path, sheet=2)
+        read_numbered(path, sheet=2)
     assert str(missing.value) == (
         f"{path} has no sheet number 2; counted from 0, its sheets are Cover, Patients."
     )
@@ -164,6 +159,35 @@ def test_parquet_keeps_types_and_gives_back_a_saved_index(tmp_path):
     assert read_back["x"].isna().tolist() == [False, True]
     assert read_back.index.tolist() == [1, 2]
     assert read_back.index.name == "row"
+
+
+@pytest.mark.parametrize(
+    ("ending", "write", "options"),
+    [
+        ("xpt", "write_xport", {"file_format_version": 8}),
+        ("dta", "write_dta", {}),
+        ("sav", "write_sav", {}),
+        ("zsav", "write_sav", {"compress": True}),
+    ],
+)
+def test_data_sets_of_statistics_are_read_whole(tmp_path, ending, write, options):
+    table = pd.DataFrame({"ID": ["007", "8"], "risk": [0.5, None], "Note": ["Größe", ""]})
+    getattr(pyreadstat, write)(table, str(tmp_path / f"t.{ending}"), **options)
+    path = file(tmp_path, (tmp_path / f"t.{ending}").read_bytes(), "t")  # the content decides
+
+    opened = TableFile(path)
+    (whole,) = opened.batches(1)
+
+    assert opened.kind == ending.removeprefix("z")
+    assert (opened.columns, opened.n_rows) == (["ID", "risk", "Note"], 2)
+    assert whole.astype(object).fillna("none").to_dict("list") == {
+        "ID": ["007", "8"],
+        "risk": [0.5, "none"],
+        "Note": ["Größe", ""],
+    }
+    assert (whole.index.tolist(), whole.index.name) == ([1, 2], "row")
+    assert list(opened.batches(1, first=1)) == []
+    assert list(next(opened.batches(columns=["risk", "other"]))) == ["risk"]
 
 
 # ------------------------------------------------------------- what is no table
@@ -249,7 +273,7 @@ REFUSED = [
 def test_what_is_no_table_is_told(tmp_path, content, options, said):
     path = file(tmp_path, content)
     with pytest.raises(FileError) as refused:
-        read_table(path, **options)
+        read_numbered(path, **options)
     if said is None:  # the words are the parser's
         assert str(refused.value).startswith(f"{path} cannot be read: ")
     else:
@@ -259,7 +283,7 @@ def test_what_is_no_table_is_told(tmp_path, content, options, said):
 def test_an_empty_sheet_is_told(tmp_path):
     path = workbook(tmp_path / "empty.xlsx", [])
     with pytest.raises(FileError) as refused:
-        read_table(path)
+        read_numbered(path)
     assert str(refused.value) == f"{path} is empty. Export the table again."
 
 
@@ -268,12 +292,12 @@ def test_a_missing_file_is_told_with_its_neighbours(tmp_path):
     file(tmp_path, CSV, "b.csv")
     advice = "Correct `file` or `data` in the study file (or set STRATIFY_DATA)."
     with pytest.raises(FileError) as missing:
-        read_table(tmp_path / "c.csv")
+        read_numbered(tmp_path / "c.csv")
     assert str(missing.value) == (
         f"There is no file {tmp_path / 'c.csv'}; its folder holds a.csv, b.csv. {advice}"
     )
     with pytest.raises(FileError) as missing:
-        read_table(tmp_path / "none" / "c.csv")
+        read_numbered(tmp_path / "none" / "c.csv")
     assert str(missing.value) == (
         f"There is no file {tmp_path / 'none' / 'c.csv'}; its folder is missing or empty. {advice}"
     )
@@ -281,7 +305,7 @@ def test_a_missing_file_is_told_with_its_neighbours(tmp_path):
 
 def test_a_folder_is_no_table(tmp_path):
     with pytest.raises(FileError) as folder:
-        read_table(tmp_path)
+        read_numbered(tmp_path)
     assert str(folder.value) == f"{tmp_path} is a folder; a file is expected."
 
 

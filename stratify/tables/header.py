@@ -1,0 +1,68 @@
+"""The header of a table: what cells it holds, and the names of the columns under it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from stratify.errors import FileError
+
+__all__ = ["blank", "column_names"]
+
+
+def blank(cell: object) -> bool:
+    """Whether nothing stands in a cell."""
+    return cell is None or (isinstance(cell, str) and not cell.strip())
+
+
+def column_names(
+    path: Path, header: Sequence[Any], filled: Callable[[int], bool] | None = None
+) -> dict[int, str]:
+    """Names of the columns by their number from 0.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file, for messages.
+    header : sequence
+        First row of the table.
+    filled : callable, optional
+        Whether something stands in a column. One without a name is left out if nothing does, and
+        called by its number, from 1, otherwise.
+
+    Raises
+    ------
+    FileError
+        If most names are numbers, as in a file without a header, or two are the same.
+
+    Examples
+    --------
+    >>> column_names(Path("t.csv"), ["ID", "", " Age  (years)"], lambda i: i != 1)
+    {0: 'ID', 2: 'Age (years)'}
+    """
+    cells = {
+        i: cell for i, cell in enumerate(header) if not blank(cell) or filled is None or filled(i)
+    }
+    if sum(map(_is_number, cells.values())) > len(cells) / 2:
+        raise FileError(
+            f"{path} has no header: most cells of its first row are numbers. "
+            "Add a row with the names of the columns."
+        )
+    names = {
+        i: f"(column {i + 1}, no name)" if blank(cell) else " ".join(str(cell).split())
+        for i, cell in cells.items()
+    }
+    doubled = sorted(name for name, n in Counter(names.values()).items() if n > 1)
+    if doubled:
+        raise FileError(f"{path} has columns of the same name: {', '.join(doubled)}. Rename them.")
+    return names
+
+
+def _is_number(cell: object) -> bool:
+    try:
+        number = float(str(cell).replace(",", "."))
+    except ValueError:
+        return False
+    return number == number  # "nan" is a name
