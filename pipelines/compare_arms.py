@@ -21,7 +21,7 @@ def main() -> None:
     arguments.add_argument("--out", type=Path, required=True)
     arguments.add_argument("--bundle", type=Path)
     arguments.add_argument("--policy", type=Path)
-    arguments.add_argument("--store", help="MLflow tracking URI; default mlflow.db beside --out")
+    arguments.add_argument("--store", help="MLflow tracking URI; default mlflow.db next to --out")
     arguments.add_argument("--no-track", action="store_true")
     given = arguments.parse_args()
 

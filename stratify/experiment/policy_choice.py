@@ -51,7 +51,7 @@ def choose_policy(
     policy : path, optional
         In place of the bundle's.
     progress : callable
-        Told of each step.
+        Called with the name of each step.
 
     Returns
     -------

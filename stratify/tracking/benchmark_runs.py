@@ -18,24 +18,9 @@ __all__ = ["log_benchmark"]
 def log_benchmark(found: Benchmark, out: str | Path, *, uri: str | None = None) -> list[str]:
     """Log each task of a benchmark as a run of the experiment ``benchmark``.
 
-    Parameters
-    ----------
-    found : Benchmark
-        From :func:`stratify.experiment.benchmark.run_benchmark`.
-    out : path
-        Folder it was written to.
-    uri : str, optional
-        As for :func:`stratify.tracking.runs.log_results`.
-
-    Returns
-    -------
-    list of str
-        Run ids, in the order of the tasks.
-
-    Raises
-    ------
-    TrackingError
-        If the store cannot be reached or written; the run waits in the queue.
+    Gives run ids in the order of the tasks; arguments and errors are those of
+    :func:`stratify.tracking.runs.log_results`, with the results of
+    :func:`stratify.experiment.benchmark.run_benchmark`.
     """
     return [
         log(_task(found, str(name), Path(out)), out, uri=uri)

@@ -20,24 +20,8 @@ __all__ = ["log_effect"]
 def log_effect(results: EffectResults, out: str | Path, *, uri: str | None = None) -> str:
     """Log an analysis as one run.
 
-    Parameters
-    ----------
-    results : EffectResults
-        From :func:`stratify.experiment.effect.run_effect`.
-    out : path
-        Folder the results were written to.
-    uri : str, optional
-        As for :func:`stratify.tracking.runs.log_results`.
-
-    Returns
-    -------
-    str
-        Run id.
-
-    Raises
-    ------
-    TrackingError
-        If the store cannot be reached or written; results stay on disk.
+    Arguments, return and errors are those of :func:`stratify.tracking.runs.log_results`, with the
+    results of :func:`stratify.experiment.effect.run_effect`.
     """
     analysis, study = results.analysis, results.study
     files: dict[str, Path | bytes] = {path.name: path for path in results.files(Path(out))}

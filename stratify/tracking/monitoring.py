@@ -20,24 +20,8 @@ ALERTS = ("input_shift", "missingness_shift", "score_shift", "calibration_shift"
 def log_monitoring(found: Monitoring, out: str | Path, *, uri: str | None = None) -> str:
     """Log a look at new patients as a run.
 
-    Parameters
-    ----------
-    found : Monitoring
-        From :func:`stratify.experiment.monitoring.monitor`.
-    out : path
-        Folder it was written to.
-    uri : str, optional
-        As for :func:`stratify.tracking.runs.log_results`.
-
-    Returns
-    -------
-    str
-        Run id.
-
-    Raises
-    ------
-    TrackingError
-        If the store cannot be reached or written; the run waits in the queue.
+    Arguments, return and errors are those of :func:`stratify.tracking.runs.log_results`, with the
+    results of :func:`stratify.experiment.monitoring.monitor`.
     """
     card = found.model.card
     alerts = found.findings[found.findings["code"].isin(ALERTS)]

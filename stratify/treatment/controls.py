@@ -47,7 +47,7 @@ def permuted_treatment(
         Permutations.
     seed : int
     progress : callable
-        Told of each permutation.
+        Called with the name of each permutation.
 
     Returns
     -------

@@ -16,7 +16,7 @@ __all__ = ["CovariateMatrix"]
 
 
 class CovariateMatrix:
-    """Numbers standardised with gaps at the median, levels as columns, gaps marked beside.
+    """Numbers standardised with gaps at the median, levels as columns, and columns that mark gaps.
 
     Parameters
     ----------
@@ -61,11 +61,11 @@ class CovariateMatrix:
         numbers = encode(matrix, self._numeric, {})
         missing = np.isnan(numbers)
         filled = (np.where(missing, self.median_, numbers) - self.mean_) / self.spread_
-        parts = [filled, missing[:, self.gaps_].astype(float)]
+        columns = [filled, missing[:, self.gaps_].astype(float)]
         for name, levels in self.levels_.items():
             column = matrix[name].astype(object).map(str, na_action="ignore")
-            parts += [(column == level).to_numpy(dtype=float)[:, None] for level in levels[1:]]
-        return np.hstack(parts)
+            columns += [(column == level).to_numpy(dtype=float)[:, None] for level in levels[1:]]
+        return np.hstack(columns)
 
     def plain(self, column: int, value: float) -> float:
         """Value of a column in its own unit."""

@@ -82,8 +82,8 @@ def folds_of(treated: Flags, seed: int, folds: int = FOLDS) -> Ints:
     from sklearn.model_selection import StratifiedKFold
 
     fold = np.zeros(len(treated), dtype=np.int64)
-    parts = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    for k, (_, test) in enumerate(parts.split(treated[:, None], treated)):
+    split = StratifiedKFold(folds, shuffle=True, random_state=seed).split(treated[:, None], treated)
+    for k, (_, test) in enumerate(split):
         fold[test] = k
     return fold
 

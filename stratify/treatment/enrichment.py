@@ -21,7 +21,7 @@ from stratify.statistics.intervals import wilson
 __all__ = ["enrichment_design", "patients_needed", "power_of"]
 
 HAZARD_RATIOS = (0.6, 0.7, 0.8)
-LEAST_SELECTED = 20  # an event rate of fewer tells nothing, and might tell of a patient
+LEAST_SELECTED = 20  # the event rate of fewer is not known, and might show a patient's outcome
 
 
 def patients_needed(
@@ -53,25 +53,27 @@ def patients_needed(
     for name, value in (("event_rate", event_rate), ("power", power), ("alpha", alpha)):
         if not 0 < value < 1:
             raise ArgumentError(f"{name} is {value}; a share above 0 and below 1 is expected.")
-    normal = NormalDist()
-    z = normal.inv_cdf(1 - alpha / 2) + normal.inv_cdf(power)
+    z = NormalDist().inv_cdf(1 - alpha / 2) + NormalDist().inv_cdf(power)
     events = 4 * (z / np.log(hazard_ratio)) ** 2
-    both = (event_rate + 1 - (1 - event_rate) ** hazard_ratio) / 2
-    return int(np.ceil(events)), int(np.ceil(events / both))
+    return int(np.ceil(events)), int(np.ceil(events / _in_both(event_rate, hazard_ratio)))
 
 
 def power_of(n: int, hazard_ratio: float, event_rate: float, *, alpha: float = 0.05) -> float:
-    """Power of the same test with `n` patients in both arms together.
+    """Power of the same test with `n` patients in both arms.
 
     Examples
     --------
     >>> round(power_of(460, 0.7, 0.6), 2)
     0.8
     """
-    both = (event_rate + 1 - (1 - event_rate) ** hazard_ratio) / 2
-    normal = NormalDist()
-    shift = np.sqrt(n * both) / 2 * abs(np.log(hazard_ratio))
-    return float(normal.cdf(shift - normal.inv_cdf(1 - alpha / 2)))
+    events = n * _in_both(event_rate, hazard_ratio)
+    shift = np.sqrt(events) / 2 * abs(np.log(hazard_ratio))
+    return float(NormalDist().cdf(shift - NormalDist().inv_cdf(1 - alpha / 2)))
+
+
+def _in_both(event_rate: float, hazard_ratio: float) -> float:
+    """Share with the event in both arms."""
+    return float(event_rate + 1 - (1 - event_rate) ** hazard_ratio) / 2
 
 
 def enrichment_design(
@@ -139,16 +141,12 @@ def enrichment_design(
                 "rate cannot be planned with."
             )
         for ratio in hazard_ratios:
-            needed, patients = patients_needed(ratio, rate.value, power=power, alpha=alpha)
-            ends = [
-                patients_needed(ratio, limit, power=power, alpha=alpha)[1]
-                for limit in (rate.high, rate.low)
-            ]
-            powers = [
-                power_of(patients, ratio, limit, alpha=alpha) for limit in (rate.low, rate.high)
-            ]
+            (needed, patients), (_, most), (_, least) = (
+                patients_needed(ratio, each, power=power, alpha=alpha) for each in rate
+            )
+            powers = [power_of(patients, ratio, limit, alpha=alpha) for limit in rate[1:]]
             screened = int(np.ceil(patients / share.value))
-            rows.append((name, ratio, *share, *rate, needed, patients, *ends, *powers,
+            rows.append((name, ratio, *share, *rate, needed, patients, least, most, *powers,
                          screened, int(mask.sum())))  # fmt: skip
     columns = ["population", "hazard_ratio", "eligible", "eligible_low", "eligible_high"]
     columns += ["event_rate", "event_rate_low", "event_rate_high", "events", "patients"]

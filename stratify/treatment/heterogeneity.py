@@ -1,7 +1,7 @@
-"""Whether the effect differs between patients, and whether a score tells for whom.
+"""Whether the effect differs between patients, and whether with a score.
 
 All tests are made on doubly robust scores, so on differences (months, share of patients), the
-scale on which a patient decides. For a time the ratio of hazard ratios stands beside.
+scale on which a patient decides. For a time the ratio of hazard ratios is given too.
 """
 
 from __future__ import annotations
@@ -13,7 +13,13 @@ import pandas as pd
 
 from stratify.arrays import Flags, Floats, Ints
 from stratify.errors import ArgumentError
-from stratify.statistics.intervals import UNDEFINED, Estimate, normal_quantile, wald
+from stratify.statistics.intervals import (
+    UNDEFINED,
+    Estimate,
+    normal_quantile,
+    standard_error,
+    wald,
+)
 
 __all__ = [
     "ALPHA",
@@ -86,7 +92,7 @@ def best_linear_predictor(
 ) -> tuple[Estimate, float]:
     """Slope of the effect on its cross-fitted prediction, and one-sided p that it is above 0.
 
-    1 where predictions are right, 0 where they tell nothing or where there is nothing to tell.
+    1 where predictions are right, 0 where they say nothing or where effects do not differ.
     Predictions are centred in each fold, since folds have models of their own.
 
     References
@@ -122,7 +128,7 @@ def ratio_of_hazard_ratios(
     """Ratio of the treatment's hazard ratios for one standard deviation more of a score.
 
     Cox model with treatment, score and their product, ties after Efron. Below 1 the alternative
-    does relatively better at higher scores. Also the p of proportional hazards is not checked here.
+    does relatively better at higher scores. Proportional hazards are not checked.
 
     References
     ----------
@@ -133,20 +139,18 @@ def ratio_of_hazard_ratios(
 
     z = (score - score.mean()) / score.std()
     arm = treated.astype(float)
+    model = PHReg(time, np.column_stack([arm, z, arm * z]), status=event, ties="efron")
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         try:
-            fit = PHReg(time, np.column_stack([arm, z, arm * z]), status=event, ties="efron").fit(
-                disp=0
-            )
+            fit = model.fit(disp=0)
         except np.linalg.LinAlgError:
             return UNDEFINED, 1.0
     log_ratio, error = float(fit.params[2]), float(fit.bse[2])
     if not (abs(log_ratio) < 15 and error < 100):
         return UNDEFINED, 1.0
-    half = normal_quantile(level) * error
-    limits = np.exp([log_ratio, log_ratio - half, log_ratio + half])
-    return Estimate(*map(float, limits)), float(2 * norm.sf(abs(log_ratio) / error))
+    ratio = Estimate(*map(float, np.exp(wald(log_ratio, error, level))))
+    return ratio, float(2 * norm.sf(abs(log_ratio) / error))
 
 
 def effect_by_score(
@@ -181,11 +185,9 @@ def effect_by_score(
     size = max(2, round(window * n))
     rows = []
     for start in np.linspace(0, n - size, steps).round().astype(int):
-        part = order[start : start + size]
-        mean = float(shared[part].mean())
-        half = normal_quantile(level) * float(effect[part].std(ddof=1)) / np.sqrt(size)
-        rows.append(((start + size / 2) / n, float(np.median(score[part])), mean, mean - half,
-                     mean + half, size))  # fmt: skip
+        near = order[start : start + size]
+        mean = wald(shared[near].mean(), standard_error(effect[near]), level)
+        rows.append(((start + size / 2) / n, float(np.median(score[near])), *mean, size))
     return pd.DataFrame(rows, columns=["rank", "score", "value", "low", "high", "n"])
 
 

@@ -88,7 +88,7 @@ def not_covered(table: pd.DataFrame, treatment: str, check: LabelCheck) -> pd.Se
     ['', 'eu pembrolizumab: pdl1_tps is 50 or more (22C3)', 'eu pembrolizumab: pdl1_tps is 50 or
     more (22C3)']
     """
-    said = np.full(len(table), "", dtype=object)
+    asked = np.full(len(table), "", dtype=object)
     for rules, patients in _applying(table, treatment, check):
         met = np.zeros(len(table), dtype=bool)
         for rule in rules:
@@ -97,9 +97,9 @@ def not_covered(table: pd.DataFrame, treatment: str, check: LabelCheck) -> pd.Se
             else:
                 met |= np.array([held is True for held in rule.condition.holds(table)], dtype=bool)
         words = "; ".join(map(str, rules))
-        lacking = patients & ~met & np.array([words not in told for told in said], dtype=bool)
-        said[lacking] = [f"{told}; {words}" if told else words for told in said[lacking]]
-    return pd.Series(said, index=table.index, dtype=object)
+        lacking = patients & ~met & np.array([words not in each for each in asked], dtype=bool)
+        asked[lacking] = [f"{each}; {words}" if each else words for each in asked[lacking]]
+    return pd.Series(asked, index=table.index, dtype=object)
 
 
 def on_file(table: pd.DataFrame, treatment: str, check: LabelCheck) -> pd.Series:

@@ -80,27 +80,19 @@ def unbiased_times(time: ArrayLike, event: ArrayLike, horizon: float) -> Floats:
     # mean time to event or horizon of those still at risk just after a time of censoring
     grid = np.concatenate([[0.0], died, [horizon]])
     area = np.append(0.0, np.cumsum(survival * np.diff(grid)))  # up to each grid time
-
-    def integral(t: Floats) -> Floats:
-        step = np.searchsorted(died, t, side="right")
-        return np.asarray(area[step] + survival[step] * (t - grid[step]))
-
-    alive = survival[np.searchsorted(died, left, side="right")]
-    rest = np.where(alive > 0, (area[-1] - integral(left)) / np.where(alive > 0, alive, 1), 0.0)
-    mean = left + rest
+    step = np.searchsorted(died, left, side="right")
+    alive = survival[step]
+    ahead = area[-1] - (area[step] + alive * (left - grid[step]))
+    mean = left + np.divide(ahead, alive, out=np.zeros_like(ahead), where=alive > 0)
     weight = np.divide(mean, uncensored, out=np.zeros_like(mean), where=uncensored > 0)
     # - integral of m/G dLambda over the times at risk, + m/G at one's own censoring
     cumulated = np.append(0.0, np.cumsum(weight * hazard))
+    until = np.searchsorted(left, reached, side="right")
     # who had the event at a time is no longer at risk of being censored at it
-    until = np.select(
-        [times >= horizon, events == 1],
-        [np.intp(left.size), np.searchsorted(left, reached, side="left")],
-        np.searchsorted(left, reached, side="right"),
-    )
+    until = np.where(events == 1, np.searchsorted(left, reached, side="left"), until)
+    until = np.where(times >= horizon, left.size, until)
     result: Floats = -cumulated[until]
     g = np.append(1.0, uncensored)[until]
     result += np.where(known, np.divide(reached, g, out=np.zeros_like(g), where=g > 0), 0.0)
-    censored = ~known
-    own = np.searchsorted(left, times[censored], side="left")
-    result[censored] += weight[own]
+    result[~known] += weight[np.searchsorted(left, times[~known], side="left")]
     return result

@@ -1,4 +1,4 @@
-"""Choosing a threshold of the risk: net benefit beside simple rules, and guaranteed error rates.
+"""Choosing a threshold of the risk: net benefit against simple rules, and guaranteed error rates.
 
 To be used on patients who neither trained nor calibrated the model. A threshold with a guarantee
 may not exist; then that is the answer. Conventions of arguments and errors:
