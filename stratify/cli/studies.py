@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -18,9 +18,6 @@ from stratify.cli.terminal import (
     show_table,
 )
 from stratify.errors import ArgumentError, DataError
-
-if TYPE_CHECKING:
-    pass
 
 
 @app.command()
@@ -94,21 +91,20 @@ def validate(
     study: StudyFile,
     out: Annotated[Path | None, typer.Option("--out", help="Write the findings as CSV.")] = None,
 ) -> None:
-    """Print every finding about a study's data; exit 10 if there are errors.
+    """Print all faults of a study file and findings of its data; exit 10 if there are errors.
 
     Example: `stratify validate pipelines/studies/shim.yaml`
     """
-    from stratify.cohort.reading import read_cohort
-    from stratify.study import Study
+    from stratify.cohort.study_check import check_study
     from stratify.tables.tabular import write_table
 
-    checked = Study.load(study)
-    cohort = read_cohort(checked)
-    table = cohort.findings.table()
+    checked = check_study(study)
+    table = checked.findings.table()
     if out is not None:
         write_table(table, out)
     show_findings(table)
-    show_table(cohort.attrition.drop(columns="n_remaining"), "Patients after each step")
+    if checked.attrition is not None:
+        show_table(checked.attrition.drop(columns="n_remaining"), "Patients after each step")
     errors = int((table["severity"] == "error").sum())
     warnings = int((table["severity"] == "warning").sum())
     counts = [
@@ -116,6 +112,7 @@ def validate(
         for n, what in ((errors, "error"), (warnings, "warning"))
     ]
     typer.echo(f"{checked.name}: {', '.join(counts)}.")
+    typer.echo(checked.statement)
     if errors:
         raise typer.Exit(DataError.exit_code)
 

@@ -15,7 +15,7 @@ import pandas as pd
 from pydantic import Field
 
 from stratify.arrays import Flags
-from stratify.study.policy import Biomarker, Condition
+from stratify.study.policy import Biomarker, Condition, NamedColumn
 from stratify.tables.strict import Place, Strict, Texts, list_of, mapping_of
 
 __all__ = ["OUTCOMES", "Arm", "Estimand", "MarkerChoice"]
@@ -115,3 +115,13 @@ class Estimand(Strict):
         ]
         for arm in sorted(arms[0] & arms[1]):
             yield ("reference", "arms"), f"{arm!r} stands in alternative too"
+
+    def named(self) -> Iterator[NamedColumn]:
+        """Every column that the section names, by its place."""
+        yield NamedColumn(("column",), self.column, required=True)
+        for key in ("covariates", "confounders"):
+            stated = getattr(self, key) if key in self.model_fields_set else None
+            for i, name in enumerate(stated or []):
+                yield NamedColumn((key, i), name)
+        for i, rule in enumerate(self.rules):
+            yield NamedColumn(("rules", i, "marker"), rule.marker, required=True)

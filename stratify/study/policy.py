@@ -9,7 +9,7 @@ import datetime as dt
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -28,6 +28,7 @@ __all__ = [
     "LabelCheck",
     "LandmarkRule",
     "MarkerRule",
+    "NamedColumn",
     "Policy",
     "marker_fault",
 ]
@@ -61,6 +62,18 @@ def _biomarker(name: str) -> str:
 
 
 Biomarker = Annotated[str, AfterValidator(_biomarker)]
+
+
+class NamedColumn(NamedTuple):
+    """A column that a study names: at which place, and whether nothing is done without it."""
+
+    place: Place
+    name: str
+    required: bool = False
+
+    def below(self, key: str) -> NamedColumn:
+        """Name the same column in the section `key`."""
+        return self._replace(place=(key, *self.place))
 
 
 class Condition(Strict):
@@ -267,16 +280,22 @@ class Policy(Strict):
         low, high = self.monotherapy_below, self.combination_from
         return (np.nan if low is None else low, np.nan if high is None else high)
 
+    def named(self, landmark_weeks: float | None = None) -> Iterator[NamedColumn]:
+        """Every marker that the decision asks for, by its place; at baseline or at a landmark."""
+        where: Place = () if landmark_weeks is None else ("landmark",)
+        asked = self if landmark_weeks is None else self.landmark
+        for i, name in enumerate([] if asked is None else asked.required_markers):
+            yield NamedColumn((*where, "required_markers", i), name, required=True)
+        if where and asked is not None:
+            yield NamedColumn(where, "regimen", required=True)
+        for i, each in enumerate(self.contraindications):
+            yield NamedColumn(("contraindications", i, "marker"), each.marker, required=True)
+        if self.marker_rule is not None and not where:
+            yield NamedColumn(("marker_rule", "marker"), self.marker_rule.marker, required=True)
+
     def markers(self, landmark_weeks: float | None = None) -> list[str]:
         """Every marker that the decision asks for, once; at baseline or at a landmark."""
-        names = [each.marker for each in self.contraindications]
-        if landmark_weeks is None:
-            names = [*self.required_markers, *names]
-            if self.marker_rule is not None:
-                names.append(self.marker_rule.marker)
-        elif self.landmark is not None:
-            names = [*self.landmark.required_markers, "regimen", *names]
-        return list(dict.fromkeys(names))
+        return list(dict.fromkeys(each.name for each in self.named(landmark_weeks)))
 
     def landmark_fault(self, landmark_weeks: float | None) -> str | None:
         """Say why the policy cannot serve a model of a landmark, if it cannot."""

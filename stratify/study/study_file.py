@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -32,7 +32,7 @@ from stratify.endpoint import (
 from stratify.errors import DataError, FileError
 from stratify.study.estimand import Estimand
 from stratify.study.model_settings import ModelSettings
-from stratify.study.policy import Policy
+from stratify.study.policy import NamedColumn, Policy
 from stratify.tables.faults import Fault, faults_in_words, faults_of, located
 from stratify.tables.measurements import RegionRule
 from stratify.tables.schema import field_named
@@ -254,19 +254,51 @@ class Study(Strict):
         if endpoint is not None:
             document = whole = {**document, "endpoint": endpoint}
         found: dict[tuple[Place, str], None] = {}
+        wrong: set[str | int] = set()
         study = None
         while study is None:
             try:
                 study = cls.model_validate(document, context={"folder": path.parent})
             except ValidationError as error:
                 found |= dict.fromkeys(faults_of(error))
-                wrong = {place[0] for place, _ in found if place} - {"stratify", "name", "cohorts"}
-                if not wrong & set(document):
+                more = {place[0] for place, _ in found if place} - wrong
+                wrong |= more
+                if not more or wrong & {"stratify", "cohorts"}:
                     break
-                document = {key: value for key, value in document.items() if key not in wrong}
+                document = {key: value for key, value in whole.items() if key not in wrong}
+                document |= {"name": "study"} if "name" in wrong else {}
         if study is not None:
             study = study.model_copy(update={"source": path.resolve()})
         return study, located_faults(whole, path, found)
+
+    def absent(self, columns: Container[str], path: Path) -> Iterator[tuple[NamedColumn, Fault]]:
+        """Find names that stand in the study and are no column.
+
+        Parameters
+        ----------
+        columns : container of str
+            Columns that are mapped or derived.
+        path : Path
+            Study file, for the lines.
+
+        Yields
+        ------
+        name : NamedColumn
+        fault : Fault
+        """
+        named = [NamedColumn(("features", i), name) for i, name in enumerate(self.features or [])]
+        if self.policy is not None:
+            named += [each.below("policy") for each in self.policy.named(self.landmark_weeks)]
+        if self.effect is not None:
+            named += [each.below("effect") for each in self.effect.named()]
+        lacking = [each for each in named if each.name not in columns]
+        faults = [
+            (each.place, f"{each.name} is not among the mapped or derived columns")
+            for each in lacking
+        ]
+        document = read_mapping(path, "study file") if faults else {}
+        by_place = {fault.place: fault for fault in located_faults(document, path, faults)}
+        yield from ((each, by_place[each.place]) for each in lacking)
 
     @property
     def folder(self) -> Path:
@@ -327,6 +359,6 @@ def located_faults(
     own: list[tuple[Place, str]] = []
     for place, text in faults:
         within = isinstance(file, str) and place[:1] == ("policy",) and len(place) > 1
-        (inside if within else own).append((place[1:] if within else place, text))
+        (inside if within else own).append((place, text))
     policy = path.parent / file if isinstance(file, str) else None
     return located(own, path) + located(inside, policy, str(policy))

@@ -26,7 +26,8 @@ class Fault:
     line : int or None
         Line of the file, counted from 1; None where the data did not come from a file.
     file : str
-        Name of the file where it is not the one that was asked for.
+        Name of the file where it is not the one that was asked for: it holds the section that
+        the first key of the place names.
 
     Examples
     --------
@@ -41,7 +42,8 @@ class Fault:
 
     def __str__(self) -> str:
         line = "" if self.line is None else f"line {self.line}"
-        where = [self.file, line, ".".join(map(str, self.place))]
+        within = self.place[1:] if self.file else self.place
+        where = [self.file, line, ".".join(map(str, within))]
         return ": ".join([*filter(None, [", ".join(filter(None, where))]), self.text])
 
 
@@ -54,12 +56,17 @@ def faults_of(error: ValidationError) -> list[tuple[Place, str]]:
 
 
 def located(faults: Iterable[tuple[Place, str]], path: Path | None, file: str = "") -> list[Fault]:
-    """Faults with their lines in a file, in the order of the lines."""
+    """Faults with their lines in a file, in the order of the lines.
+
+    With `file`, the file holds only the section that the first key of each place names.
+    """
     faults = list(faults)
     if path is None or not faults:
         return [Fault(place, text, None, file) for place, text in faults]
     lines = LinesOfYaml(path.read_text(encoding="utf-8-sig"))
-    found = [Fault(place, text, lines.of(place), file) for place, text in faults]
+    found = [
+        Fault(place, text, lines.of(place[1:] if file else place), file) for place, text in faults
+    ]
     return sorted(found, key=lambda fault: fault.line or 0)
 
 

@@ -202,7 +202,11 @@ def test_a_study_with_warnings_alone_is_valid(stratify, study_file):
 
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.startswith("warning  too_few_events  simulated_external/outcomes\n")
-    assert ended.out.endswith("\ndemo: 0 errors, 1 warning.\n")
+    assert ended.out.endswith(
+        "\ndemo: 0 errors, 1 warning.\n"
+        "Not checked: whether the patients suffice to train a model (`stratify train`); whether "
+        "the policy fits the risks of a model (`pipelines/choose_policy.py`).\n"
+    )
 
 
 def test_the_demo_trains_on_a_simulated_study(stratify, tmp_path, monkeypatch):
@@ -669,6 +673,6 @@ def test_what_is_no_fault_of_the_user_keeps_its_traceback(stratify, study_file, 
     def broken(*arguments: object, **options: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("stratify.cohort.reading.read_cohort", broken)
+    monkeypatch.setattr("stratify.cohort.study_check.read_cohort", broken)
     with pytest.raises(ZeroDivisionError, match="a bug"):
         main(["validate", str(study_file)])
