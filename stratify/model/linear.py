@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +41,7 @@ class Expected:
     covariance : ndarray of shape (n_columns, n_columns)
         Over the patients who have both columns, shrunk towards independence.
     signs : ndarray of shape (n_columns,)
-        +1 or -1 where what a column tells may not have the other sign.
+        +1 or -1 where the coefficient of a column may not have the other sign.
 
     References
     ----------
@@ -74,7 +74,7 @@ class Expected:
         own = np.diag(covariance).copy()
         covariance *= (1 - _SHRUNK) * both / (both + _FEW)
         np.fill_diagonal(covariance, own)
-        varying = np.flatnonzero(own > 1e-12)  # a constant tells nothing, not even by rounding
+        varying = np.flatnonzero(own > 1e-12)  # a constant says nothing of others
         block = np.ix_(varying, varying)
         sizes, axes = np.linalg.eigh(covariance[block])
         covariance = np.eye(len(own))
@@ -82,7 +82,7 @@ class Expected:
         return cls(mean, (covariance + covariance.T) / 2, signs)
 
     def contributions(self, columns: Floats, coefficients: Floats) -> Floats:
-        """Contribution of each measured column, with its part in what the missing ones would add.
+        """Contribution of each measured column, with its share of what the missing ones would add.
 
         Parameters
         ----------
@@ -100,8 +100,8 @@ class Expected:
 
     def measured(self, columns: Floats, weights: Floats) -> Floats:
         """Contributions of the measured columns with these weights, 0 of the missing ones."""
-        parts: Floats = np.where(np.isnan(columns), 0.0, columns - self.mean) * weights
-        return parts
+        found: Floats = np.where(np.isnan(columns), 0.0, columns - self.mean) * weights
+        return found
 
     def _weight(self, kind: bytes, missing: Flags, coefficients: Floats) -> Floats:
         if kind not in self._weights:
@@ -110,11 +110,11 @@ class Expected:
             weight = np.where(missing, 0.0, coefficients)
             if missing.any() and not missing.all():
                 seen = ~missing
-                told = np.linalg.solve(
+                implied = np.linalg.solve(
                     self.covariance[np.ix_(seen, seen)],
                     self.covariance[np.ix_(seen, missing)] @ coefficients[missing],
                 )
-                weight[seen] += told
+                weight[seen] += implied
                 weight = np.where(self.signs * weight < 0, 0.0, weight)
             self._weights[kind] = weight
         return self._weights[kind]
@@ -227,67 +227,40 @@ class LinearScore:
         >>> bool(score.margin(x)[0] > score.margin(x)[2])
         True
         """
-        medians, means, scales = {}, {}, {}
-        caps: dict[str, tuple[float, float]] = {}
-        columns: list[Floats] = []
-        for j, name in enumerate(features):
-            values = matrix[:, j]
-            if name in n_levels:
-                columns += [np.asarray(values == k, dtype=float) for k in range(n_levels[name])]
-                continue
-            field = known_field(name)
-            if field is not None and field.cap is not None:
-                caps[name] = field.cap
-                values = np.clip(values, *field.cap)
-            known = values[~np.isnan(values)]
-            medians[name] = float(np.median(known)) if known.size else 0.0
-            values = np.where(np.isnan(values), medians[name], values)
-            means[name] = float(np.average(values, weights=weight))
-            # equal values have a standard deviation of 1e-16, not 0
-            scales[name] = float(values.std()) if np.ptp(values) > 0 else 1.0
-            columns.append((values - means[name]) / scales[name])
-        bounds = [
-            (0.0 if d > 0 else None, 0.0 if d < 0 else None)
-            for name, d in zip(features, directions or [0] * len(features), strict=True)
-            for _ in range(n_levels.get(name, 1))
+        widths = [n_levels.get(name, 1) for name in features]
+        signs = np.repeat(directions or [0] * len(features), widths)
+        prior = np.repeat(np.broadcast_to(np.asarray(penalty, dtype=float), len(features)), widths)
+        numbers = {
+            name: _standardised(matrix[:, j], _cap(name), weight)
+            for j, name in enumerate(features)
+            if name not in n_levels
+        }
+        columns = [
+            numbers[name].values[:, None]
+            if name in numbers
+            else np.asarray(matrix[:, [j]] == np.arange(n_levels[name]), dtype=float)
+            for j, name in enumerate(features)
         ]
-        each = np.repeat(
-            np.broadcast_to(np.asarray(penalty, dtype=float), len(features)),
-            [n_levels.get(name, 1) for name in features],
-        )
-        fitted, intercept = _ridge(np.column_stack(columns), label, weight, each, bounds)
-        coefficients, levels, level_means = {}, {}, {}
-        at = 0
-        for j, name in enumerate(features):
-            if name in n_levels:
-                levels[name] = [float(c) for c in fitted[at : at + n_levels[name]]]
-                level_means[name] = float(
-                    np.average(_of_levels(matrix[:, j], levels[name]), weights=weight)
-                )
-                at += n_levels[name]
-            else:
-                coefficients[name] = float(fitted[at])
-                at += 1
+        fitted, intercept = _ridge(np.column_stack(columns), label, weight, prior, signs)
+        own = dict(zip(features, np.split(fitted, np.cumsum(widths)[:-1]), strict=True))
+        levels = {name: own[name].tolist() for name in features if name in n_levels}
         score = cls(
             list(features),
-            medians,
-            means,
-            scales,
-            coefficients,
-            caps,
-            levels,
-            level_means,
-            intercept,
+            medians={name: column.median for name, column in numbers.items()},
+            means={name: column.mean for name, column in numbers.items()},
+            scales={name: column.scale for name, column in numbers.items()},
+            coefficients={name: float(own[name][0]) for name in numbers},
+            caps={name: cap for name in numbers if (cap := _cap(name)) is not None},
+            levels=levels,
+            level_means={
+                name: float(np.average(_of_levels(matrix[:, j], levels[name]), weights=weight))
+                for j, name in enumerate(features)
+                if name in levels
+            },
+            intercept=intercept,
         )
         if not expect:
             return score
-        signs = np.array(
-            [
-                d
-                for name, d in zip(features, directions or [0] * len(features), strict=True)
-                for _ in range(n_levels.get(name, 1))
-            ]
-        )
         return replace(score, expected=Expected.fit(score._columns(matrix), weight, signs))
 
     @cached_property
@@ -304,15 +277,15 @@ class LinearScore:
         ----------
         matrix : ndarray of shape (n_patients, n_features)
         expect : bool
-            Without, measured columns tell nothing of missing ones, which takes less time where
-            every patient misses others.
+            Without, missing columns are not expected from measured ones, which takes less time
+            where every patient misses others.
 
         Returns
         -------
         ndarray of shape (n_patients, n_features)
             Log-odds; a missing number contributes as the training median does. With ``expected``
             a missing column contributes nothing, and what it would is shared out among the
-            measured columns that tell of it.
+            measured columns it is expected from.
 
         References
         ----------
@@ -323,30 +296,25 @@ class LinearScore:
             if expect:
                 return self._summed(self.expected.contributions(columns, own))
             return self._summed(self.expected.measured(columns, own))
-        parts = np.empty(matrix.shape)
-        where, low, high, medians, means, coefficients, scales = self._numbers
+        found = np.empty(matrix.shape)
+        where, (low, high, means, scales, medians, coefficients) = self._numbers
         values = np.clip(matrix[:, where], low, high)
         values = np.where(np.isnan(values), medians, values)
-        parts[:, where] = coefficients * (values - means) / scales
+        found[:, where] = coefficients * (values - means) / scales
         for j, name in enumerate(self.features):
             if name in self.levels:
-                parts[:, j] = _of_levels(matrix[:, j], self.levels[name]) - self.level_means[name]
-        return parts
+                found[:, j] = _of_levels(matrix[:, j], self.levels[name]) - self.level_means[name]
+        return found
 
     @cached_property
-    def _numbers(
-        self,
-    ) -> tuple[npt.NDArray[np.int_], Floats, Floats, Floats, Floats, Floats, Floats]:
-        """Columns of numbers; their caps, medians, means, coefficients and scales."""
-        names = [name for name in self.features if name not in self.levels]
-        everything = (-np.inf, np.inf)
-        caps = np.array([self.caps.get(name, everything) for name in names]).reshape(-1, 2)
-        learned = (self.medians, self.means, self.coefficients, self.scales)
-        medians, means, coefficients, scales = (
-            np.array([values[name] for name in names]) for values in learned
-        )
-        columns = np.array([j for j, n in enumerate(self.features) if n not in self.levels], int)
-        return columns, caps[:, 0], caps[:, 1], medians, means, coefficients, scales
+    def _numbers(self) -> tuple[npt.NDArray[np.intp], tuple[Floats, ...]]:
+        """Columns of numbers; their caps, means, scales, medians and coefficients."""
+        source, low, high, means, scales, level = self._layout
+        number = level < 0
+        where = source[number]
+        medians = np.array([self.medians[self.features[j]] for j in where], dtype=float)
+        layout = (each[number] for each in (low, high, means, scales))
+        return where, (*layout, medians, self._weights[number])
 
     def margin(self, matrix: Floats) -> Floats:
         """Log-odds of class 1, for every patient."""
@@ -392,9 +360,9 @@ class LinearScore:
         widths = [len(self.levels.get(name, [0])) for name in self.features]
         return np.cumsum([0, *widths[:-1]])
 
-    def _summed(self, parts: Floats) -> Floats:
+    def _summed(self, columns: Floats) -> Floats:
         """Contributions of columns, summed by feature."""
-        summed: Floats = np.add.reduceat(parts, self._starts, axis=1)
+        summed: Floats = np.add.reduceat(columns, self._starts, axis=1)
         return summed
 
     def to_json(self) -> dict[str, Any]:
@@ -407,9 +375,36 @@ class LinearScore:
     def from_json(cls, document: Mapping[str, Any]) -> LinearScore:
         """Inverse of :meth:`to_json`."""
         caps = {name: (cap[0], cap[1]) for name, cap in document["caps"].items()}
-        told = document.get("expected")
-        expected = None if told is None else Expected.from_json(told)
+        expected = document.get("expected")
+        expected = None if expected is None else Expected.from_json(expected)
         return cls(**{**document, "caps": caps, "expected": expected})
+
+
+class _Column(NamedTuple):
+    """A number of the training patients, standardised, and by what."""
+
+    values: Floats
+    median: float
+    mean: float
+    scale: float
+
+
+def _cap(name: str) -> tuple[float, float] | None:
+    field = known_field(name)
+    return None if field is None else field.cap
+
+
+def _standardised(
+    values: Floats, cap: tuple[float, float] | None, weight: Floats | None
+) -> _Column:
+    values = values if cap is None else np.clip(values, *cap)
+    known = values[~np.isnan(values)]
+    median = float(np.median(known)) if known.size else 0.0
+    values = np.where(np.isnan(values), median, values)
+    mean = float(np.average(values, weights=weight))
+    # equal values have a standard deviation of 1e-16, not 0
+    scale = float(values.std()) if np.ptp(values) > 0 else 1.0
+    return _Column((values - mean) / scale, median, mean, scale)
 
 
 def _ridge(
@@ -417,7 +412,7 @@ def _ridge(
     label: Floats,
     weight: Floats | None,
     penalty: Floats,
-    bounds: list[tuple[float | None, float | None]],
+    signs: npt.NDArray[np.int_],
 ) -> tuple[Floats, float]:
     """Maximise the ridge-penalised likelihood; as scikit-learn's, with bounds that it lacks."""
     from scipy.optimize import minimize
@@ -441,7 +436,7 @@ def _ridge(
         start,
         jac=True,
         method="L-BFGS-B",
-        bounds=[*bounds, (None, None)],
+        bounds=[(0.0 if d > 0 else None, 0.0 if d < 0 else None) for d in (*signs, 0)],
         options={"maxiter": 5000, "ftol": 1e-14, "gtol": 1e-8},
     ).x
     return spread * found[:-1], float(found[-1])

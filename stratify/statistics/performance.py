@@ -5,13 +5,15 @@ Conventions of arguments and errors: :mod:`stratify.statistics.discrimination`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from stratify.arrays import Floats
 from stratify.errors import ArgumentError
 from stratify.statistics.calibration import (
     brier,
@@ -266,7 +268,7 @@ def performance_table(
         raise ArgumentError("predictions is empty; expected at least one model: add one.")
     if (time is None) != (event is None):
         missing = "time" if time is None else "event"
-        message = f"{missing} is absent; expected time and event together: pass both or neither."
+        message = f"{missing} is absent; expected both time and event, or neither: pass both."
         raise ArgumentError(message)
     _no_reserved("predictions", predictions)
     names = list(predictions)
@@ -281,52 +283,75 @@ def performance_table(
     )
     risks = dict(zip(names, arrays, strict=False))
     n, n_events = truth.size, int(truth.sum())
+    left_out = set() if resampled else _RESAMPLED
     rows: list[tuple[object, ...]] = []
 
-    def add(
-        model: str,
-        metric: str,
-        estimate: Estimate,
-        threshold: float = np.nan,
-        reference: str = "",
-        events: int = n_events,
-    ) -> None:
+    def add(model: str, found: _Figure, reference: str = "", events: int = n_events) -> None:
+        metric, estimate, threshold = found
         place = (cohort, split, model, reference, subgroup, metric, threshold)
         rows.append((*place, *estimate, n, events))
 
     for name, risk in risks.items():
-        add(name, "auroc", _or_nan(auroc, truth, risk, level))
-        if resampled:
-            add(name, "average_precision", _or_nan(average_precision, truth, risk, level))
+        for found in _computed(_RANKING, truth, risk, level, left_out):
+            add(name, found)
         if time is not None:
             times, died = arrays[-2:]
-            found = _or_nan(c_index, times, died, risk, level)
-            add(name, "c_index", found, events=int(died.sum()))
+            found = ("c_index", _or_nan(c_index, times, died, risk, level), np.nan)
+            add(name, found, events=int(died.sum()))
         if predictions[name].binary:
-            for metric, found in classification_at(truth, risk, 0.5, level).items():
-                add(name, metric, found)
-        if not predictions[name].probability:
-            continue
-        add(name, "brier", brier(truth, risk, level))
-        if resampled:
-            add(name, "brier_skill", _or_nan(brier_skill, truth, risk, level))
-        add(name, "calibration_intercept", calibration_intercept(truth, risk, level))
-        add(name, "calibration_slope", calibration_slope(truth, risk, level))
-        add(name, "mean_predicted", mean_predicted(risk, level))
-        add(name, "mean_observed", mean_observed(truth, level))
-        add(name, "observed_expected", observed_expected(truth, risk, level))
-        for mark in marks:
-            for metric, found in classification_at(truth, risk, mark, level).items():
-                add(name, metric, found, mark)
-            add(name, "net_benefit", net_benefit(truth, risk, mark, level), mark)
+            for metric, estimate in classification_at(truth, risk, 0.5, level).items():
+                add(name, (metric, estimate, np.nan))
+        if predictions[name].probability:
+            for found in _computed(_CALIBRATION, truth, risk, level, left_out):
+                add(name, found)
+            for found in _decisions(truth, risk, marks, level):
+                add(name, found)
     for other in references:
-        pair = (truth, risks[main], risks[other], level)
-        add(main, "delta_auroc", _or_nan(delta_auroc, *pair), reference=other)
-        if predictions[main].probability and predictions[other].probability:
-            add(main, "delta_brier", delta_brier(*pair), reference=other)
+        both = predictions[main].probability and predictions[other].probability
+        for metric, delta in _DELTAS.items():
+            if both or metric == "delta_auroc":
+                estimate = _or_nan(delta, truth, risks[main], risks[other], level)
+                add(main, (metric, estimate, np.nan), reference=other)
     for mark in marks:
-        add("flag_all", "net_benefit", net_benefit(truth, np.ones(n), mark, level), mark)
+        add("flag_all", ("net_benefit", net_benefit(truth, np.ones(n), mark, level), mark))
     return pd.DataFrame(rows, columns=list(PERFORMANCE_COLUMNS))
+
+
+_Figure: TypeAlias = tuple[str, Estimate, float]  # metric, estimate, threshold
+_RANKING = {"auroc": auroc, "average_precision": average_precision}
+_CALIBRATION: dict[str, Callable[[Floats, Floats, float], Estimate]] = {
+    "brier": brier,
+    "brier_skill": brier_skill,
+    "calibration_intercept": calibration_intercept,
+    "calibration_slope": calibration_slope,
+    "mean_predicted": lambda y, p, level: mean_predicted(p, level),
+    "mean_observed": lambda y, p, level: mean_observed(y, level),
+    "observed_expected": observed_expected,
+}
+_RESAMPLED = {"average_precision", "brier_skill"}
+_DELTAS = {"delta_auroc": delta_auroc, "delta_brier": delta_brier}  # the second of probabilities
+
+
+def _computed(
+    metrics: Mapping[str, Callable[..., Estimate]],
+    truth: Floats,
+    risk: Floats,
+    level: float,
+    left_out: Collection[str],
+) -> Iterator[_Figure]:
+    for metric, compute in metrics.items():
+        if metric not in left_out:
+            yield metric, _or_nan(compute, truth, risk, level), np.nan
+
+
+def _decisions(
+    truth: Floats, risk: Floats, thresholds: Sequence[float], level: float
+) -> Iterator[_Figure]:
+    """Judge a probability that is turned into a decision at thresholds."""
+    for threshold in thresholds:
+        for metric, estimate in classification_at(truth, risk, threshold, level).items():
+            yield metric, estimate, threshold
+        yield "net_benefit", net_benefit(truth, risk, threshold, level), threshold
 
 
 def _compared(

@@ -5,9 +5,11 @@ Everything learned (model, calibration, references, medians) is learned inside t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
@@ -34,6 +36,7 @@ __all__ = ["Assessment", "assess", "cross_validate"]
 
 
 OUTCOMES = ("pfs", "os")
+GRID = [round(0.05 + 0.01 * k, 2) for k in range(91)]  # thresholds of decision curves
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ def cross_validate(
         Processes of one thread each that share the folds; 1 for this process, with the threads
         of the classifier. The risks are the same.
     progress : callable, optional
-        Told of each fold, and of the time left.
+        Called with a line for each fold, and the time left.
 
     Returns
     -------
@@ -116,30 +119,22 @@ def cross_validate(
 
     label = table["label"].to_numpy(dtype=float)
     folds = max(2, min(folds, int(label.sum()), int((1 - label).sum())))
-    split = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    splits = list(StratifiedKFold(folds, shuffle=True, random_state=seed).split(table, label))
+    names = [f"cross-validation, fold {k + 1} of {folds}" for k in range(folds)]
+    training = Training(classifier, features, censoring, trials, storage).alone(workers)
+    inside = progress if workers == 1 else None
+    calls = []
+    for name, (train, test) in zip(names, splits, strict=True):
+        scaled = table
+        if rescaled is not None:
+            scaled = rescaled(table, np.isin(np.arange(len(table)), train))
+        calls.append((training, scaled.iloc[train], [scaled.iloc[test]], name, inside))
+    found = each_fold(risks_without, calls, names, workers=workers, progress=progress)
     by_model: dict[str, Floats] = {}
     complete: dict[str, Flags] = {}
     covering = frozenset(references())
     fold = np.zeros(len(table), dtype=int)
-    parts = list(split.split(table, label))
-    names = [f"cross-validation, fold {k + 1} of {folds}" for k in range(folds)]
-    scaled = [
-        table if rescaled is None else rescaled(table, np.isin(np.arange(len(table)), train))
-        for train, _ in parts
-    ]
-    training = Training(classifier, features, censoring, trials, storage)
-    inside = progress if workers == 1 else None
-    found = each_fold(
-        risks_without,
-        [
-            (training.alone(workers), told.iloc[train], [told.iloc[test]], name, inside)
-            for name, told, (train, test) in zip(names, scaled, parts, strict=True)
-        ],
-        names,
-        workers=workers,
-        progress=progress,
-    )
-    for k, ((_, test), (risks,)) in enumerate(zip(parts, found, strict=True)):
+    for k, ((_, test), (risks,)) in enumerate(zip(splits, found, strict=True)):
         fold[test] = k
         covering &= risks.covering
         for name, risk in risks.by_model.items():
@@ -187,46 +182,31 @@ def assess(
         metrics that need no bootstrap.
     """
     label = table["label"].to_numpy(dtype=float)
-    rows = []
+    judged = partial(performance_table, cohort=cohort, split=split)
     row_groups = _row_groups(risks, label)
     everyone = row_groups[0][2]
-    for subgroup, mask, names in row_groups:
-        times = _times(table[mask], "pfs")
-        rows.append(
-            performance_table(
-                label[mask],
-                {name: _prediction(name, risks.by_model[name][mask]) for name in names},
-                cohort=cohort,
-                split=split,
-                subgroup=subgroup,
-                thresholds=tuple(thresholds),
-                time=times.get("time"),
-                event=times.get("event"),
-            )
+    rows = [
+        judged(
+            label[mask],
+            _predictions(risks, names, mask),
+            subgroup=subgroup,
+            thresholds=tuple(thresholds),
+            **_times(table[mask], "pfs"),
         )
-    for subgroup, mask in subgroups(table, label):
-        rows.append(
-            performance_table(
-                label[mask],
-                {name: _prediction(name, risks.by_model[name][mask]) for name in everyone},
-                cohort=cohort,
-                split=split,
-                subgroup=subgroup,
-                resampled=False,
-            )
-        )
-    survival = {}
-    if groups is not None:
-        survival = _survival(table, groups)
+        for subgroup, mask, names in row_groups
+    ]
+    rows += [
+        judged(label[mask], _predictions(risks, everyone, mask), subgroup=subgroup, resampled=False)
+        for subgroup, mask in subgroups(table, label)
+    ]
+    survival = {} if groups is None else _survival(table, groups)
     if survival:  # no empty table among the others, it would turn their numbers into objects
         rows.append(_survival_rows(survival, cohort, split))
-    probabilities = {
-        name: risks.by_model[name] for name in everyone if _kind(name) == "probability"
-    }
+    probabilities = {n: risks.by_model[n] for n in everyone if _kind(n) == "probability"}
     both = 0 < label.sum() < len(label)
     if apparent is not None and both:
         rows.append(_optimism(label, apparent, probabilities, cohort, split))
-    grid = np.round(np.arange(0.05, 0.96, 0.01), 2)
+    own = [] if risks.fold is None else [risks.fold == k for k in np.unique(risks.fold)]
     return Assessment(
         cohort=cohort,
         split=split,
@@ -237,26 +217,12 @@ def assess(
         if both
         else pd.DataFrame(),
         calibration=_by_model(probabilities, lambda r: calibration_curve(label, r)),
-        decision=decision_curve(label, probabilities, list(grid)),
+        decision=decision_curve(label, probabilities, GRID),
         survival=survival,
-        folds=_folds(label, risks, cohort, split),
-    )
-
-
-def _folds(label: Floats, risks: Risks, cohort: str, split: str) -> tuple[pd.DataFrame, ...]:
-    """Judge the model in each fold, by the metrics that need no bootstrap."""
-    if risks.fold is None:
-        return ()
-    risk = risks.by_model[MODEL]
-    return tuple(
-        performance_table(
-            label[risks.fold == k],
-            {MODEL: _prediction(MODEL, risk[risks.fold == k])},
-            cohort=cohort,
-            split=split,
-            resampled=False,
-        )
-        for k in np.unique(risks.fold)
+        folds=tuple(
+            judged(label[mask], _predictions(risks, [MODEL], mask), resampled=False)
+            for mask in own  # by the metrics that need no bootstrap
+        ),
     )
 
 
@@ -268,35 +234,34 @@ def _by_model(risks: Mapping[str, Floats], curve: Callable[[Floats], pd.DataFram
 
 def _roc(label: Floats, risk: Floats) -> pd.DataFrame:
     curve = roc_curve_table(label, risk)
-    return pd.DataFrame(
-        {
-            "false_positive_rate": 1 - curve["specificity"],
-            "true_positive_rate": curve["sensitivity"],
-        }
-    )
+    rates = {"false_positive_rate": 1 - curve["specificity"]}
+    return pd.DataFrame({**rates, "true_positive_rate": curve["sensitivity"]})
 
 
 def _kind(name: str) -> str:
     return "probability" if name == MODEL else references()[name].kind
 
 
-def _prediction(name: str, risk: Floats) -> Prediction:
-    kind = _kind(name)
-    return Prediction(risk, probability=kind == "probability", binary=kind == "rule")
+def _predictions(risks: Risks, names: Sequence[str], mask: Flags) -> dict[str, Prediction]:
+    kinds = {name: _kind(name) for name in names}
+    return {
+        name: Prediction(risks.by_model[name][mask], kind == "probability", kind == "rule")
+        for name, kind in kinds.items()
+    }
 
 
 def _row_groups(risks: Risks, label: Floats) -> list[tuple[str, Flags, list[str]]]:
-    everyone = np.ones(len(label), dtype=bool)
-    groups = [("all", everyone, risks.whole())]
+    """Name, patients and models of each group of rows; all patients come first."""
+    groups = [("all", np.ones(len(label), dtype=bool), risks.whole())]
     # references that share their inputs share the row group
-    told: dict[tuple[str, ...], str] = {}
+    seen: set[tuple[str, ...]] = set()
     for name, mask in risks.complete.items():
         inputs = references()[name].needs
-        if mask.all() or inputs in told or not large_enough(label[mask]):
+        if mask.all() or inputs in seen or not large_enough(label[mask]):
             continue
-        told[inputs] = inputs[0] if len(inputs) == 1 else name
+        seen.add(inputs)
         names = [n for n in risks.by_model if n == MODEL or risks.complete[n][mask].all()]
-        groups.append((f"measured={told[inputs]}", mask, names))
+        groups.append((f"measured={inputs[0] if len(inputs) == 1 else name}", mask, names))
     return groups
 
 
@@ -304,38 +269,46 @@ def _optimism(
     label: Floats, apparent: Risks, held_out: Mapping[str, Floats], cohort: str, split: str
 ) -> pd.DataFrame:
     """Apparent minus held-out performance on the same patients; above 0 in AUROC is optimistic."""
-    rows: list[dict[str, object]] = []
-    for name, risk in held_out.items():
-        for metric, delta in (("auroc", delta_auroc), ("brier", delta_brier)):
-            found = delta(label, apparent.by_model[name], risk)._asdict()
-            rows.append({"model": name, "metric": f"optimism_{metric}", **found})
+    rows = [
+        {
+            "model": name,
+            "metric": f"optimism_{metric}",
+            **delta(label, apparent.by_model[name], risk)._asdict(),
+        }
+        for name, risk in held_out.items()
+        for metric, delta in (("auroc", delta_auroc), ("brier", delta_brier))
+    ]
     table = pd.DataFrame(rows, columns=list(PERFORMANCE_COLUMNS))
     counts = {"n": len(label), "n_events": int(label.sum())}
     return table.assign(cohort=cohort, split=split, reference="", subgroup="all", **counts)
 
 
-def _times(table: pd.DataFrame, outcome: str) -> dict[str, Floats]:
-    event = f"{outcome}_event"
-    if not {outcome, event} <= set(table.columns):
+class _Times(TypedDict, total=False):
+    time: Floats
+    event: Floats
+
+
+def _times(table: pd.DataFrame, outcome: str) -> _Times:
+    """Time and event where they are recorded for all."""
+    pair = [outcome, f"{outcome}_event"]
+    if not set(pair) <= set(table.columns) or table[pair].isna().to_numpy().any():
         return {}
-    if table[[outcome, event]].isna().to_numpy().any():
-        return {}
-    return {"time": table[outcome].to_numpy(float), "event": table[event].to_numpy(float)}
+    time, event = (table[name].to_numpy(float) for name in pair)
+    return {"time": time, "event": event}
 
 
 def _survival(table: pd.DataFrame, groups: Strings) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
     found = {}
     for outcome in OUTCOMES:
-        if not {outcome, f"{outcome}_event"} <= set(table.columns):
+        pair = [outcome, f"{outcome}_event"]
+        if not set(pair) <= set(table.columns):
             continue
-        known = table[[outcome, f"{outcome}_event"]].notna().all(axis=1).to_numpy()
+        known = table[pair].notna().all(axis=1).to_numpy()
         here = pd.Categorical(groups[known], ["low", "intermediate", "high"], ordered=True)
-        if len(set(groups[known])) < 2:
-            continue
-        times = _times(table[known], outcome)
-        found[outcome] = survival_by_group(
-            times["time"], times["event"], pd.Series(here).cat.remove_unused_categories()
-        )
+        if len(set(groups[known])) > 1:
+            group = pd.Series(here).cat.remove_unused_categories()
+            times = _times(table[known], outcome)
+            found[outcome] = survival_by_group(times["time"], times["event"], group)
     return found
 
 
@@ -346,28 +319,16 @@ def _survival_rows(
     for outcome, (_, summary) in survival.items():
         against_low = summary["group"].iloc[0] == "low"
         for k, line in enumerate(summary.to_dict("records")):
-            base = {"subgroup": f"risk_group={line['group']}", "n": line["n"]}
-            base["n_events"] = line["n_events"]
-            for name in ("median", "hazard_ratio"):
-                if name == "hazard_ratio" and (k == 0 or not against_low):
-                    continue  # the summary is against the first group that there is
-                rows.append(
-                    {
-                        **base,
-                        "metric": f"{name}_{outcome}",
-                        "value": line[name],
-                        "low": line[f"{name}_low"],
-                        "high": line[f"{name}_high"],
-                    }
-                )
-        rows.append(
-            {
-                "subgroup": "all",
-                "metric": f"log_rank_p_{outcome}",
-                "value": summary["log_rank_p"].iloc[0],
-                "n": int(summary["n"].sum()),
-                "n_events": int(summary["n_events"].sum()),
-            }
-        )
+            # the summary is against the first group that there is
+            names = ("median", "hazard_ratio") if k and against_low else ("median",)
+            place = {"subgroup": f"risk_group={line['group']}"}
+            place |= {count: line[count] for count in ("n", "n_events")}
+            for name in names:
+                limits = {limit: line[f"{name}_{limit}"] for limit in ("low", "high")}
+                metric = {"metric": f"{name}_{outcome}", "value": line[name]}
+                rows.append({**place, **metric, **limits})
+        counts = {count: int(summary[count].sum()) for count in ("n", "n_events")}
+        log_rank = {"metric": f"log_rank_p_{outcome}", "value": summary["log_rank_p"].iloc[0]}
+        rows.append({"subgroup": "all", **log_rank, **counts})
     table = pd.DataFrame(rows, columns=list(PERFORMANCE_COLUMNS))
     return table.assign(cohort=cohort, split=split, model=MODEL, reference="")

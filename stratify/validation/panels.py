@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -48,9 +49,9 @@ def added_value(
     Returns
     -------
     DataFrame
-        One row a panel, and one for all panels together where there are several: AUROC with the
-        clinical features alone and with the panel too, and their paired difference with 95 %
-        interval (DeLong), for ``all`` patients and for those in whom the panel is ``measured``.
+        One row a panel, and one for all panels where there are several: AUROC with the clinical
+        features alone and with the panel too, and their paired difference with 95 % interval
+        (DeLong), for ``all`` patients and for those in whom the panel is ``measured``.
 
     Raises
     ------
@@ -69,26 +70,20 @@ def added_value(
     0    tmb      all  150
     """
     panel = {name: field_named(name).panel for name in features}
-    clinical = [name for name in features if panel[name] == "clinical"]
     others = sorted(set(panel.values()) - {"clinical"})
-    if not clinical or not others:
+    if not others or "clinical" not in panel.values():
         raise ArgumentError(
             "The features are of one panel; clinical features and another panel are expected."
         )
-    wanted = [(added,) for added in others] + [tuple(others)] * (len(others) > 1)
+    wanted = [(), *((added,) for added in others)] + [tuple(others)] * (len(others) > 1)
     sets = {added: [n for n in features if panel[n] in ("clinical", *added)] for added in wanted}
     label = table["label"].to_numpy(dtype=float)
-    outcomes = horizon_outcomes(table)
+    risks = {added: np.empty(len(label)) for added in sets}
+    for fold in _folds(classifier, table, features, folds, seed, rescaled, progress):
+        for added, names in sets.items():
+            risks[added][fold.test] = fold.risk(names)
+    clinical = risks.pop(())
     whole = features_matrix(table, list(features))
-    alone, risks = np.empty(len(label)), {added: np.empty(len(label)) for added in sets}
-    for fold, (train, test) in enumerate(_splits(label, folds, seed), start=1):
-        progress(f"fold {fold} of {folds}")
-        matrix = _of_fold(table, train, features, rescaled)
-        for names, risk in ((clinical, alone), *((sets[added], risks[added]) for added in sets)):
-            fitted = clone(classifier).fit(
-                matrix[names].iloc[train], label[train], auxiliary=outcomes.iloc[train]
-            )
-            risk[test] = fitted.predict_proba(matrix[names].iloc[test])[:, 1]
     rows = []
     for added, risk in risks.items():
         whose = [name for name in features if panel[name] in added]
@@ -97,12 +92,11 @@ def added_value(
         if not measured.all():
             groups["measured"] = measured
         for patients, here in groups.items():
-            if not large_enough(label[here]):
-                continue
-            y, before, after = label[here], alone[here], risk[here]
-            areas = auroc(y, before).value, auroc(y, after).value
-            row = ["+".join(added), patients, *areas, *delta_auroc(y, after, before)]
-            rows.append([*row, len(y), int(y.sum())])
+            if large_enough(label[here]):
+                y, before, after = label[here], clinical[here], risk[here]
+                areas = auroc(y, before).value, auroc(y, after).value
+                row = ["+".join(added), patients, *areas, *delta_auroc(y, after, before)]
+                rows.append([*row, len(y), int(y.sum())])
     return pd.DataFrame(rows, columns=[*ADDED, *COUNTS])
 
 
@@ -130,7 +124,7 @@ def masking_cost(
     rescaled : callable, optional
         As in :func:`~stratify.validation.assessment.cross_validate`.
     progress : callable
-        Told of each fold.
+        Called with a line for each fold.
 
     Returns
     -------
@@ -163,41 +157,60 @@ def masking_cost(
         raise ArgumentError("The features are of one panel; without it there is nothing to score.")
     label = table["label"].to_numpy(dtype=float)
     risks = {masked: np.empty((2, len(label))) for masked in kept}
-    others = horizon_outcomes(table)
-    for fold, (train, test) in enumerate(_splits(label, folds, seed), start=1):
-        progress(f"fold {fold} of {folds}")
-        matrix = _of_fold(table, train, features, rescaled)
-        known = {"auxiliary": others.iloc[train]}
-        whole = clone(classifier).fit(matrix.iloc[train], label[train], **known)
+    for fold in _folds(classifier, table, features, folds, seed, rescaled, progress):
+        whole = fold.fitted(list(features))
         for masked, names in kept.items():
-            seen = matrix.iloc[test].copy()
+            seen = fold.matrix.iloc[fold.test].copy()
             for name in set(features) - set(names):
-                seen[name] = pd.Series(np.nan, seen.index, dtype=matrix[name].dtype)
-            without = clone(classifier).fit(matrix[names].iloc[train], label[train], **known)
-            risks[masked][0, test] = whole.predict_proba(seen)[:, 1]
-            risks[masked][1, test] = without.predict_proba(matrix[names].iloc[test])[:, 1]
+                seen[name] = pd.Series(np.nan, seen.index, dtype=seen[name].dtype)
+            risks[masked][:, fold.test] = whole.predict_proba(seen)[:, 1], fold.risk(names)
     rows = []
     for masked, (blind, never) in risks.items():
         areas = auroc(label, blind).value, auroc(label, never).value
-        found = ["+".join(masked), *areas, *delta_auroc(label, blind, never)]
-        rows.append([*found, len(label), int(label.sum())])
+        row = ["+".join(masked), *areas, *delta_auroc(label, blind, never)]
+        rows.append([*row, len(label), int(label.sum())])
     return pd.DataFrame(rows, columns=[*MASKED, *COUNTS])
 
 
-def _of_fold(
+@dataclass(frozen=True)
+class _Fold:
+    """Patients to train on and to judge, on scales that only the former were learned from."""
+
+    classifier: ResistanceClassifier
+    matrix: pd.DataFrame
+    label: Floats
+    outcomes: pd.DataFrame
+    train: npt.NDArray[np.intp]
+    test: npt.NDArray[np.intp]
+
+    def fitted(self, names: list[str]) -> ResistanceClassifier:
+        """Fit on some of the features."""
+        home = self.matrix[names].iloc[self.train]
+        known = self.outcomes.iloc[self.train]
+        model: ResistanceClassifier = clone(self.classifier)
+        return model.fit(home, self.label[self.train], auxiliary=known)
+
+    def risk(self, names: list[str]) -> Floats:
+        """Risk of those to judge by a model of some of the features."""
+        away = self.matrix[names].iloc[self.test]
+        return np.asarray(self.fitted(names).predict_proba(away)[:, 1])
+
+
+def _folds(
+    classifier: ResistanceClassifier,
     table: pd.DataFrame,
-    train: npt.NDArray[np.intp],
     features: Sequence[str],
+    folds: int,
+    seed: int,
     rescaled: Rescaled | None,
-) -> pd.DataFrame:
-    """Features on scales that only those who train the fold were learned from."""
-    if rescaled is not None:
-        table = rescaled(table, np.isin(np.arange(len(table)), train))
-    return features_matrix(table, list(features))
-
-
-def _splits(
-    label: Floats, folds: int, seed: int
-) -> list[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
+    progress: Callable[[str], None],
+) -> Iterator[_Fold]:
+    label, outcomes = table["label"].to_numpy(dtype=float), horizon_outcomes(table)
     split = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    return list(split.split(label, label))
+    for fold, (train, test) in enumerate(split.split(label, label), start=1):
+        progress(f"fold {fold} of {folds}")
+        scaled = table
+        if rescaled is not None:
+            scaled = rescaled(table, np.isin(np.arange(len(table)), train))
+        matrix = features_matrix(scaled, list(features))
+        yield _Fold(classifier, matrix, label, outcomes, train, test)

@@ -93,7 +93,7 @@ TABLE_MESSAGES = [
     (
         {"m": Prediction(P, probability=True)},
         {"time": [1, 2, 3, 4]},
-        "event is absent; expected time and event together: pass both or neither.",
+        "event is absent; expected both time and event, or neither: pass both.",
     ),
     (
         {"m": Prediction(P, probability=True)},
