@@ -1,8 +1,8 @@
-"""Benchmark: all cohorts of a list of studies, each left out in turn, beside every reference.
+"""Benchmark: all cohorts of a list of studies, each left out in turn, next to every reference.
 
-Cohorts that share patients are left out together. What is told of each task: performance of every
-model on each part that none of them saw, pooled over parts; and how well the gaps alone tell the
-part, since panels are measured in some cohorts only.
+Cohorts that share patients are left out at once. Each task gives the performance of every model on
+cohorts that none of them saw, pooled too; and how well the gaps alone identify the cohort, since
+panels are measured in some only.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from stratify.study import Study
 from stratify.tables.faults import faults_in_words, faults_of, located
 from stratify.tables.strict import Strict
 from stratify.tables.tabular import make_folder, read_mapping, write_table, written_whole
-from stratify.validation.diagnostics import missingness_tells
+from stratify.validation.diagnostics import cohort_from_missingness
 from stratify.validation.internal_external import internal_external
 
 if TYPE_CHECKING:
@@ -49,12 +49,12 @@ class BenchmarkTask(Strict):
     by : {"cohort", "site", "start_year", "cancer_type"}
         What is left out in turn.
     together : mapping of str to str
-        Part to the group it is left out with, where patients are shared; groups that are found by
+        Cohort to the group it is left out with, where patients are shared; groups that are found by
         quasi-identifiers are added.
     in_sample : mapping of str to list of str
         Reference to the cohorts it was fitted on by its authors: shown there, not pooled.
     note : str
-        Said beside the figures.
+        Stands with the figures.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
@@ -83,8 +83,8 @@ class Benchmark:
     pooled : DataFrame
         As in the ``meta_analysis`` dictionary, with ``task`` first.
     missingness : DataFrame
-        By task: share of patients whose part is told by the gaps alone, and the share of the
-        largest part.
+        By task: share of patients whose cohort the gaps alone identify, and the share of the
+        largest cohort.
     """
 
     performance: pd.DataFrame
@@ -92,7 +92,7 @@ class Benchmark:
     missingness: pd.DataFrame
 
     def headline(self, metric: str = "auroc") -> pd.DataFrame:
-        """One metric with its interval: a row a part that was left out, a column a model.
+        """One metric with its interval: a row for each cohort that was left out, a column a model.
 
         Rows ``pooled`` (random effects) and ``weighted`` (by patients) follow. They are of the
         cohorts in which the model can be judged; :meth:`differences` are of the same cohorts.
@@ -145,8 +145,8 @@ class Benchmark:
         return figures.forest(rows, title=f"Left out in turn: {task}")
 
 
-def _told(progress: Callable[[str], None], task: str, text: str) -> None:
-    progress(f"{task}: {text}")
+def _of_task(progress: Callable[[str], None], task: str, line: str) -> None:
+    progress(f"{task}: {line}")
 
 
 def _paired(rows: pd.DataFrame) -> pd.Series:
@@ -173,10 +173,10 @@ def run_benchmark(
     classifier : ResistanceClassifier, optional
         Unfitted, with other settings than the default.
     workers : int
-        Processes that share the parts left out, as in
+        Processes that share the folds, as in
         :func:`~stratify.validation.internal_external.internal_external`.
     progress : callable
-        Told of each step.
+        Called with a line for each step.
 
     Returns
     -------
@@ -194,7 +194,7 @@ def run_benchmark(
         faults = located(faults_of(error), path)
         raise DataError(f"{path}: {faults_in_words(faults, 'benchmark file')}") from None
     template = classifier or ResistanceClassifier(random_state=file.seed, n_jobs=-1)
-    parts: dict[str, list[pd.DataFrame]] = {"performance": [], "pooled": [], "missingness": []}
+    found_by_task: dict[str, list[pd.DataFrame]] = {}
     for task in file.tasks:
         several = f"{len(task.studies)} studies" if len(task.studies) > 1 else "1 study"
         progress(f"{task.name}: reading {several}")
@@ -208,18 +208,18 @@ def run_benchmark(
             groups=groups,
             in_sample=task.in_sample,
             workers=workers,
-            progress=partial(_told, progress, task.name),
+            progress=partial(_of_task, progress, task.name),
         )
-        told, largest = missingness_tells(features_matrix(table, features), table[task.by])
-        shares = pd.DataFrame({"told_by_gaps": [told], "largest_part": [largest]})
+        gaps, largest = cohort_from_missingness(features_matrix(table, features), table[task.by])
+        shares = pd.DataFrame({"told_by_gaps": [gaps], "largest_part": [largest]})
         for name, rows in (
             ("performance", found.performance),
             ("pooled", found.pooled),
             ("missingness", shares),
         ):
             rows.insert(0, "task", task.name)
-            parts[name].append(rows)
-    whole = {name: pd.concat(rows, ignore_index=True) for name, rows in parts.items()}
+            found_by_task.setdefault(name, []).append(rows)
+    whole = {name: pd.concat(rows, ignore_index=True) for name, rows in found_by_task.items()}
     result = Benchmark(**whole)
     progress("writing the results")
     _write(result, file, make_folder(Path(out)))
@@ -234,9 +234,9 @@ def _pooled_patients(task: BenchmarkTask, folder: Path) -> tuple[pd.DataFrame, l
         cohorts.append(read_cohort(study))
         require_usable(cohorts[-1], f"The study {study.name}")
     tables = [cohort.evaluable.table for cohort in cohorts]
-    together = pd.concat(tables, ignore_index=True)
+    pooled = pd.concat(tables, ignore_index=True)
     names = [name for table in tables for name in table["cohort"].unique()]
-    rules = sorted(together["endpoint_rule"].unique())
+    rules = sorted(pooled["endpoint_rule"].unique())
     if len(rules) > 1:
         raise DataError(
             f"task {task.name}: its studies have the endpoint rules {', '.join(rules)}; one is "
@@ -244,8 +244,7 @@ def _pooled_patients(task: BenchmarkTask, folder: Path) -> tuple[pd.DataFrame, l
         )
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise DataError(f"task {task.name}: cohorts in two studies: {', '.join(twice)}.")
-    pooled = replace(cohorts[0], table=together)
-    return together, informative_features(pooled, None)
+    return pooled, informative_features(replace(cohorts[0], table=pooled), None)
 
 
 def _write(result: Benchmark, file: Any, out: Path) -> None:
@@ -253,8 +252,8 @@ def _write(result: Benchmark, file: Any, out: Path) -> None:
     write_table(result.pooled, out / "meta_analysis.csv")
     write_table(result.missingness, out / "missingness.csv")
     for task in file.tasks:
-        with written_whole(out / f"forest_{task.name}.png") as part:
-            part.write_bytes(figures.png(result.figure(task.name)))
+        with written_whole(out / f"forest_{task.name}.png") as page:
+            page.write_bytes(figures.png(result.figure(task.name)))
     note = (
         "Research use only. 95 % intervals. Each part is judged by models that were fitted without "
         "it and without cohorts that share its patients."
@@ -264,8 +263,8 @@ def _write(result: Benchmark, file: Any, out: Path) -> None:
     for metric in HEADLINE:
         blocks += [f"## {figures.METRICS[metric][0]}", _markdown(result.headline(metric))]
     blocks += ["## stratify minus reference, AUROC", _markdown(result.differences())]
-    with written_whole(out / "benchmark.md") as part:
-        part.write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
+    with written_whole(out / "benchmark.md") as page:
+        page.write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
 
 
 def _markdown(table: pd.DataFrame) -> str:

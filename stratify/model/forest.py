@@ -62,18 +62,7 @@ class RandomForest:
     ) -> RandomForest:
         """Grow on training patients; each split chooses among the root of the number of columns.
 
-        Parameters
-        ----------
-        matrix : ndarray of shape (n_patients, n_features)
-            Numbers, NaN for missing.
-        features : sequence of str
-            Names of the columns.
-        label : ndarray of shape (n_patients,)
-            1 or 0.
-        weight : ndarray of shape (n_patients,), optional
-        n_trees, max_depth, min_samples_leaf : int
-        seed : int
-            The same seed gives the same forest, whatever the order of rows.
+        The same seed gives the same forest, whatever the order of rows.
 
         Examples
         --------
@@ -118,17 +107,7 @@ class RandomForest:
         return cls(list(features), named, share, without_extremes(text))
 
     def risk(self, matrix: Floats) -> Floats:
-        """Probability of label 1, for every patient.
-
-        Parameters
-        ----------
-        matrix : ndarray of shape (n_patients, n_features)
-            Columns as in training.
-
-        Returns
-        -------
-        ndarray of shape (n_patients,)
-        """
+        """Probability of label 1, for every patient; columns are those of the training."""
         medians = [self.medians[name] for name in self.features]
         columns = np.where(np.isnan(matrix), medians, matrix)
         trees = _booster(self.text).predict(columns, num_threads=1)

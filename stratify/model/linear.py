@@ -34,14 +34,9 @@ _KINDS = 100_000  # combinations of missing columns whose weights are kept
 class Expected:
     """Expectation of missing columns given the measured ones, were all jointly normal.
 
-    Attributes
-    ----------
-    mean : ndarray of shape (n_columns,)
-        Over the patients in whom the column is measured.
-    covariance : ndarray of shape (n_columns, n_columns)
-        Over the patients who have both columns, shrunk towards independence.
-    signs : ndarray of shape (n_columns,)
-        +1 or -1 where the coefficient of a column may not have the other sign.
+    ``mean`` is over the patients in whom a column is measured, ``covariance`` over those who have
+    both columns, shrunk towards independence; ``signs`` is +1 or -1 where the coefficient of a
+    column may not have the other sign.
 
     References
     ----------
@@ -55,15 +50,7 @@ class Expected:
 
     @classmethod
     def fit(cls, columns: Floats, weight: Floats | None, signs: npt.NDArray[np.int_]) -> Expected:
-        """Fit on training patients.
-
-        Parameters
-        ----------
-        columns : ndarray of shape (n_patients, n_columns)
-            NaN where missing.
-        weight : ndarray of shape (n_patients,) or None
-        signs : ndarray of shape (n_columns,)
-        """
+        """Fit on training patients; ``columns`` is of shape (n_patients, n_columns), with NaN."""
         share = np.ones(len(columns)) if weight is None else weight
         known = ~np.isnan(columns)
         filled = np.where(known, columns, 0.0)
@@ -84,11 +71,7 @@ class Expected:
     def contributions(self, columns: Floats, coefficients: Floats) -> Floats:
         """Contribution of each measured column, with its share of what the missing ones would add.
 
-        Parameters
-        ----------
-        columns : ndarray of shape (n_patients, n_columns)
-        coefficients : ndarray of shape (n_columns,)
-            Always the same ones for one object.
+        The coefficients are always the same ones for one object.
         """
         missing = np.isnan(columns)
         packed = np.packbits(missing, axis=1)
@@ -121,20 +104,14 @@ class Expected:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for the bundle."""
-        return {
-            "mean": self.mean.tolist(),
-            "covariance": self.covariance.tolist(),
-            "signs": self.signs.tolist(),
-        }
+        names = ("mean", "covariance", "signs")
+        return {name: getattr(self, name).tolist() for name in names}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Expected:
         """Inverse of :meth:`to_json`."""
-        return cls(
-            np.array(document["mean"], dtype=float),
-            np.array(document["covariance"], dtype=float),
-            np.array(document["signs"], dtype=int),
-        )
+        mean, covariance = (np.array(document[name], float) for name in ("mean", "covariance"))
+        return cls(mean, covariance, np.array(document["signs"], dtype=int))
 
 
 def _kinds(packed: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:

@@ -171,7 +171,7 @@ def recalibration_line(y: Floats, logit: Floats) -> tuple[Floats, Floats]:
     Returns
     -------
     coefficients : ndarray of shape (2,)
-        NaN where no maximum of the likelihood exists, as told in :func:`calibration_slope`.
+        NaN where no maximum of the likelihood exists, as stated in :func:`calibration_slope`.
     covariance : ndarray of shape (2, 2)
 
     References

@@ -225,7 +225,7 @@ def performance_table(
     Parameters
     ----------
     y, time, event : array_like, shape (n_patients,)
-        See :mod:`stratify.statistics.discrimination`; `time` and `event` come together and add
+        See :mod:`stratify.statistics.discrimination`; `time` and `event`, both or neither, add
         c_index.
     predictions : mapping of model name to Prediction
         The models, in the order of the rows.

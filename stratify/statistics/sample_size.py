@@ -26,7 +26,7 @@ __all__ = [
 SHRINKAGE = 0.9
 OPTIMISM = 0.05
 MARGIN = 0.05
-# Of its maximum, where no earlier model tells the explained variation (Riley 2020).
+# Of its maximum, where no earlier model gives the explained variation (Riley 2020).
 ANTICIPATED_SHARE = 0.15
 
 

@@ -1,4 +1,4 @@
-"""Selective prediction: how often a model errs if it decides only on patients it doubts least.
+"""Selective prediction: how often a model errs if it decides on the surest patients only.
 
 Conventions of arguments and errors: :mod:`stratify.statistics.discrimination`.
 """
@@ -26,7 +26,7 @@ _CLIP = 1e-9
 def certainty(risk: ArrayLike, low: ArrayLike, high: ArrayLike, threshold: float) -> Floats:
     """Distance of the risk from a threshold in half-widths of its interval, on the log-odds.
 
-    Above 1 the whole interval lies on one side of the threshold; 0 is the greatest doubt. An
+    Above 1 the whole interval lies on one side of the threshold; 0 is the least certainty. An
     interval without width is taken as one of 1e-9.
 
     Examples

@@ -1,4 +1,4 @@
-"""Checks of the training data before a model is fitted: a leak, telling gaps, too few patients.
+"""Checks of the training data before a model is fitted: a leak, informative gaps, few patients.
 
 Each finding has a permanent code; what they look at is judged out of fold.
 """
@@ -19,20 +19,20 @@ from stratify.statistics.sample_size import candidate_parameters, required_sampl
 from stratify.tables.findings import Findings
 from stratify.tables.schema import field_named
 
-__all__ = ["check_training", "missingness_auroc", "missingness_tells", "single_feature_auroc"]
+__all__ = ["check_training", "cohort_from_missingness", "missingness_auroc", "single_feature_auroc"]
 
 
 # No baseline biomarker of resistance comes near; TMB and PD-L1 reach 0.6 to 0.7.
 LEAK = 0.95
-# From this AUROC on, the gaps alone tell the label as well as a usual biomarker does.
-TELLING = 0.65
+# From this AUROC on, the gaps alone predict the label as well as a usual biomarker does.
+INFORMATIVE = 0.65
 # Of the errors of naming the largest cohort for everybody, the share that the gaps avoid.
 FEWER_ERRORS = 0.5
 _FOLDS, _BINS = 5, 10
 
 
 def check_training(home: Cohort, features: list[str]) -> None:
-    """Tell of a leak, of gaps that tell the label or the cohort, and of too few patients.
+    """Add findings on a leak, on gaps that predict label or cohort, and on too few patients.
 
     Parameters
     ----------
@@ -60,8 +60,8 @@ def check_training(home: Cohort, features: list[str]) -> None:
         if area > LEAK:
             home.findings.add(
                 "leak_suspected",
-                f"{name} alone tells the label with a cross-validated AUROC of {area:.3f}; above "
-                f"{LEAK} is not expected of a biomarker.",
+                f"{name} alone predicts the label with a cross-validated AUROC of {area:.3f}; "
+                f"above {LEAK} is not expected of a biomarker.",
                 panel=field_named(name).panel,
                 column=name,
                 n=len(label),
@@ -73,19 +73,19 @@ def _check_missingness(
     matrix: pd.DataFrame, label: Floats, cohort: pd.Series, findings: Findings
 ) -> None:
     area = missingness_auroc(matrix, label)
-    if area >= TELLING:
+    if area >= INFORMATIVE:
         findings.add(
             "missingness_tells_label",
-            "which features are missing tells the label with a cross-validated AUROC of "
+            "which features are missing predicts the label with a cross-validated AUROC of "
             f"{area:.3f}; near 0.5 is expected.",
             n=len(label),
         )
-    told, largest = missingness_tells(matrix, cohort)
-    if told - largest > FEWER_ERRORS * (1 - largest):
+    named, largest = cohort_from_missingness(matrix, cohort)
+    if named - largest > FEWER_ERRORS * (1 - largest):
         findings.add(
             "missingness_tells_cohort",
-            f"which features are missing tells the cohort of {100 * told:.0f} % of the patients; "
-            f"the largest cohort holds {100 * largest:.0f} %.",
+            f"which features are missing predicts the cohort of {100 * named:.0f} % of the "
+            f"patients; the largest cohort holds {100 * largest:.0f} %.",
             n=len(label),
         )
 
@@ -104,7 +104,7 @@ def single_feature_auroc(matrix: pd.DataFrame, label: npt.ArrayLike) -> dict[str
     -------
     dict of str to float
         Cross-validated AUROC of the share of label 1 by level or by tenth of the number; missing
-        is a level of its own, so that a telling gap is seen too.
+        is a level of its own, so that an informative gap is seen too.
 
     Examples
     --------
@@ -138,7 +138,7 @@ def _alone(column: pd.Series, label: Floats) -> float:
 
 
 def missingness_auroc(matrix: pd.DataFrame, label: npt.ArrayLike) -> float:
-    """How well the gaps alone tell the label.
+    """How well the gaps alone predict the label.
 
     Parameters
     ----------
@@ -162,25 +162,25 @@ def missingness_auroc(matrix: pd.DataFrame, label: npt.ArrayLike) -> float:
     return 0.5 if shares is None else auroc(truth, shares[:, 1]).value
 
 
-def missingness_tells(matrix: pd.DataFrame, groups: npt.ArrayLike) -> tuple[float, float]:
-    """How well the gaps alone tell the cohort, site or another group.
+def cohort_from_missingness(matrix: pd.DataFrame, groups: npt.ArrayLike) -> tuple[float, float]:
+    """How well the gaps alone predict the cohort, site or another group.
 
     Parameters
     ----------
     matrix : DataFrame of shape (n_patients, n_features)
     groups : array_like of shape (n_patients,)
-        Groups of fewer than 5 patients count together with the largest.
+        Groups of fewer than 5 patients count as the largest.
 
     Returns
     -------
-    told, largest : float
-        Cross-validated share of patients whose group is told rightly, and the share of the
+    named, largest : float
+        Cross-validated share of patients whose group is named rightly, and the share of the
         largest group, which anybody can name.
 
     Examples
     --------
     >>> cohort = np.repeat(["a", "b"], [60, 40])
-    >>> missingness_tells(pd.DataFrame({"tmb": np.where(cohort == "a", 8.0, np.nan)}), cohort)
+    >>> cohort_from_missingness(pd.DataFrame({"tmb": np.where(cohort == "a", 8.0, np.nan)}), cohort)
     (1.0, 0.6)
     """
     names = pd.Series(np.asarray(groups, dtype=object))

@@ -24,26 +24,21 @@ def each_fold(
     workers: int = 1,
     progress: Progress | None = None,
 ) -> list[Found]:
-    """Judge every fold.
+    """Judge every fold, in this process or in several; the results are in the order of the folds.
 
     Parameters
     ----------
     judge : callable
-        A function of a module, since processes are told its name.
+        A function of a module, since processes import it by its name.
     folds : sequence of tuple
         Arguments of each call.
     names : sequence of str
-        What to tell of each fold.
+        Of the folds, for the progress.
     workers : int
         Processes; 1 for this one.
     progress : callable, optional
-        Told of each fold, with the time left once one is done: when it begins, or with several
+        Called with each fold, and the time left once one is done: when it begins, or with several
         workers when it is done.
-
-    Returns
-    -------
-    list
-        What was found, in the order of the folds.
 
     Raises
     ------
@@ -59,7 +54,7 @@ def each_fold(
     """
     if not isinstance(workers, int) or workers < 1:
         raise ArgumentError(f"workers is {workers!r}; a whole number of at least 1 is expected.")
-    tell, started = progress or (lambda _: None), time.monotonic()
+    report, started = progress or (lambda _: None), time.monotonic()
 
     def left(done: int) -> str:
         return f", {time_left(done, len(folds), time.monotonic() - started)}" if done else ""
@@ -67,7 +62,7 @@ def each_fold(
     if workers == 1:
         found = []
         for k, (name, fold) in enumerate(zip(names, folds, strict=True)):
-            tell(name + left(k))
+            report(name + left(k))
             found.append(judge(*fold))
         return found
     from joblib import Parallel, delayed, parallel_config
@@ -78,7 +73,7 @@ def each_fold(
         with parallel_config("loky", inner_max_num_threads=1):
             for k, result in Parallel(workers, return_as="generator_unordered")(calls):
                 results[k] = result
-                tell(f"{names[k]} done{left(len(results))}")
+                report(f"{names[k]} done{left(len(results))}")
     except BrokenProcessPool:
         raise StratifyError(
             "A worker died; perhaps memory ran out. Run the same command again, with fewer workers."

@@ -62,7 +62,7 @@ def learning_curve(
         At least 2.
     seed : int
     progress : callable, optional
-        Told of each size.
+        Called with a line for each size.
 
     Returns
     -------

@@ -98,7 +98,7 @@ def before_and_after(
     Parameters
     ----------
     model, cohort, what
-        As for :func:`recalibrate`, which tells what cannot be used.
+        As for :func:`recalibrate`, which says what cannot be used.
     seed : int
         Of the folds.
 

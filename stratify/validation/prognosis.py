@@ -1,7 +1,7 @@
 """Prognostic or predictive: a frozen score and survival where no ICI was given.
 
-A score that orders survival of patients without an ICI tells who does badly, whatever is given.
-That it does so under an ICI is then no sign that it tells who benefits (LORIS does both).
+A score that orders survival of patients without an ICI says who does badly, whatever is given.
+That it does so under an ICI is then no sign that it says who benefits (LORIS does both).
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def across_seeds(
         Cohorts to judge on, with ``label``.
     seeds : sequence of int
     progress : callable
-        Told of each seed.
+        Called with a line for each seed.
 
     Returns
     -------

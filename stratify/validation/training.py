@@ -99,14 +99,8 @@ def fit_with_references(
         classifier's.
     storage : Path, optional
         File in which the search is kept, so that an interrupted one goes on.
-    tried : callable, optional
-        Told of each setting and its loss.
-    progress : callable, optional
-        Told how many settings are tried.
-
-    Returns
-    -------
-    ResistanceClassifier, References
+    tried, progress : callable, optional
+        Called with each setting and its loss, and with how many settings are tried.
 
     Notes
     -----
@@ -141,15 +135,7 @@ def fit_with_references(
 def judged_risks(
     classifier: ResistanceClassifier, references: References, table: pd.DataFrame
 ) -> Risks:
-    """Risks by the model and by every reference that has its columns.
-
-    Parameters
-    ----------
-    classifier, references
-        Fitted on training patients.
-    table : DataFrame of shape (n_patients, ...)
-        Canonical columns.
-    """
+    """Risks by the model and by every reference that has its columns."""
     matrix = model_matrix(table, classifier.features_)
     complete = references.complete(table)
     by_model = {MODEL: classifier.predict_proba(matrix)[:, 1]}
@@ -171,7 +157,7 @@ class Training:
     storage: Path | None = None
 
     def alone(self, workers: int) -> Training:
-        """As a worker trains beside others: on one thread."""
+        """As one of several workers trains: on one thread."""
         from sklearn.base import clone
 
         if workers == 1:
@@ -186,22 +172,11 @@ def risks_without(
     name: str = "",
     progress: Progress | None = None,
 ) -> list[Risks]:
-    """Risks of patients by a model, and by references, that learned from others.
+    """Risks of patients in `away` by models and references that learned from those in `home`."""
 
-    Parameters
-    ----------
-    training : Training
-    home : DataFrame of shape (n_patients, ...)
-        Patients to learn from.
-    away : list of DataFrame
-        Parts to judge.
-    name : str
-        Of what is left out, for the `progress` of a search.
-    """
-
-    def tell(line: str) -> None:
+    def report(line: str) -> None:
         if progress is not None:
-            progress(f"{name}: {line}")
+            progress(f"{name}: {line}")  # what is left out
 
     fitted, references = fit_with_references(
         training.classifier,
@@ -210,6 +185,6 @@ def risks_without(
         censoring=training.censoring,
         trials=training.trials,
         storage=training.storage,
-        progress=tell,
+        progress=report,
     )
-    return [judged_risks(fitted, references, part) for part in away]
+    return [judged_risks(fitted, references, judged) for judged in away]

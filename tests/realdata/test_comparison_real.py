@@ -12,8 +12,8 @@ from stratify.references import References
 from stratify.references.rf16 import RF16_INPUTS, encoded
 from stratify.statistics.discrimination import auroc
 from stratify.validation.diagnostics import (
+    cohort_from_missingness,
     missingness_auroc,
-    missingness_tells,
     single_feature_auroc,
 )
 from stratify.validation.internal_external import internal_external
@@ -59,7 +59,7 @@ def test_leaving_out_one_hospital_after_the_other(read):
     cohorts = [read(name).evaluable for name in ("chowell", "ravi", "shim")]
     table = pd.concat([cohort.table for cohort in cohorts], ignore_index=True)
     features = list(dict.fromkeys(n for c in cohorts for n in informative_features(c, None)))
-    told, largest = missingness_tells(model_matrix(table, features), table["cohort"])
+    told, largest = cohort_from_missingness(model_matrix(table, features), table["cohort"])
     assert told > largest + 0.2  # panels differ between hospitals
     found = internal_external(
         ResistanceClassifier(n_jobs=-1),

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from stratify.validation.diagnostics import (
+    INFORMATIVE,
     LEAK,
-    TELLING,
+    cohort_from_missingness,
     missingness_auroc,
-    missingness_tells,
     single_feature_auroc,
 )
 
@@ -63,7 +63,7 @@ def test_gaps_that_have_nothing_to_do_with_the_label_tell_nothing():
     label = rng.permutation(np.tile([0.0, 1.0], 300))
     assert missingness_auroc(matrix, label) == pytest.approx(0.5, abs=0.07)
     assert missingness_auroc(matrix.fillna(0), label) == 0.5
-    assert missingness_tells(matrix, np.repeat(["a", "b"], 300))[0] < 0.6
+    assert cohort_from_missingness(matrix, np.repeat(["a", "b"], 300))[0] < 0.6
 
 
 def test_gaps_of_one_class_tell_the_label():
@@ -71,7 +71,7 @@ def test_gaps_of_one_class_tell_the_label():
     gaps = np.random.default_rng(3).random(400) < np.where(label == 1, 0.7, 0.2)
     area = missingness_auroc(pd.DataFrame({"tmb": np.where(gaps, np.nan, 5.0)}), label)
     assert area == pytest.approx(0.75, abs=0.06)
-    assert area > TELLING
+    assert area > INFORMATIVE
 
 
 def test_panels_of_their_own_tell_three_cohorts():
@@ -83,11 +83,11 @@ def test_panels_of_their_own_tell_three_cohorts():
             "tmb": 1.0,
         }
     )
-    assert missingness_tells(matrix, cohort) == (1.0, 0.5)
-    assert missingness_tells(matrix[["tmb"]], cohort) == (0.5, 0.5)
+    assert cohort_from_missingness(matrix, cohort) == (1.0, 0.5)
+    assert cohort_from_missingness(matrix[["tmb"]], cohort) == (0.5, 0.5)
 
 
 def test_a_cohort_of_too_few_patients_to_be_folded_counts_with_the_largest():
     cohort = np.repeat(["x", "y", "z"], [50, 46, 4])
     matrix = pd.DataFrame({"tmb": np.where(cohort == "y", np.nan, 1.0)})
-    assert missingness_tells(matrix, cohort) == (1.0, 0.54)
+    assert cohort_from_missingness(matrix, cohort) == (1.0, 0.54)

@@ -947,22 +947,22 @@ IN_TRAINING = {
     ),
     "leak_suspected": (
         _copied_outcome,
-        "msi_high alone tells the label with a cross-validated AUROC of 1.000; above 0.95 is not "
-        "expected of a biomarker.",
+        "msi_high alone predicts the label with a cross-validated AUROC of 1.000; above 0.95 "
+        "is not expected of a biomarker.",
         160,
         "msi_high",
     ),
     "missingness_tells_label": (
         _measured_late,
-        "which features are missing tells the label with a cross-validated AUROC of 1.000; near "
+        "which features are missing predicts the label with a cross-validated AUROC of 1.000; near "
         "0.5 is expected.",
         160,
         "",
     ),
     "missingness_tells_cohort": (
         _another_centre,
-        "which features are missing tells the cohort of 100 % of the patients; the largest cohort "
-        "holds 50 %.",
+        "which features are missing predicts the cohort of 100 % of the patients; "
+        "the largest cohort holds 50 %.",
         320,
         "",
     ),

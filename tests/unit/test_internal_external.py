@@ -202,7 +202,7 @@ def test_no_cohort_of_a_group_stands_on_both_sides(monkeypatch, cohorts, groups)
 
     def judge(trained_on, references, away):
         sides.append((trained_on, set(away["cohort"])))
-        return Risks({"stratify": np.full(len(away), 0.5)}, {}, False)
+        return Risks({"stratify": np.full(len(away), 0.5)}, {}, frozenset())
 
     monkeypatch.setattr(training, "fit_with_references", fit)
     monkeypatch.setattr(training, "judged_risks", judge)
@@ -230,7 +230,7 @@ MESSAGES = [
     ),
     (
         {"groups": {"west": "g"}},
-        "groups names west; parts by cohort are east, north, south.",
+        "groups names west; values of cohort are east, north, south.",
     ),
     (
         {"groups": dict.fromkeys(["east", "north", "south"], "g")},
