@@ -29,7 +29,7 @@ from stratify.statistics.performance import (
     performance_table,
 )
 from stratify.statistics.survival import survival_by_group
-from stratify.validation.folds import each_fold
+from stratify.validation.folds import Rescaled, each_fold, split_folds
 from stratify.validation.training import EarlyCensoring, Risks, Training, risks_without
 
 __all__ = ["Assessment", "assess", "cross_validate"]
@@ -78,7 +78,7 @@ def cross_validate(
     seed: int = 0,
     censoring: EarlyCensoring | None = None,
     trials: int = 0,
-    rescaled: Callable[[pd.DataFrame, Flags], pd.DataFrame] | None = None,
+    rescaled: Rescaled | None = None,
     storage: Path | None = None,
     workers: int = 1,
     progress: Progress | None = None,
@@ -115,33 +115,29 @@ def cross_validate(
     Risks
         In the order of ``table``.
     """
-    from sklearn.model_selection import StratifiedKFold
-
     label = table["label"].to_numpy(dtype=float)
     folds = max(2, min(folds, int(label.sum()), int((1 - label).sum())))
-    splits = list(StratifiedKFold(folds, shuffle=True, random_state=seed).split(table, label))
+    splits = split_folds(table, folds, seed, rescaled)
     names = [f"cross-validation, fold {k + 1} of {folds}" for k in range(folds)]
     training = Training(classifier, features, censoring, trials, storage).alone(workers)
     inside = progress if workers == 1 else None
-    calls = []
-    for name, (train, test) in zip(names, splits, strict=True):
-        scaled = table
-        if rescaled is not None:
-            scaled = rescaled(table, np.isin(np.arange(len(table)), train))
-        calls.append((training, scaled.iloc[train], [scaled.iloc[test]], name, inside))
+    calls = [
+        (training, fold.home, [fold.away], name, inside)
+        for name, fold in zip(names, splits, strict=True)
+    ]
     found = each_fold(risks_without, calls, names, workers=workers, progress=progress)
     by_model: dict[str, Floats] = {}
     complete: dict[str, Flags] = {}
     covering = frozenset(references())
-    fold = np.zeros(len(table), dtype=int)
-    for k, ((_, test), (risks,)) in enumerate(zip(splits, found, strict=True)):
-        fold[test] = k
+    fold_of = np.zeros(len(table), dtype=int)
+    for k, ((_, _, test), (risks,)) in enumerate(zip(splits, found, strict=True)):
+        fold_of[test] = k
         covering &= risks.covering
         for name, risk in risks.by_model.items():
             by_model.setdefault(name, np.full(len(table), np.nan))[test] = risk
         for name, mask in risks.complete.items():
             complete.setdefault(name, np.zeros(len(table), dtype=bool))[test] = mask
-    return Risks(by_model, complete, covering, fold)
+    return Risks(by_model, complete, covering, fold_of)
 
 
 def assess(

@@ -6,14 +6,44 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from stratify.arrays import Flags
 from stratify.errors import ArgumentError, StratifyError
 from stratify.progress import Progress, time_left
 
-__all__ = ["each_fold"]
+__all__ = ["Rescaled", "each_fold", "split_folds"]
 
 Found = TypeVar("Found")
+Rescaled: TypeAlias = Callable[[pd.DataFrame, Flags], pd.DataFrame]
+
+
+class Fold(NamedTuple):
+    """Patients to train on, and patients to judge with their places in the table."""
+
+    home: pd.DataFrame
+    away: pd.DataFrame
+    test: npt.NDArray[np.intp]
+
+
+def split_folds(
+    table: pd.DataFrame, folds: int, seed: int, rescaled: Rescaled | None = None
+) -> list[Fold]:
+    """Patients in folds stratified by ``label``, on scales learned from those who train alone."""
+    from sklearn.model_selection import StratifiedKFold
+
+    split = StratifiedKFold(folds, shuffle=True, random_state=seed).split(table, table["label"])
+    found = []
+    for train, test in split:
+        scaled = table
+        if rescaled is not None:
+            scaled = rescaled(table, np.isin(np.arange(len(table)), train))
+        found.append(Fold(scaled.iloc[train], scaled.iloc[test], test))
+    return found
 
 
 def each_fold(

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from stratify.arrays import Flags
 from stratify.cohort.subgroups import SMALLEST_CLASS, SMALLEST_SUBGROUP, large_enough
 from stratify.errors import ArgumentError
 from stratify.model.classifier import ResistanceClassifier
 from stratify.statistics.meta_analysis import pool_performance
 from stratify.validation.assessment import Assessment, assess
-from stratify.validation.folds import each_fold
+from stratify.validation.folds import Rescaled, each_fold
 from stratify.validation.training import EarlyCensoring, Training, risks_without
 
 __all__ = ["InternalExternal", "internal_external"]
@@ -54,7 +53,7 @@ def internal_external(
     in_sample: Mapping[str, Collection[str]] | None = None,
     censoring: EarlyCensoring | None = None,
     trials: int = 0,
-    rescaled: Callable[[pd.DataFrame, Flags], pd.DataFrame] | None = None,
+    rescaled: Rescaled | None = None,
     thresholds: Sequence[float] = (),
     workers: int = 1,
     progress: Callable[[str], None] | None = None,

@@ -7,20 +7,18 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.base import clone
 from sklearn.model_selection import StratifiedKFold
 
 from stratify.arrays import Floats
-from stratify.cohort.features import model_matrix
 from stratify.errors import ArgumentError
 from stratify.model.classifier import ResistanceClassifier
-from stratify.model.horizons import horizon_outcomes
 from stratify.references.known import plain_logistic
 from stratify.references.logistic import LogisticModel
 from stratify.statistics.calibration import brier
 from stratify.statistics.discrimination import auroc
 from stratify.statistics.intervals import Estimate, normal_quantile, wald
 from stratify.statistics.performance import MODEL
+from stratify.validation.training import fit_model, predicted
 
 __all__ = ["LEARNING_CURVE_COLUMNS", "learning_curve"]
 
@@ -148,12 +146,10 @@ def _part(
 def _fitted(
     classifier: ResistanceClassifier, home: pd.DataFrame, away: pd.DataFrame, features: list[str]
 ) -> dict[str, Floats]:
-    label = home["label"].to_numpy(dtype=float)
-    others = horizon_outcomes(home)
-    model = clone(classifier).fit(model_matrix(home, features), label, auxiliary=others)
+    plain = LogisticModel.fit(home, features, home["label"].to_numpy(dtype=float))
     return {
-        MODEL: model.predict_proba(model_matrix(away, features))[:, 1],
-        PLAIN: LogisticModel.fit(home, features, label).risk(away),
+        MODEL: predicted(fit_model(classifier, home, features), away),
+        PLAIN: plain.risk(away),
     }
 
 

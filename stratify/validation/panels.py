@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from itertools import combinations
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
-from sklearn.base import clone
-from sklearn.model_selection import StratifiedKFold
 
-from stratify.arrays import Flags, Floats
 from stratify.cohort.features import features_matrix
 from stratify.cohort.subgroups import large_enough
 from stratify.errors import ArgumentError
 from stratify.model.classifier import ResistanceClassifier
-from stratify.model.horizons import horizon_outcomes
 from stratify.statistics.discrimination import auroc, delta_auroc
 from stratify.tables.schema import field_named
+from stratify.validation.folds import Rescaled, split_folds
+from stratify.validation.training import fit_model, predicted
 
 __all__ = ["added_value", "masking_cost"]
 
 ADDED = ("panels", "patients", "auroc_clinical", "auroc", "difference", "low", "high")
 MASKED = ("masked", "auroc_masked", "auroc_without", "difference", "low", "high")
 COUNTS = ("n", "n_events")
-Rescaled = Callable[[pd.DataFrame, Flags], pd.DataFrame]
 
 
 def added_value(
@@ -79,9 +74,10 @@ def added_value(
     sets = {added: [n for n in features if panel[n] in ("clinical", *added)] for added in wanted}
     label = table["label"].to_numpy(dtype=float)
     risks = {added: np.empty(len(label)) for added in sets}
-    for fold in _folds(classifier, table, features, folds, seed, rescaled, progress):
+    for k, (home, away, test) in enumerate(split_folds(table, folds, seed, rescaled), start=1):
+        progress(f"fold {k} of {folds}")
         for added, names in sets.items():
-            risks[added][fold.test] = fold.risk(names)
+            risks[added][test] = predicted(fit_model(classifier, home, names), away)
     clinical = risks.pop(())
     whole = features_matrix(table, list(features))
     rows = []
@@ -157,60 +153,16 @@ def masking_cost(
         raise ArgumentError("The features are of one panel; without it there is nothing to score.")
     label = table["label"].to_numpy(dtype=float)
     risks = {masked: np.empty((2, len(label))) for masked in kept}
-    for fold in _folds(classifier, table, features, folds, seed, rescaled, progress):
-        whole = fold.fitted(list(features))
+    for k, (home, away, test) in enumerate(split_folds(table, folds, seed, rescaled), start=1):
+        progress(f"fold {k} of {folds}")
+        whole = fit_model(classifier, home, list(features))
         for masked, names in kept.items():
-            seen = fold.matrix.iloc[fold.test].copy()
-            for name in set(features) - set(names):
-                seen[name] = pd.Series(np.nan, seen.index, dtype=seen[name].dtype)
-            risks[masked][:, fold.test] = whole.predict_proba(seen)[:, 1], fold.risk(names)
+            masked_away = away.drop(columns=set(features) - set(names), errors="ignore")
+            risks[masked][0, test] = predicted(whole, masked_away)
+            risks[masked][1, test] = predicted(fit_model(classifier, home, names), away)
     rows = []
     for masked, (blind, never) in risks.items():
         areas = auroc(label, blind).value, auroc(label, never).value
         row = ["+".join(masked), *areas, *delta_auroc(label, blind, never)]
         rows.append([*row, len(label), int(label.sum())])
     return pd.DataFrame(rows, columns=[*MASKED, *COUNTS])
-
-
-@dataclass(frozen=True)
-class _Fold:
-    """Patients to train on and to judge, on scales that only the former were learned from."""
-
-    classifier: ResistanceClassifier
-    matrix: pd.DataFrame
-    label: Floats
-    outcomes: pd.DataFrame
-    train: npt.NDArray[np.intp]
-    test: npt.NDArray[np.intp]
-
-    def fitted(self, names: list[str]) -> ResistanceClassifier:
-        """Fit on some of the features."""
-        home = self.matrix[names].iloc[self.train]
-        known = self.outcomes.iloc[self.train]
-        model: ResistanceClassifier = clone(self.classifier)
-        return model.fit(home, self.label[self.train], auxiliary=known)
-
-    def risk(self, names: list[str]) -> Floats:
-        """Risk of those to judge by a model of some of the features."""
-        away = self.matrix[names].iloc[self.test]
-        return np.asarray(self.fitted(names).predict_proba(away)[:, 1])
-
-
-def _folds(
-    classifier: ResistanceClassifier,
-    table: pd.DataFrame,
-    features: Sequence[str],
-    folds: int,
-    seed: int,
-    rescaled: Rescaled | None,
-    progress: Callable[[str], None],
-) -> Iterator[_Fold]:
-    label, outcomes = table["label"].to_numpy(dtype=float), horizon_outcomes(table)
-    split = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    for fold, (train, test) in enumerate(split.split(label, label), start=1):
-        progress(f"fold {fold} of {folds}")
-        scaled = table
-        if rescaled is not None:
-            scaled = rescaled(table, np.isin(np.arange(len(table)), train))
-        matrix = features_matrix(scaled, list(features))
-        yield _Fold(classifier, matrix, label, outcomes, train, test)

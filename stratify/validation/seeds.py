@@ -7,15 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 import pandas as pd
 from sklearn.base import clone
 
-from stratify.cohort.features import features_matrix
 from stratify.errors import ArgumentError
 from stratify.model.classifier import ResistanceClassifier
-from stratify.model.horizons import horizon_outcomes
 from stratify.references import References
 from stratify.statistics.discrimination import auroc, delta_auroc
 from stratify.statistics.intervals import normal_quantile, wald, weighted_mean
 from stratify.statistics.performance import MODEL
-from stratify.validation.training import judged_risks
+from stratify.validation.training import fit_model, judged_risks
 
 __all__ = ["across_seeds", "weighted_differences"]
 
@@ -58,15 +56,13 @@ def across_seeds(
     """
     if not len(seeds) or not away:
         raise ArgumentError("At least one seed and one cohort to judge on are expected.")
-    matrix, others = features_matrix(home, list(features)), horizon_outcomes(home)
     label = home["label"].to_numpy(dtype=float)
     references = References.fit(home, list(features), label)
     rows = []
     for seed in seeds:
         progress(f"seed {seed}")
-        fitted = (
-            clone(classifier).set_params(random_state=seed).fit(matrix, label, auxiliary=others)
-        )
+        seeded = clone(classifier).set_params(random_state=seed)
+        fitted = fit_model(seeded, home, list(features))
         for name, table in away.items():
             risks = judged_risks(fitted, references, table.reset_index(drop=True))
             known = table["label"].to_numpy(dtype=float)

@@ -24,8 +24,10 @@ __all__ = [
     "EarlyCensoring",
     "Risks",
     "Training",
+    "fit_model",
     "fit_with_references",
     "judged_risks",
+    "predicted",
     "risks_without",
 ]
 
@@ -107,38 +109,51 @@ def fit_with_references(
     The anchor also learns from other outcomes of the same patients that are recorded, see
     :func:`stratify.model.horizons.horizon_outcomes`.
     """
-    from sklearn.base import clone
-
     label = table["label"].to_numpy(dtype=float)
     weight = None
     if censoring is not None:
         both = pd.concat([table, censoring.table], ignore_index=True)
         weights = censoring_weights(both["pfs"], both["pfs_event"], censoring.horizon)
         weight = weights[: len(table)]
-    matrix, others = model_matrix(table, features), horizon_outcomes(table)
     if trials:
         classifier = tuned(
             classifier,
-            matrix,
-            label,
-            weight,
-            others,
+            *(model_matrix(table, features), label, weight, horizon_outcomes(table)),
             trials=trials,
             storage=storage,
             tried=tried,
             progress=progress,
         )
-    fitted = clone(classifier).fit(matrix, label, sample_weight=weight, auxiliary=others)
+    fitted = fit_model(classifier, table, features, weight)
     return fitted, References.fit(table, features, label, weight)
+
+
+def fit_model(
+    classifier: ResistanceClassifier,
+    table: pd.DataFrame,
+    features: list[str],
+    weight: Floats | None = None,
+) -> ResistanceClassifier:
+    """Fit a clone of the classifier on patients with ``label`` and other outcomes."""
+    from sklearn.base import clone
+
+    model: ResistanceClassifier = clone(classifier)
+    label, others = table["label"].to_numpy(dtype=float), horizon_outcomes(table)
+    return model.fit(model_matrix(table, features), label, sample_weight=weight, auxiliary=others)
+
+
+def predicted(classifier: ResistanceClassifier, table: pd.DataFrame) -> Floats:
+    """Risk of every patient by a fitted model."""
+    matrix = model_matrix(table, classifier.features_)
+    return np.asarray(classifier.predict_proba(matrix)[:, 1])
 
 
 def judged_risks(
     classifier: ResistanceClassifier, references: References, table: pd.DataFrame
 ) -> Risks:
     """Risks by the model and by every reference that has its columns."""
-    matrix = model_matrix(table, classifier.features_)
     complete = references.complete(table)
-    by_model = {MODEL: classifier.predict_proba(matrix)[:, 1]}
+    by_model = {MODEL: predicted(classifier, table)}
     covering = references.covering(table)
     for name, mask in complete.items():
         if mask.any() or name in covering:
