@@ -240,7 +240,7 @@ MESSAGES = [
     (
         {"by": "patient_id"},
         "no patient_id has 20 patients and 5 of each label, so that none can be judged; take a "
-        "column with larger parts.",
+        "column of larger groups.",
     ),
 ]
 
