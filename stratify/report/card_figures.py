@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,7 +11,7 @@ import pandas as pd
 
 from stratify.interpretation.cohort_profile import CohortProfile
 from stratify.report.figures import calibration, decision_curve, roc
-from stratify.report.page_figure import Drawn, PageFigure, Picture, pictures
+from stratify.report.page_figure import Drawn, PageFigure, Picture, page_figure, pictures
 from stratify.report.profile_figures import (
     beeswarm,
     dependence,
@@ -25,7 +25,7 @@ from stratify.tables.schema import field_named
 from stratify.validation.assessment import Assessment
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    pass
 
 __all__ = ["CardFindings", "card_figures"]
 
@@ -127,34 +127,27 @@ def _dependence(found: CardFindings) -> list[Drawn]:
     ]
 
 
-def _figure(
-    name: str,
-    section: str,
-    available: Callable[[F], Iterable[Drawn]],
-    draw: Callable[..., Figure],
-) -> PageFigure[F]:
-    return PageFigure(name, section, CARD["titles"][name], CARD["captions"][name], available, draw)
-
-
 COHORT_FIGURES: list[PageFigure[CardFindings]] = [
-    _figure("labels", "figures", _labels, label_flow),
+    page_figure(CARD, "labels", "figures", _labels, label_flow),
 ]
 ASSESSMENT_FIGURES: list[PageFigure[Assessment]] = [  # of one assessment after the other
-    _figure("roc", "figures", _roc, roc),
-    _figure("calibration", "figures", lambda a: _of(a, a.calibration), calibration),
-    _figure("decision_curve", "figures", lambda a: _of(a, a.decision), decision_curve),
-    _figure("kaplan_meier", "figures", _survival, kaplan_meier),
+    page_figure(CARD, "roc", "figures", _roc, roc),
+    page_figure(CARD, "calibration", "figures", lambda a: _of(a, a.calibration), calibration),
+    page_figure(CARD, "decision_curve", "figures", lambda a: _of(a, a.decision), decision_curve),
+    page_figure(CARD, "kaplan_meier", "figures", _survival, kaplan_meier),
 ]
 EXPLANATION_FIGURES: list[PageFigure[CardFindings]] = [
-    _figure(
+    page_figure(
+        CARD,
         "beeswarm",
         "explanations",
         lambda found: [Drawn((found.attributions,), found.explained)],
         beeswarm,
     ),
-    _figure("selective", "figures", _selective, error_by_share),
-    _figure("profiles", "explanations", _profiles, profile_heat_map),
-    _figure(
+    page_figure(CARD, "selective", "figures", _selective, error_by_share),
+    page_figure(CARD, "profiles", "explanations", _profiles, profile_heat_map),
+    page_figure(
+        CARD,
         "subgroup_profiles",
         "explanations",
         lambda found: (
@@ -163,7 +156,7 @@ EXPLANATION_FIGURES: list[PageFigure[CardFindings]] = [
         ),
         subgroup_differences,
     ),
-    _figure("dependence", "explanations", _dependence, dependence),
+    page_figure(CARD, "dependence", "explanations", _dependence, dependence),
 ]
 
 

@@ -5,14 +5,13 @@ Conventions as in :mod:`stratify.report.figures`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from stratify.report.figures import COLOURS, GREY, estimate, need, new_figure, styled, wrapped
-from stratify.report.page_figure import Drawn, PageFigure, Picture, pictures
+from stratify.report.page_figure import Drawn, PageFigure, Picture, page_figure, pictures
 from stratify.report.response_figures import kaplan_meier
 from stratify.report.text import EFFECT, FIGURES
 from stratify.study.estimand import OUTCOMES
@@ -324,24 +323,20 @@ def _values(found: Analysed) -> list[Drawn]:
     ]
 
 
-def _figure(
-    name: str,
-    section: str,
-    available: Callable[[Analysed], Iterable[Drawn]],
-    draw: Callable[..., Figure],
-) -> PageFigure[Analysed]:
-    words = EFFECT["figures"]
-    return PageFigure(name, section, words["titles"][name], words[name], available, draw)
-
-
 EFFECT_FIGURES: list[PageFigure[Analysed]] = [
-    _figure("balance", "design", _balance, love_plot),
-    _figure("survival", "effect", _survival, kaplan_meier),
-    _figure("by_score", "score", _by_score, effect_along_score),
-    _figure("benefit", "heterogeneity", lambda found: found.table("benefit"), benefit_calibration),
-    _figure("targeting", "heterogeneity", _targeting, targeting_curves),
-    _figure("values", "rules", _values, rule_values),
-    _figure("trade_off", "harm", lambda found: found.table("trade_off"), trade_off),
+    page_figure(EFFECT, "balance", "design", _balance, love_plot),
+    page_figure(EFFECT, "survival", "effect", _survival, kaplan_meier),
+    page_figure(EFFECT, "by_score", "score", _by_score, effect_along_score),
+    page_figure(
+        EFFECT,
+        "benefit",
+        "heterogeneity",
+        lambda found: found.table("benefit"),
+        benefit_calibration,
+    ),
+    page_figure(EFFECT, "targeting", "heterogeneity", _targeting, targeting_curves),
+    page_figure(EFFECT, "values", "rules", _values, rule_values),
+    page_figure(EFFECT, "trade_off", "harm", lambda found: found.table("trade_off"), trade_off),
 ]
 
 

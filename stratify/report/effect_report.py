@@ -83,7 +83,7 @@ def _tables(analysis: EffectAnalysis, attrition: pd.DataFrame) -> dict[str, Any]
     printed: dict[str, Any] = {}
 
     def add(name: str, table: pd.DataFrame, columns: Sequence[str]) -> None:
-        caption = EFFECT["captions"][name].format(
+        caption = EFFECT["captions_of_tables"][name].format(
             alternative=est.alternative.name, reference=est.reference.name
         )
         heads = [EFFECT["columns"][column] for column in columns]

@@ -7,7 +7,6 @@ never logged.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,14 +14,14 @@ import pandas as pd
 
 from stratify.cohort.reading import Cohort
 from stratify.report.page import rendered, write_page
-from stratify.report.page_figure import Drawn, PageFigure, pictures
+from stratify.report.page_figure import Drawn, PageFigure, page_figure, pictures
 from stratify.report.page_table import finding_table, page_table
 from stratify.report.response_figures import label_flow, swimmer, waterfall
 from stratify.report.text import LABELS, TEXT
 from stratify.study import Study
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    pass
 
 __all__ = ["write_label_report"]
 
@@ -40,26 +39,21 @@ class Labelled(NamedTuple):
         return [Drawn((table,), self.words)] if there else []
 
 
-def _figure(
-    name: str,
-    section: str,
-    available: Callable[[Labelled], Iterable[Drawn]],
-    draw: Callable[..., Figure],
-) -> PageFigure[Labelled]:
-    words = LABELS["figures"]
-    return PageFigure(name, section, words["titles"][name], words[name], available, draw)
-
-
 LABEL_FIGURES: list[PageFigure[Labelled]] = [
-    _figure("flow", "labels", lambda found: found.drawn(found.labels), label_flow),
-    _figure(
+    page_figure(LABELS, "flow", "labels", lambda found: found.drawn(found.labels), label_flow),
+    page_figure(
+        LABELS,
         "swimmer",
         "outcomes",
         lambda found: found.drawn(found.table) if {"pfs", "pfs_event"} <= set(found.table) else [],
         swimmer,
     ),
-    _figure(
-        "waterfall", "outcomes", lambda found: found.drawn(found.table, "best_change"), waterfall
+    page_figure(
+        LABELS,
+        "waterfall",
+        "outcomes",
+        lambda found: found.drawn(found.table, "best_change"),
+        waterfall,
     ),
 ]
 

@@ -4,7 +4,7 @@ To add one, write in one file the function that draws it and a :class:`PageFigur
 that in the list of its page: ``COHORT_FIGURES``, ``ASSESSMENT_FIGURES`` or ``EXPLANATION_FIGURES``
 of :mod:`stratify.report.card_figures`, ``EFFECT_FIGURES`` of :mod:`stratify.report.effect_figures`,
 ``LABEL_FIGURES`` of :mod:`stratify.report.label_report`. The page prints it at the end of its
-section, and its words stand in :mod:`stratify.report.text`.
+section, and its words stand in ``data_schemas/words/`` by its name.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from stratify.report.text import TEXT
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Drawn", "PageFigure", "Picture", "pictures"]
+__all__ = ["Drawn", "PageFigure", "Picture", "page_figure", "pictures"]
 
 F = TypeVar("F")
 _NONE: Mapping[str, Any] = MappingProxyType({})
@@ -88,6 +88,18 @@ class PageFigure(Generic[F]):
     caption: str
     available: Callable[[F], Iterable[Drawn]]
     draw: Callable[..., Figure]
+
+
+def page_figure(
+    words: Mapping[str, Any],
+    name: str,
+    section: str,
+    available: Callable[[F], Iterable[Drawn]],
+    draw: Callable[..., Figure],
+) -> PageFigure[F]:
+    """Make a figure whose title and caption stand by its name among the words of its page."""
+    title, caption = words["titles"][name], words["captions"][name]
+    return PageFigure(name, section, title, caption, available, draw)
 
 
 @dataclass(frozen=True)
