@@ -7,22 +7,31 @@ Clones, levels and dated cut-offs stand in ``data_schemas/pdl1_cutoffs.yaml``.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from stratify.biomarkers.reported import with_derived
+from stratify.biomarkers.derivation import Columns, DerivationRules, Fault
 from stratify.tables.findings import Findings, listed
-from stratify.tables.measurements import Pdl1Rule
-from stratify.tables.rows import numbers_of
-from stratify.tables.schema import field_named, load_schema, pdl1_cutoffs
+from stratify.tables.schema import field_named, pdl1_cutoffs
 
-__all__ = ["add_pdl1", "check_clones", "clone_in", "concordance", "pdl1_tiers", "read_pdl1_reports"]
+__all__ = [
+    "METHODS",
+    "OneClone",
+    "ReportedPdl1",
+    "Tier",
+    "check_clones",
+    "clone_in",
+    "concordance",
+    "read_pdl1_reports",
+]
 
 METHODS = ("pdl1_tps", "pdl1_cps", "pdl1_tc", "pdl1_ic")
+BOUNDED = tuple(f"{method}{side}" for method in METHODS for side in ("", "_low", "_high"))
 _NUMBER = r"[0-9]+(?:[.,][0-9]+)?"
 _BETWEEN = r"(?: ?(?:score|is|was|of|=|:|,|\(|\)|tumou?r|cells?|expression))* ?"
 _VALUE = (
@@ -125,8 +134,7 @@ def read_pdl1_reports(
     1       NaN       NaN     10.0          5.0      SP142
     2       5.0      12.0      NaN          NaN        NaN
     """
-    columns = [f"{method}{side}" for method in METHODS for side in ("", "_low", "_high")]
-    values = pd.DataFrame(np.nan, index=reports.index, columns=columns)
+    values = pd.DataFrame(np.nan, index=reports.index, columns=list(BOUNDED))
     values["pdl1_clone"] = pd.Series(np.nan, index=reports.index, dtype=object)
     unread, several, wrong = (np.zeros(len(reports), dtype=bool) for _ in range(3))
     for i, (row, report) in enumerate(reports.items()):
@@ -180,46 +188,167 @@ def _values_in(text: str, method: str) -> set[tuple[float, float]]:
     return found
 
 
-def pdl1_tiers(patients: pd.DataFrame, rule: Pdl1Rule, clones: Mapping[str, str]) -> pd.DataFrame:
-    """Cut-offs that each value reaches, by the patient's cancer type and clone.
-
-    Parameters
-    ----------
-    patients : DataFrame of shape (n_patients, ...)
-        With ``cancer_type``, values of PD-L1 with their bounds, and ``pdl1_clone`` where it
-        differs between patients.
-    rule : Pdl1Rule
-        On which day the cut-offs are valid.
-    clones : mapping of str to str
-        Clone by column, for patients without one of their own.
-
-    Returns
-    -------
-    DataFrame of shape (n_patients, n_methods)
-        ``pdl1_tps_tier``, ...: 0 below the lowest cut-off. Missing where an interval spans a
-        cut-off, or none is listed for the cancer type and clone. Of an interval the upper bound
-        is excluded.
+@dataclass(frozen=True)
+class ReportedPdl1:
+    """Values, bounds and clone that pathology reports state.
 
     Examples
     --------
-    >>> patients = pd.DataFrame({"cancer_type": ["nsclc", "nsclc", "renal"],
-    ...                          "pdl1_tps": [0.5, 60.0, 60.0], "pdl1_tps_low": [0.0, 60.0, 60.0],
-    ...                          "pdl1_tps_high": [1.0, 60.0, 60.0]})
-    >>> pdl1_tiers(patients, Pdl1Rule(), {"pdl1_tps": "22C3"})["pdl1_tps_tier"].tolist()
-    [0.0, 2.0, nan]
+    >>> columns = {"pdl1_report": np.array(["TPS 60 % (22C3)", None], dtype=object)}
+    >>> given = ReportedPdl1().derive(columns, DerivationRules())
+    >>> given["pdl1_tps"], given["pdl1_clone"]
+    (array([60., nan]), array(['22C3', nan], dtype=object))
     """
-    tiers = pd.DataFrame(index=patients.index)
-    types = patients.get("cancer_type", pd.Series(dtype=object)).reindex(patients.index)
-    own = patients.get("pdl1_clone", pd.Series(dtype=object)).reindex(patients.index)
-    for method in METHODS:
-        if method not in patients:
-            continue
-        low, high = _bounds(patients, method)
-        clone = own.fillna(clones[method]) if method in clones else own
-        tier = np.full(len(patients), np.nan)
-        rows = _valid(method, rule.cutoffs_on)
+
+    name: str = "pdl1_report"
+    source: str = "pdl1_report"
+    needs: tuple[str, ...] = ("pdl1_report",)
+    uses: tuple[str, ...] = METHODS
+    gives: tuple[str, ...] = (*BOUNDED, "pdl1_clone")
+    replaces: bool = False
+
+    def derive(self, columns: Columns, rules: DerivationRules) -> Columns:
+        """Read the reports; bounds are given where the value is not reported otherwise."""
+        values, _ = _read(columns)
+        given: dict[str, Any] = {}
+        for method in METHODS:
+            if values[method].isna().all():
+                continue
+            own = columns.get(method)
+            for name in (method, f"{method}_low", f"{method}_high"):
+                value = values[name].to_numpy(dtype=float)
+                if own is not None and name != method:
+                    value = np.where(np.isnan(own), value, np.nan)
+                given[name] = value
+        if values["pdl1_clone"].notna().any():
+            given["pdl1_clone"] = values["pdl1_clone"].to_numpy(dtype=object)
+        return given
+
+    def faults(self, columns: Columns, rules: DerivationRules) -> Iterable[Fault]:
+        """Report texts in which nothing, or more than one value, is found."""
+        _, found = _read(columns)
+        for row in found.rows:
+            yield Fault(
+                str(row["code"]), str(row["column"]), int(str(row["n"])), str(row["message"])
+            )
+
+
+def _read(columns: Columns) -> tuple[pd.DataFrame, Findings]:
+    return read_pdl1_reports(pd.Series(columns["pdl1_report"], dtype=object), name="pdl1_report")
+
+
+@dataclass(frozen=True)
+class OneClone:
+    """Values of the clone that a study asks for; others are read as missing."""
+
+    name: str = "pdl1_one_clone"
+    source: str = "pdl1_clone"
+    needs: tuple[str, ...] = ("pdl1_clone",)
+    uses: tuple[str, ...] = BOUNDED
+    gives: tuple[str, ...] = BOUNDED
+    replaces: bool = True
+
+    def derive(self, columns: Columns, rules: DerivationRules) -> Columns:
+        """Leave values of other clones out, if one is asked for."""
+        if rules.pdl1.clone is None:
+            return {}
+        other = columns["pdl1_clone"] != rules.pdl1.clone
+        return {
+            name: np.where(other, np.nan, columns[name])
+            for name in BOUNDED
+            if name in columns and not np.isnan(columns[name][other]).all()
+        }
+
+    def faults(self, columns: Columns, rules: DerivationRules) -> Iterable[Fault]:
+        """Values that are left out, or several clones next to each other."""
+        for method in METHODS:
+            if method not in columns:
+                continue
+            clones = columns["pdl1_clone"][~np.isnan(columns[method])]
+            if rules.pdl1.clone is not None:
+                others = int((clones != rules.pdl1.clone).sum())
+                if others:
+                    text = (
+                        f"{method} of {others} patients is not known to be of {rules.pdl1.clone}; "
+                        "it is read as missing."
+                    )
+                    yield Fault("clone_left_out", method, others, text)
+                continue
+            counts = pd.Series(clones, dtype=object).fillna("not stated").value_counts()
+            if len(counts) > 1:
+                names = {each: None if each == "not stated" else each for each in counts.index}
+                why = concordance(names, method)
+                each = listed([f"{clone} in {n}" for clone, n in counts.sort_index().items()])
+                yield Fault(
+                    "clones_mixed" if why else "clones_concordant",
+                    method,
+                    len(counts),
+                    f"{method} was stained with {each} patients{f' ({why})' if why else ''}.",
+                )
+
+
+@dataclass(frozen=True)
+class Tier:
+    """Cut-offs that a value of PD-L1 reaches, by the patient's cancer type and clone.
+
+    ``pdl1_tps_tier``, ...: 0 below the lowest cut-off. Missing where an interval spans a cut-off,
+    or none is listed for the cancer type and clone. Of an interval the upper bound is excluded.
+
+    Examples
+    --------
+    >>> columns = {"cancer_type": np.array(["nsclc", "nsclc", "renal"], dtype=object),
+    ...            "pdl1_tps": np.array([0.5, 60.0, 60.0]),
+    ...            "pdl1_tps_low": np.array([0.0, 60.0, 60.0]),
+    ...            "pdl1_tps_high": np.array([1.0, 60.0, 60.0])}
+    >>> from stratify.tables.measurements import Pdl1Rule
+    >>> rules = DerivationRules(Pdl1Rule(tiers=True), {"pdl1_tps": "22C3"})
+    >>> Tier("pdl1_tps").derive(columns, rules)["pdl1_tps_tier"]
+    array([ 0.,  2., nan])
+    """
+
+    method: str
+    source: str = "cut-offs"
+    replaces: bool = False
+
+    @property
+    def name(self) -> str:
+        """The column that it gives."""
+        return f"{self.method}_tier"
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The value."""
+        return (self.method,)
+
+    @property
+    def uses(self) -> tuple[str, ...]:
+        """Bounds of the value, and what the cut-offs depend on."""
+        return (f"{self.method}_low", f"{self.method}_high", "pdl1_clone", "cancer_type")
+
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """The tier."""
+        return (self.name,)
+
+    def derive(self, columns: Columns, rules: DerivationRules) -> Columns:
+        """Count the cut-offs that are reached, if tiers are asked for."""
+        if not rules.pdl1.tiers:
+            return {}
+        value = columns[self.method]
+        empty = np.full(len(value), None, dtype=object)
+        low, high = (
+            np.where(np.isnan(bound), value, bound)
+            for bound in (columns.get(f"{self.method}_{side}", value) for side in ("low", "high"))
+        )
+        types = columns.get("cancer_type", empty)
+        clone = columns.get("pdl1_clone", empty)
+        stated = clone_in(rules.assays.get(self.method, ""))
+        if stated is not None:
+            clone = np.where(pd.isna(clone), stated, clone)
+        tier = np.full(len(value), np.nan)
+        rows = _valid(self.method, rules.pdl1.cutoffs_on)
         for (indication, antibody), cuts in rows.groupby(["indication", "clone"])["cutoff"]:
-            here = ((types == indication) & (clone == antibody)).to_numpy()
+            here = np.asarray((types == indication) & (clone == antibody), dtype=bool)
             reached = (low[:, None] >= cuts.to_numpy()).sum(axis=1)
             open_end = (high > low)[:, None]
             most = np.where(
@@ -227,14 +356,15 @@ def pdl1_tiers(patients: pd.DataFrame, rule: Pdl1Rule, clones: Mapping[str, str]
             )
             sure = here & np.isfinite(low) & (reached == most.sum(axis=1))
             tier[sure] = reached[sure]
-        tiers[f"{method}_tier"] = tier
-    return tiers
+        return {self.name: tier}
 
-
-def _bounds(patients: pd.DataFrame, method: str) -> tuple[np.ndarray[Any, Any], ...]:
-    value = numbers_of(patients, method)
-    low, high = (numbers_of(patients, f"{method}_{side}") for side in ("low", "high"))
-    return np.where(np.isnan(low), value, low), np.where(np.isnan(high), value, high)
+    def faults(self, columns: Columns, rules: DerivationRules) -> Iterable[Fault]:
+        """Values whose assay names no clone."""
+        assay = rules.assays.get(self.method)
+        if assay is not None and clone_in(assay) is None and "pdl1_clone" not in columns:
+            n = int((~np.isnan(columns[self.method])).sum())
+            text = f"the assay of {self.method} names no clone, or several."
+            yield Fault("clone_absent", self.method, n, text)
 
 
 def _valid(method: str, day: str | None) -> pd.DataFrame:
@@ -244,128 +374,6 @@ def _valid(method: str, day: str | None) -> pd.DataFrame:
     valid = rows["method"] == method
     valid &= (ends == "9999") if day is None else (rows["valid_from"] <= day) & (ends >= day)
     return rows[valid].sort_values("cutoff")
-
-
-def add_pdl1(
-    patients: pd.DataFrame,
-    rule: Pdl1Rule,
-    assays: Mapping[str, str],
-    cohort: str,
-    findings: Findings,
-) -> pd.DataFrame:
-    """Put what reports say, and tiers if they are asked for, beside the columns of the files.
-
-    Parameters
-    ----------
-    patients : DataFrame of shape (n_patients, ...)
-        Joined panels, one row a patient.
-    rule : Pdl1Rule
-    assays : mapping of str to str
-        Assay by column, as stated; a clone in it is that of all patients.
-    cohort : str
-        For findings.
-    findings : Findings
-        Collector of everything wrong or doubtful.
-
-    Returns
-    -------
-    DataFrame
-        A value that a file reports stays, and is compared.
-
-    Examples
-    --------
-    >>> patients = pd.DataFrame({"patient_id": ["a", "b"], "cancer_type": "nsclc",
-    ...                          "pdl1_report": ["TPS 60 % (22C3)", "TPS <1% (22C3)"]})
-    >>> together = add_pdl1(patients, Pdl1Rule(tiers=True), {}, "home", Findings())
-    >>> together[["pdl1_tps", "pdl1_clone", "pdl1_tps_tier"]]
-       pdl1_tps pdl1_clone  pdl1_tps_tier
-    0      60.0       22C3            2.0
-    1       0.5       22C3            0.0
-    """
-    together = patients
-    if "pdl1_report" in patients:
-        together = _reported(patients, cohort, findings)
-    clones = {name: clone for name, text in assays.items() if (clone := clone_in(text))}
-    _add_unnamed_clones(together, assays, clones, cohort, findings)
-    if "pdl1_clone" in together:
-        together = _one_clone(together, rule, cohort, findings)
-    if rule.tiers:
-        together = together.join(pdl1_tiers(together, rule, clones))
-    return together
-
-
-def _add_unnamed_clones(
-    patients: pd.DataFrame,
-    assays: Mapping[str, str],
-    clones: Mapping[str, str],
-    cohort: str,
-    findings: Findings,
-) -> None:
-    """Tell of values whose assay names no clone."""
-    for method in METHODS:
-        if method in assays and method not in clones and "pdl1_clone" not in patients:
-            findings.add(
-                "clone_absent",
-                f"the assay of {method} names no clone, or several.",
-                cohort=cohort,
-                panel="pdl1",
-                column=method,
-                n=int(patients[method].notna().sum()),
-            )
-
-
-def _reported(patients: pd.DataFrame, cohort: str, findings: Findings) -> pd.DataFrame:
-    values, found = read_pdl1_reports(patients["pdl1_report"], name="pdl1_report")
-    findings.extend(found, cohort=cohort)
-    clones = values.pop("pdl1_clone")
-    stated = [method for method in METHODS if values[method].notna().any()]
-    new = [method for method in stated if method not in patients]
-    columns = [f"{method}{side}" for method in new for side in ("", "_low", "_high")]
-    kept = values[[*columns, *(method for method in stated if method not in new)]]
-    together = with_derived(patients, kept, "pdl1_report", cohort, findings)
-    if clones.notna().any():
-        own = patients.get("pdl1_clone", pd.Series(np.nan, patients.index, dtype=object))
-        together["pdl1_clone"] = own.where(own.notna(), clones).astype(object)
-    return together
-
-
-def _one_clone(
-    patients: pd.DataFrame, rule: Pdl1Rule, cohort: str, findings: Findings
-) -> pd.DataFrame:
-    """Leave out values of other clones than the one asked for; tell of clones side by side."""
-    together = patients.copy()
-    fields = load_schema("pdl1").fields
-    for method in METHODS:
-        if method not in patients:
-            continue
-        measured = patients[method].notna()
-        where = {"cohort": cohort, "panel": "pdl1", "column": method}
-        if rule.clone is not None:
-            others = measured & (patients["pdl1_clone"] != rule.clone)
-            own = [name for name in fields if name in patients and name.startswith(method)]
-            own = [name for name in own if name in (method, f"{method}_low", f"{method}_high")]
-            together.loc[others, own] = np.nan
-            if others.any():
-                findings.add(
-                    "clone_left_out",
-                    f"{method} of {int(others.sum())} patients is not known to be of "
-                    f"{rule.clone}; it is read as missing.",
-                    n=int(others.sum()),
-                    **where,
-                )
-            continue
-        counts = patients.loc[measured, "pdl1_clone"].fillna("not stated").value_counts()
-        clones = {clone: None if clone == "not stated" else clone for clone in counts.index}
-        why = concordance(clones, method)
-        if len(counts) > 1:
-            each = listed([f"{clone} in {n}" for clone, n in counts.sort_index().items()])
-            findings.add(
-                "clones_mixed" if why else "clones_concordant",
-                f"{method} was stained with {each} patients{f' ({why})' if why else ''}.",
-                n=len(counts),
-                **where,
-            )
-    return together
 
 
 def check_clones(assays: Mapping[str, Mapping[str, str]], findings: Findings) -> None:

@@ -8,12 +8,15 @@ blood are different columns; values of other assays are brought to one scale by
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from stratify.biomarkers.reported import with_derived
+from stratify.arrays import Floats
+from stratify.biomarkers.derivation import Columns, DerivationRules, Fault
+from stratify.biomarkers.tmb_scale import FEWEST_PATIENTS, WithinAssayScale
 from stratify.biomarkers.variants import (
     DrawRows,
     absent_columns,
@@ -31,8 +34,10 @@ from stratify.tables.schema import field_named, load_schema
 from stratify.tables.sources import CohortSource, TableSource
 
 __all__ = [
+    "TRANSFORMS",
     "TissueBurden",
-    "add_transforms",
+    "Transform",
+    "WithinPanel",
     "capped_tmb",
     "log_tmb",
     "mutation_findings",
@@ -213,42 +218,93 @@ class TissueBurden:
         return derived
 
 
-TRANSFORMS = {
-    "tmb_log2": ("tmb", log_tmb),
-    "tmb_capped": ("tmb", capped_tmb),
-    "btmb_log2": ("btmb", log_tmb),
-}
-
-
-def add_transforms(patients: pd.DataFrame, cohort: str, findings: Findings) -> pd.DataFrame:
-    """Put logarithms of burdens, and the capped burden, beside the burdens.
-
-    Parameters
-    ----------
-    patients : DataFrame of shape (n_patients, ...)
-        Joined panels, one row a patient.
-    cohort : str
-        For findings.
-    findings : Findings
-        Told of reported transforms that differ from what the burden gives.
-
-    Returns
-    -------
-    DataFrame
-        With ``tmb_log2``, ``tmb_capped`` and ``btmb_log2`` as far as their burdens are there.
+@dataclass(frozen=True)
+class Transform:
+    """Another form of a burden: its logarithm, or capped.
 
     Examples
     --------
-    >>> patients = pd.DataFrame({"tmb": [7.0, 310.0], "btmb": [None, 15.0]})
-    >>> add_transforms(patients, "home", Findings())[["tmb_capped", "btmb_log2"]]
-       tmb_capped  btmb_log2
-    0         7.0        NaN
-    1        50.0        4.0
+    >>> columns = {"tmb": np.array([7.0, 310.0])}
+    >>> Transform("tmb_capped", "tmb", capped_tmb).derive(columns, DerivationRules())
+    {'tmb_capped': array([ 7., 50.])}
     """
-    derived = {
-        name: transform(pd.Series(numbers_of(patients, burden), patients.index))
-        for name, (burden, transform) in TRANSFORMS.items()
-        if burden in patients
-    }
-    table = pd.DataFrame(derived, index=patients.index)
-    return with_derived(patients, table, "burdens", cohort, findings)
+
+    name: str
+    burden: str
+    formula: Callable[[pd.Series], pd.Series]
+    source: str = "burdens"
+    uses: tuple[str, ...] = ()
+    replaces: bool = False
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The burden."""
+        return (self.burden,)
+
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """The form."""
+        return (self.name,)
+
+    def derive(self, columns: Columns, rules: DerivationRules) -> Columns:
+        """Transform the burden."""
+        return {self.name: self.formula(pd.Series(columns[self.burden])).to_numpy(dtype=float)}
+
+    def faults(self, columns: Columns, rules: DerivationRules) -> Iterable[Fault]:
+        """Nothing can be wrong."""
+        return ()
+
+
+@dataclass(frozen=True)
+class WithinPanel:
+    """Burden placed among the training patients of the same assay; the scale is learned.
+
+    Examples
+    --------
+    >>> columns = {"tmb": np.array([10.0]), "tmb_assay": np.array(["exome"], dtype=object)}
+    >>> rules = DerivationRules(tmb_scale=WithinAssayScale({}))
+    >>> [fault.code for fault in WithinPanel().faults(columns, rules)]
+    ['assay_not_in_training']
+    """
+
+    name: str = "tmb_within_panel"
+    source: str = "burdens"
+    needs: tuple[str, ...] = ("tmb",)
+    uses: tuple[str, ...] = ("tmb_assay",)
+    gives: tuple[str, ...] = ("tmb_within_panel",)
+    replaces: bool = False
+
+    def derive(self, columns: Columns, rules: DerivationRules) -> Columns:
+        """Place the burden, if a scale was learned."""
+        if rules.tmb_scale is None:
+            return {}
+        return {self.name: self._scores(columns, rules.tmb_scale, rules)}
+
+    def faults(self, columns: Columns, rules: DerivationRules) -> Iterable[Fault]:
+        """Burdens by an assay that was not learned."""
+        if rules.tmb_scale is None:
+            return
+        measured = ~np.isnan(columns["tmb"])
+        n = int((measured & np.isnan(self._scores(columns, rules.tmb_scale, rules))).sum())
+        if n:
+            learned = ", ".join(rules.tmb_scale.assays) or "none"
+            yield Fault(
+                "assay_not_in_training",
+                self.name,
+                n,
+                f"{n} of {int(measured.sum())} patients with tmb were measured with an assay of "
+                f"fewer than {FEWEST_PATIENTS} training patients, or none; learned are: {learned}.",
+            )
+
+    def _scores(self, columns: Columns, scale: WithinAssayScale, rules: DerivationRules) -> Floats:
+        tmb = columns["tmb"]
+        own = columns.get("tmb_assay", np.full(len(tmb), None, dtype=object))
+        assay = pd.Series(own).fillna(rules.assays.get("tmb", np.nan))
+        return scale.transform(pd.Series(tmb), assay).to_numpy(dtype=float)
+
+
+TRANSFORMS = (
+    Transform("tmb_log2", "tmb", log_tmb),
+    Transform("tmb_capped", "tmb", capped_tmb),
+    Transform("btmb_log2", "btmb", log_tmb),
+)

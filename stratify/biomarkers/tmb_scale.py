@@ -19,7 +19,7 @@ from stratify.errors import ArgumentError
 from stratify.tables.findings import Findings
 from stratify.tables.rows import numbers_of
 
-__all__ = ["TmbCalibration", "WithinAssayScale", "add_harmonised", "add_within_panel"]
+__all__ = ["TmbCalibration", "WithinAssayScale", "add_harmonised"]
 
 # Below these a line, or a distribution, is not learned.
 FEWEST_PAIRS, FEWEST_PATIENTS = 10, 20
@@ -272,44 +272,3 @@ def add_harmonised(
             n=n,
         )
     return patients.assign(tmb_harmonised=table["tmb_harmonised"])
-
-
-def add_within_panel(
-    patients: pd.DataFrame, scale: WithinAssayScale, cohort: str, findings: Findings
-) -> pd.DataFrame:
-    """Add ``tmb_within_panel`` from ``tmb`` and ``tmb_assay``.
-
-    Parameters
-    ----------
-    patients : DataFrame of shape (n_patients, ...)
-    scale : WithinAssayScale
-        Learned on training patients.
-    cohort : str
-        For findings.
-    findings : Findings
-        Told of patients whose assay was not learned.
-
-    Examples
-    --------
-    >>> told = Findings()
-    >>> patients = pd.DataFrame({"tmb": [10.0], "tmb_assay": ["exome"]})
-    >>> add_within_panel(patients, WithinAssayScale({}), "home", told)["tmb_within_panel"].tolist()
-    [nan]
-    >>> told.codes()
-    ['assay_not_in_training']
-    """
-    tmb = pd.Series(numbers_of(patients, "tmb"), patients.index)
-    scores = scale.transform(tmb, patients["tmb_assay"])
-    n = int((tmb.notna() & scores.isna()).sum())
-    if n:
-        learned = ", ".join(scale.assays) or "none"
-        findings.add(
-            "assay_not_in_training",
-            f"{n} of {int(tmb.notna().sum())} patients with tmb were measured with an assay of "
-            f"fewer than {FEWEST_PATIENTS} training patients, or none; learned are: {learned}.",
-            cohort=cohort,
-            panel="tmb",
-            column="tmb_within_panel",
-            n=n,
-        )
-    return patients.assign(tmb_within_panel=scores)

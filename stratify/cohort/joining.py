@@ -8,19 +8,19 @@ Panels with one row a patient are joined first. Then tables of raw measurements 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from stratify.biomarkers.clinical import add_clinical
+from stratify.biomarkers.derivation import DerivationRules, with_derivations
+from stratify.biomarkers.derivations import derivations
 from stratify.biomarkers.expression import read_matrix
 from stratify.biomarkers.measurement import MEASUREMENTS, Measurement, add_measured, read_values
-from stratify.biomarkers.pdl1 import add_pdl1
 from stratify.biomarkers.reported import SAME, SAME_SHARE
-from stratify.biomarkers.tmb import add_transforms
 from stratify.biomarkers.tmb_scale import TmbCalibration, add_harmonised
+from stratify.cohort.feature_plan import FeaturePlan
 from stratify.cohort.training_scales import Matrix
 from stratify.errors import ArgumentError, DataError, FileError
 from stratify.response.followup import follow_up
@@ -35,7 +35,7 @@ from stratify.tables.schema import field_named, long_panels, visit_panels
 from stratify.tables.sources import CohortSource, TableSource
 from stratify.tables.tabular import sha256_of
 
-__all__ = ["Match", "Patients", "check_matched", "derived_alone", "read_patients"]
+__all__ = ["CohortFiles", "Match", "check_matched", "read_patients"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Match:
 
 
 @dataclass
-class Patients:
+class CohortFiles:
     """Patients of one cohort.
 
     Attributes
@@ -66,6 +66,8 @@ class Patients:
         What the files after the first one say of the same patients.
     matrix : Matrix or None
         Expression, where it is to be scored on a scale of training patients.
+    rules : DerivationRules
+        By which columns were derived.
     """
 
     table: pd.DataFrame | None = None
@@ -74,6 +76,7 @@ class Patients:
     files: dict[str, str] = field(default_factory=dict)
     matches: list[Match] = field(default_factory=list)
     matrix: Matrix | None = None
+    rules: DerivationRules = field(default_factory=DerivationRules)
 
     def add(
         self, derived: pd.DataFrame, assay: str | None, own: Mapping[str, str] | None = None
@@ -110,8 +113,8 @@ def read_patients(
     findings: Findings,
     *,
     left_out: Collection[str] = (),
-    scaled: bool = False,
-) -> Patients:
+    plan: FeaturePlan | None = None,
+) -> CohortFiles:
     """Read the files of one cohort.
 
     Parameters
@@ -123,19 +126,19 @@ def read_patients(
         Collector of everything wrong or doubtful.
     left_out : collection of str
         Panels that are not to be read.
-    scaled : bool
-        Keep expression, to be scored on a scale of training patients, in place of scoring it.
+    plan : FeaturePlan, optional
+        Of the model that asks; by default features are made as the study says.
 
     Returns
     -------
-    Patients
+    CohortFiles
 
     Raises
     ------
     FileError
         If files are missing or unreadable; all of them are named.
     """
-    patients = Patients()
+    patients = CohortFiles()
     long: dict[str, _Long] = {}
     matrices: list[tuple[TableSource, pd.DataFrame]] = []
     unreadable = []
@@ -193,7 +196,8 @@ def read_patients(
             panel: _Long(each.source, each.frame[each.frame["patient_id"].isin(ids)])
             for panel, each in long.items()
         }
-        _measure(patients, long, matrices, study, source, findings, scaled)
+        _measure(patients, long, matrices, study, source, findings)
+        _derive(patients, source, plan, findings)
         _follow(patients, long, study, source.name, findings)
     return patients
 
@@ -228,19 +232,16 @@ def _assays_of(table: TableSource, panels: Iterable[str] | None = None) -> dict[
 
 
 def _measure(
-    patients: Patients,
+    patients: CohortFiles,
     long: dict[str, _Long],
     matrices: Sequence[tuple[TableSource, pd.DataFrame]],
     study: Study,
     source: CohortSource,
     findings: Findings,
-    scaled: bool,
 ) -> None:
     """Turn raw measurements into features."""
     if patients.table is None:
         return
-    joined = derived_alone(patients.table, source, patients.assays, findings)
-    patients.add(joined, _clone_of(joined))
     for measurement in MEASUREMENTS:
         several = [{name: long[name] for name in measurement.needs if name in long}]
         for table, raw in matrices:
@@ -250,25 +251,23 @@ def _measure(
                 several.append({kind: _Long(table, raw)})
         for tables in several:
             if tables:
-                _add_measurement(patients, measurement, tables, study, source, findings, scaled)
+                _add_measurement(patients, measurement, tables, study, source, findings)
     joined = patients.table
     if source.tmb_pairs is not None and "tmb" in joined:
         calibration = _calibration(study.folder, source.tmb_pairs, patients.files)
         joined = add_harmonised(joined, calibration, source.name, findings)
         patients.add(joined, None)
-    patients.add(add_transforms(joined, source.name, findings), None)
 
 
 def _add_measurement(
-    patients: Patients,
+    patients: CohortFiles,
     measurement: Measurement,
     tables: dict[str, _Long],
     study: Study,
     source: CohortSource,
     findings: Findings,
-    scaled: bool,
 ) -> None:
-    """Add one measurement with its assays, or keep what is to be placed on a learned scale."""
+    """Add one measurement with its assays, or keep what may be placed on a learned scale."""
     assert patients.table is not None
     cohort, last = source.name, [*tables.values()][-1]
     rule = measurement.rule(study, source, last.source)
@@ -278,17 +277,32 @@ def _add_measurement(
         name: (each.file, _known_by(name, each, study.landmark_weeks, cohort, findings))
         for name, each in tables.items()
     }
-    if scaled and measurement.scalable:
+    if measurement.scalable:
         values = read_values(measurement, raw, rule, cohort, findings)
         if values is not None:
             patients.matrix = Matrix(last.file, rule, values)
-            if assay is not None:
-                patients.assays |= dict.fromkeys(measurement.gives(rule), assay)
         return
     joined = add_measured(patients.table, measurement, raw, rule, cohort, findings)
     lacking = patients.add(joined, assay, stated)
     if hasattr(rule, "assay"):  # else the columns of its tables state them
         _add_absent_assays(lacking, last.file, cohort, findings)
+
+
+def _derive(
+    patients: CohortFiles, source: CohortSource, plan: FeaturePlan | None, findings: Findings
+) -> None:
+    """Add what follows from other columns; scales of the training patients come later."""
+    if patients.table is None:
+        return
+    before, assays = set(patients.table), dict(patients.assays)
+    stated = DerivationRules(source.pdl1, assays)
+    patients.rules = stated if plan is None else plan.rules(assays, source.pdl1)
+    first = replace(patients.rules, tmb_scale=None)
+    patients.table = with_derivations(patients.table, derivations(), first, source.name, findings)
+    clone = _clone_of(patients.table)
+    for name in map(str, patients.table):
+        if clone is not None and name not in before and field_named(name).assay is not None:
+            patients.assays[name] = clone
 
 
 def _known_by(
@@ -309,25 +323,6 @@ def _known_by(
             n=int(late.sum()),
         )
     return each.frame[~late]
-
-
-def derived_alone(
-    table: pd.DataFrame, source: CohortSource, assays: Mapping[str, str], findings: Findings
-) -> pd.DataFrame:
-    """Add what follows from a patient's own row: blood indices, PD-L1 in words, tiers.
-
-    Parameters
-    ----------
-    table : DataFrame of shape (n_patients, ...)
-        Canonical columns.
-    source : CohortSource
-        Name and rules of the cohort.
-    assays : mapping of str to str
-        Assay by column.
-    findings : Findings
-    """
-    together = add_clinical(table, source.name, findings)
-    return add_pdl1(together, source.pdl1, assays, source.name, findings)
 
 
 def _calibration(folder: Path, pairs: PairedSamples, files: dict[str, str]) -> TmbCalibration:
@@ -393,7 +388,7 @@ def _renamed(
 
 
 def _follow(
-    patients: Patients, long: dict[str, _Long], study: Study, cohort: str, findings: Findings
+    patients: CohortFiles, long: dict[str, _Long], study: Study, cohort: str, findings: Findings
 ) -> None:
     """Turn visits or lesions into outcomes."""
     for panel in visit_panels():

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
+from stratify.biomarkers.derivation import DerivationRules
 from stratify.biomarkers.pdl1 import check_clones
+from stratify.biomarkers.signatures import signatures
+from stratify.cohort.feature_plan import FeaturePlan
 from stratify.cohort.joining import Match, check_matched, read_patients
 from stratify.cohort.overlap import check_shared
-from stratify.cohort.training_scales import Matrix, RefittedScales, TrainingScales
+from stratify.cohort.training_scales import Matrix, ScaleInputs, TrainingScales
 from stratify.endpoint import EndpointRule, label_outcomes
 from stratify.errors import CohortError, FileError
 from stratify.study import Split, Study
@@ -64,11 +67,10 @@ class Cohort:
     responses : DataFrame or None
         Response at each visit by :func:`stratify.response.followup.assess_visits`, with ``cohort``;
         None where no cohort has visits or lesions.
-    scales : TrainingScales or None
-        What was learned on the training patients, or taken from a bundle.
-    refitted_scales : RefittedScales or None
-        Learns the scales on some of the training patients, for validation; None where there are
-        no scales of this cohort's own.
+    scales : TrainingScales
+        What was learned on the training patients, or taken from a model.
+    inputs : ScaleInputs
+        From what columns on scales, and those that rest on them, are made again.
     """
 
     table: pd.DataFrame
@@ -79,8 +81,8 @@ class Cohort:
     endpoint: str | None
     mixed_regimens: bool
     responses: pd.DataFrame | None = None
-    scales: TrainingScales | None = None
-    refitted_scales: RefittedScales | None = None
+    scales: TrainingScales = field(default_factory=TrainingScales)
+    inputs: ScaleInputs = field(default_factory=ScaleInputs)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -93,6 +95,27 @@ class Cohort:
     def evaluable(self) -> Cohort:
         """Patients with a label."""
         return self.take(self.table["label"].notna())
+
+    @property
+    def refitted_scales(self) -> ScaleInputs | None:
+        """Learns the scales on some of the training patients; None where there are none."""
+        return self.inputs if self.inputs.which else None
+
+    def on_scales(self, scales: TrainingScales) -> Cohort:
+        """Give the same patients on other scales, such as those of a model.
+
+        Raises
+        ------
+        DataError
+            If the cohort cannot be brought to them.
+        """
+        if scales == self.scales:
+            return self
+        bare = self.table.drop(columns=list(self.inputs.columns), errors="ignore")
+        findings = Findings()
+        table = scales.apply(bare, self.inputs.matrices, self.inputs.rules, findings)
+        findings.raise_errors("The cohort on the model's scales")
+        return replace(self, table=table, scales=scales)
 
     def of_split(self, *splits: str) -> Cohort:
         """Patients of one or more splits."""
@@ -110,7 +133,7 @@ def read_cohort(
     outcomes: bool = True,
     labels: bool = True,
     eligible_only: bool = True,
-    scales: TrainingScales | None = None,
+    plan: FeaturePlan | None = None,
 ) -> Cohort:
     """Read all cohorts of a study.
 
@@ -124,9 +147,9 @@ def read_cohort(
         False to read outcomes without labelling, where only survival is known.
     eligible_only : bool
         Keep only patients of an eligible regimen.
-    scales : TrainingScales, optional
-        Of a bundle; by default those that the study asks for (``training_scales``) are learned on
-        its training patients.
+    plan : FeaturePlan, optional
+        Of the model that asks; by default features are made as the study says, and scales that
+        it asks for (``training_scales``) are learned on its training patients.
 
     Returns
     -------
@@ -148,16 +171,15 @@ def read_cohort(
     left_out = () if outcomes else outcome_panels()
     labels = labels and outcomes
     matrices: dict[str, Matrix] = {}
-    scaled = "expression" in study.training_scales
-    if scales is not None:
-        scaled = scales.expression is not None
+    rules: dict[str, DerivationRules] = {}
     for source in study.cohorts:
         try:
-            patients = read_patients(study, source, findings, left_out=left_out, scaled=scaled)
+            patients = read_patients(study, source, findings, left_out=left_out, plan=plan)
         except FileError as error:
             unreadable.append(str(error))
             continue
         files |= patients.files
+        rules[source.name] = patients.rules
         matches += patients.matches
         for name, assay in patients.assays.items():
             assays.setdefault(name, {})[source.name] = assay
@@ -188,13 +210,18 @@ def read_cohort(
         for name, steps in attrition:
             _evaluable_steps(table[table["cohort"] == name], steps)
         table = _split(table, study.split, findings)
-    own = scales is None and bool(study.training_scales) and len(table) > 0
+    own = plan is None and bool(study.training_scales) and len(table) > 0
+    scales = TrainingScales() if plan is None else plan.scales
     if own:
-        scales = TrainingScales.fit(table, matrices, assays, study.training_scales, findings)
+        scales = TrainingScales.fit(table, matrices, rules, study.training_scales, findings)
     before = set(table)
-    if scales is not None and len(table):
-        table = scales.apply(table, matrices, assays, findings)
+    if len(table):
+        table = scales.apply(table, matrices, rules, findings)
     new = [str(name) for name in table if name not in before]
+    for name_of_cohort, matrix in matrices.items():
+        if matrix.settings.assay is not None:
+            for name in set(new) & set(matrix.settings.signatures or signatures()):
+                assays.setdefault(name, {})[name_of_cohort] = matrix.settings.assay
     check_assays(assays, findings)
     check_clones(assays, findings)
     if study.mixed_regimens:
@@ -219,9 +246,7 @@ def read_cohort(
         mixed_regimens=study.mixed_regimens,
         responses=pd.concat(responses, ignore_index=True) if responses else None,
         scales=scales,
-        refitted_scales=RefittedScales(study.training_scales, new, matrices, assays)
-        if own
-        else None,
+        inputs=ScaleInputs(study.training_scales if own else [], new, matrices, rules),
     )
 
 

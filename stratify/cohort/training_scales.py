@@ -3,28 +3,30 @@
 Genes are placed among those of the training patients before signatures are scored, and burdens
 among the training patients of the same assay, so that a new patient can be scored alone. No label
 enters. The cross-validation of a training, and that of what panels add, learn them again in each
-fold, see :class:`RefittedScales`; the learning curve and calibration inside the classifier use
+fold, see :class:`ScaleInputs`; the learning curve and calibration inside the classifier use
 those of all training patients.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from stratify.arrays import Flags
+from stratify.biomarkers.derivation import DerivationRules, with_derivations
+from stratify.biomarkers.derivations import resting_on
 from stratify.biomarkers.expression_reference import ExpressionReference
 from stratify.biomarkers.expression_signatures import ExpressionSignatures
 from stratify.biomarkers.measurement import add_derived
-from stratify.biomarkers.tmb_scale import WithinAssayScale, add_within_panel
+from stratify.biomarkers.tmb_scale import WithinAssayScale
 from stratify.tables.findings import Findings
 from stratify.tables.measurements import ExpressionMatrix
 
-__all__ = ["Matrix", "RefittedScales", "TrainingScales"]
+__all__ = ["Matrix", "ScaleInputs", "TrainingScales"]
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class TrainingScales:
         cls,
         table: pd.DataFrame,
         matrices: Mapping[str, Matrix],
-        assays: Mapping[str, Mapping[str, str]],
+        rules: Mapping[str, DerivationRules],
         which: Collection[str],
         findings: Findings,
     ) -> TrainingScales:
@@ -85,8 +87,8 @@ class TrainingScales:
             With ``cohort`` and ``split``.
         matrices : mapping of str to Matrix
             By cohort.
-        assays : mapping of str to mapping of str to str
-            Assay by column and cohort, for patients without ``tmb_assay``.
+        rules : mapping of str to DerivationRules
+            By cohort; the assays are those of patients without ``tmb_assay``.
         which : collection of {"expression", "tmb"}
         findings : Findings
             Told where cohorts are in different units.
@@ -115,21 +117,23 @@ class TrainingScales:
                 settings = next(iter(parts.values())).settings
                 expression = ExpressionReference.fit(pd.concat(own, join="inner"), settings)
         if "tmb" in which and "tmb" in train:
-            tmb = WithinAssayScale.fit(train["tmb"], assay_of(train, assays))
+            tmb = WithinAssayScale.fit(train["tmb"], _assay_of(train, rules))
         return cls(expression, tmb)
 
     def apply(
         self,
         table: pd.DataFrame,
         matrices: Mapping[str, Matrix],
-        assays: Mapping[str, Mapping[str, str]],
+        rules: Mapping[str, DerivationRules],
         findings: Findings,
     ) -> pd.DataFrame:
-        """Add the signatures and burdens on these scales, of each patient alone.
+        """Add signatures and burdens on these scales, and what follows, of each patient alone.
+
+        Signatures of a matrix are scored without a scale where none was learned.
 
         Parameters
         ----------
-        table, matrices, assays, findings
+        table, matrices, rules, findings
             As for :meth:`fit`; ``split`` is not needed.
 
         Returns
@@ -137,24 +141,25 @@ class TrainingScales:
         DataFrame
             A signature that a file reports stays, and is compared.
         """
-        if self == TrainingScales():
-            return table
-        parts = []
+        scored = []
         for cohort, rows in table.groupby("cohort", sort=False):
             matrix = matrices.get(str(cohort))
-            if self.expression is not None and matrix is not None:
-                unit, learned = matrix.settings.unit_read, self.expression.unit
-                if unit == learned:
-                    rows = _scored(rows, matrix, str(cohort), findings, self.expression)
-                else:
-                    text = f"{matrix.file} is in {unit}, the scale was learned in {learned}"
-                    _add_unit_finding(text, str(cohort), findings)
-            if self.tmb is not None and "tmb" in rows:
-                own = rows.assign(tmb_assay=assay_of(rows, assays))
-                scaled = add_within_panel(own, self.tmb, str(cohort), findings)
-                rows = rows.assign(tmb_within_panel=scaled["tmb_within_panel"])
-            parts.append(rows)
-        return pd.concat(parts).loc[table.index] if parts else table
+            if matrix is not None and self._fits(matrix, str(cohort), findings):
+                rows = _scored(rows, matrix, str(cohort), findings, self.expression)
+            later = resting_on({"tmb_within_panel", *rows.columns.difference(table.columns)})
+            own = replace(rules.get(str(cohort), DerivationRules()), tmb_scale=self.tmb)
+            scored.append(with_derivations(rows, later, own, str(cohort), findings))
+        return pd.concat(scored).loc[table.index] if scored else table
+
+    def _fits(self, matrix: Matrix, cohort: str, findings: Findings) -> bool:
+        """Whether a matrix is in the unit in which the scale was learned."""
+        unit = matrix.settings.unit_read
+        if self.expression is None or unit == self.expression.unit:
+            return True
+        learned = self.expression.unit
+        text = f"{matrix.file} is in {unit}, the scale was learned in {learned}"
+        _add_unit_finding(text, cohort, findings)
+        return False
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for the bundle."""
@@ -176,7 +181,7 @@ class TrainingScales:
 
 
 @dataclass(frozen=True)
-class RefittedScales:
+class ScaleInputs:
     """What a cohort's scales were learned from, to learn them again on some of its patients.
 
     Attributes
@@ -185,21 +190,22 @@ class RefittedScales:
     columns : list of str
         Columns that the scales gave; those that files report stay as they are.
     matrices : mapping of str to Matrix
-    assays : mapping of str to mapping of str to str
+    rules : mapping of str to DerivationRules
+        By cohort.
 
     Examples
     --------
     >>> table = pd.DataFrame({"tmb": np.linspace(1, 60, 60), "tmb_assay": "panel A",
     ...                       "cohort": "home", "tmb_within_panel": 0.0})
-    >>> again = RefittedScales(["tmb"], ["tmb_within_panel"])(table, (table["tmb"] < 31).to_numpy())
+    >>> again = ScaleInputs(["tmb"], ["tmb_within_panel"])(table, (table["tmb"] < 31).to_numpy())
     >>> again["tmb_within_panel"][[14, 15, 59]].round(1).tolist()
     [0.0, 0.1, 4.1]
     """
 
-    which: Collection[str]
-    columns: list[str]
+    which: Collection[str] = ()
+    columns: Sequence[str] = ()
     matrices: Mapping[str, Matrix] = field(default_factory=dict, repr=False)
-    assays: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+    rules: Mapping[str, DerivationRules] = field(default_factory=dict, repr=False)
 
     def __call__(self, table: pd.DataFrame, train: Flags) -> pd.DataFrame:
         """Patients on scales of those that are marked.
@@ -216,11 +222,11 @@ class RefittedScales:
         DataFrame of shape (n_patients, ...)
             The same columns; missing where the marked patients are too few to learn from.
         """
-        bare = table.drop(columns=self.columns, errors="ignore")
+        bare = table.drop(columns=list(self.columns), errors="ignore")
         split = bare.assign(split=np.where(train, "train", "test"))
         findings = Findings()  # told when the cohort was read
-        scales = TrainingScales.fit(split, self.matrices, self.assays, self.which, findings)
-        again = scales.apply(bare, self.matrices, self.assays, findings)
+        scales = TrainingScales.fit(split, self.matrices, self.rules, self.which, findings)
+        again = scales.apply(bare, self.matrices, self.rules, findings)
         return again.reindex(columns=table.columns)
 
 
@@ -237,9 +243,10 @@ def _scored(
     return add_derived(rows, scores, signatures, matrix.file, cohort, findings)
 
 
-def assay_of(table: pd.DataFrame, assays: Mapping[str, Mapping[str, str]]) -> pd.Series:
+def _assay_of(table: pd.DataFrame, rules: Mapping[str, DerivationRules]) -> pd.Series:
     """Assay of each patient's burden: the patient's own, else that of the cohort."""
-    of_cohort = table["cohort"].map(dict(assays.get("tmb", {}))).astype(object)
+    assays = {cohort: rule.assays["tmb"] for cohort, rule in rules.items() if "tmb" in rule.assays}
+    of_cohort = table["cohort"].map(assays).astype(object)
     if "tmb_assay" not in table:
         return of_cohort
     return table["tmb_assay"].where(table["tmb_assay"].notna(), of_cohort).astype(object)

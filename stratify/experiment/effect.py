@@ -14,14 +14,13 @@ import pandas as pd
 from stratify.arrays import Flags, Floats, Ints
 from stratify.cohort.features import informative_features, model_matrix
 from stratify.cohort.reading import Cohort, data_sha256, read_cohort, require_usable
-from stratify.cohort.training_scales import TrainingScales
 from stratify.errors import ArgumentError, CohortError
 from stratify.experiment.training import check_against_training
 from stratify.model.classifier import ResistanceClassifier
 from stratify.report.effect_figures import effect_figures
 from stratify.report.effect_report import write_effect_report
 from stratify.report.page_figure import Picture
-from stratify.scoring.bundle import ResistanceModel, load
+from stratify.scoring import ResistanceModel, load
 from stratify.study import Study
 from stratify.study.policy import Policy
 from stratify.tables.tabular import make_folder, write_table
@@ -138,8 +137,8 @@ def run_effect(
             f"The {chosen.rule} decides by a risk; give the model of the risk (--bundle), or a "
             "policy with a marker_rule."
         )
-    scales = None if model is None else TrainingScales.from_json(model.card.get("training_scales"))
-    cohort = read_cohort(study, labels=False, eligible_only=False, scales=scales)
+    plan = None if model is None else model.plan
+    cohort = read_cohort(study, labels=False, eligible_only=False, plan=plan)
     if model is not None:
         check_against_training(model, cohort)
     require_usable(cohort, f"The study {study.name}")

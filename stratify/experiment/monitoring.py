@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from stratify.cohort.features import model_matrix
-from stratify.cohort.reading import Cohort, read_cohort, require_usable
+from stratify.cohort.reading import Cohort, require_usable
 from stratify.cohort.subgroups import large_enough
-from stratify.cohort.training_scales import TrainingScales
 from stratify.errors import BundleError
 from stratify.experiment.promotion import LIMITS, off_limits
+from stratify.experiment.scores import patients_to_score
 from stratify.experiment.training import external_cohorts
 from stratify.report.figures import METRICS, estimate
 from stratify.scoring import ResistanceModel, load
@@ -107,7 +106,7 @@ def monitor(
     parts = []
     for name, rows in cohort.table.groupby("cohort", sort=True):
         table = rows.reset_index(drop=True)
-        matrix = model_matrix(table, model.classifier.features_)
+        matrix = model.prepare(replace(cohort, table=table)).matrix
         risk = model.classifier.predict_proba(matrix)[:, 1]
         found = profile.compared(matrix, risk)
         if labelled:
@@ -131,8 +130,7 @@ def _patients(
         return external_cohorts(model, path, progress)[1]
     progress("reading the cohorts")
     study = Study.load(path)
-    scales = TrainingScales.from_json(model.card.get("training_scales"))
-    cohort = read_cohort(study, outcomes=False, eligible_only=False, scales=scales)
+    cohort = patients_to_score(model, study)
     require_usable(cohort, f"The study {study.name}")
     return cohort
 

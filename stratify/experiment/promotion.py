@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from stratify.cohort.features import model_matrix
+from stratify.arrays import Floats
 from stratify.errors import BundleError
 from stratify.experiment.training import external_cohorts
 from stratify.report.figures import estimate
@@ -98,28 +98,31 @@ def compare_models(
             "the champion's rule."
         )
     models = {"candidate": candidate} | ({} if champion is None else {"champion": champion})
-    parts = []
+    judged = []
     for path in studies:
-        for model in models.values():  # each must find the study usable
-            _, cohort = external_cohorts(model, path, progress)
-        for name, rows in cohort.evaluable.table.groupby("cohort", sort=True):
-            parts.append(_judged(models, rows.reset_index(drop=True), str(name)))
-    performance = pd.concat(parts, ignore_index=True)
+        # each reads the study as its own inputs ask, and must find it usable
+        cohorts = {
+            name: external_cohorts(model, path, progress)[1].evaluable
+            for name, model in models.items()
+        }
+        risks = {
+            name: models[name].score_table(cohort)["risk"].to_numpy(dtype=float)
+            for name, cohort in cohorts.items()
+        }
+        table = cohorts["candidate"].table  # the same patients, by the same rule
+        for name, rows in table.groupby("cohort", sort=True).indices.items():
+            of_cohort = {model: risk[rows] for model, risk in risks.items()}
+            label = table["label"].to_numpy(dtype=float)[rows]
+            judged.append(_judged(of_cohort, label, str(name)))
+    performance = pd.concat(judged, ignore_index=True)
     if champion is not None:
         performance = pd.concat([performance, _mean(performance)], ignore_index=True)
     return Comparison(performance, _refusals(performance, compared=champion is not None))
 
 
-def _judged(models: dict[str, ResistanceModel], table: pd.DataFrame, name: str) -> pd.DataFrame:
-    risks = {
-        model: Prediction(
-            fitted.classifier.predict_proba(model_matrix(table, fitted.classifier.features_))[:, 1],
-            probability=True,
-        )
-        for model, fitted in models.items()
-    }
-    label = table["label"].to_numpy(dtype=float)
-    return performance_table(label, risks, cohort=name, split="external", delta_for="candidate")
+def _judged(risks: dict[str, Floats], label: Floats, name: str) -> pd.DataFrame:
+    by_model = {model: Prediction(risk, probability=True) for model, risk in risks.items()}
+    return performance_table(label, by_model, cohort=name, split="external", delta_for="candidate")
 
 
 def _mean(performance: pd.DataFrame) -> pd.DataFrame:
@@ -144,21 +147,21 @@ def _refusals(performance: pd.DataFrame, *, compared: bool) -> list[str]:
     for row in rows.to_dict("records"):
         metric, value, low, high = row["metric"], row["value"], row["low"], row["high"]
         where = f"{row['cohort']} (n = {row['n']}, {row['n_events']} with label 1)"
-        told = estimate(value, low, high, 3)
+        text = estimate(value, low, high, 3)
         if metric == "delta_auroc" and high < 0:
-            found.append(f"AUROC lower than the champion's in {where}: {told}.")
+            found.append(f"AUROC lower than the champion's in {where}: {text}.")
         elif metric == "delta_auroc" and row["cohort"] == "all" and low <= -LIMITS.auroc_loss:
-            found.append(f"AUROC may be lower by {LIMITS.auroc_loss:g} or more in {where}: {told}.")
+            found.append(f"AUROC may be lower by {LIMITS.auroc_loss:g} or more in {where}: {text}.")
         elif metric == "delta_brier" and low > 0:
-            found.append(f"Brier score higher than the champion's in {where}: {told}.")
+            found.append(f"Brier score higher than the champion's in {where}: {text}.")
         elif metric == "calibration_slope" and off_limits(value, low, high, LIMITS.slope):
-            found.append(f"Calibration slope in {where}: {told}.")
+            found.append(f"Calibration slope in {where}: {text}.")
         elif metric == "observed_expected" and off_limits(
             value, low, high, LIMITS.observed_expected
         ):
-            found.append(f"O:E in {where}: {told}.")
+            found.append(f"O:E in {where}: {text}.")
         elif metric == "auroc" and not compared and not low > 0.5:
-            found.append(f"AUROC not shown above 0.5 in {where}: {told}.")
+            found.append(f"AUROC not shown above 0.5 in {where}: {text}.")
     return found
 
 

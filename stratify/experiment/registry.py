@@ -21,8 +21,8 @@ import numpy as np
 import pandas as pd
 
 from stratify.errors import ArgumentError, StratifyError
-from stratify.experiment.parts import Explain, Job, Part
-from stratify.experiment.plan import Plan
+from stratify.experiment.chunks import Chunk, Explain, RegistryState
+from stratify.experiment.registry_job import RegistryJob
 from stratify.progress import Clock, Progress
 from stratify.scoring.reasons import check_explain
 from stratify.study import Study
@@ -120,24 +120,24 @@ def score_registry(
         raise ArgumentError(f"workers is {workers}; a whole number of at least 1 is expected.")
     study = Study.load(study_path)
     top = top if explain == "top" else 0
-    plan = Plan.of(study, bundle, study_path, policy, top, progress)
+    work = RegistryJob.of(study, bundle, study_path, policy, top, progress)
     out = make_folder(Path(out))
     for name in ("scores", *(["attributions"] if explain == "full" else [])):
         make_folder(out / name)
     progress("looking at what is already scored")
     job = {
-        "bundle": plan.scorers[0].model.version,
-        "study": plan.digest,
+        "bundle": work.scorers[0].model.version,
+        "study": work.digest,
         "policy": None if policy is None else sha256_of(Path(policy)),
         "explain": explain,
         "top": top,
         "part_rows": part_rows,
     }
-    state = Job.resumed(out, job, plan.digests())
+    state = RegistryState.resumed(out, job, work.digests())
     with _pool(workers, dask) as executor:
         while True:
-            _run(plan.parts(state, explain, part_rows), executor, workers, state, plan, progress)
-            filled_in = plan.filled_in(state)
+            _run(work.chunks(state, explain, part_rows), executor, workers, state, work, progress)
+            filled_in = work.filled_in(state)
             if filled_in == state.blank:
                 break
             progress("scoring again: a biomarker has one value for all patients of a cohort")
@@ -184,16 +184,16 @@ def _client(address: str, workers: int) -> AbstractContextManager[Any]:
 
 
 def _run(
-    parts: Iterator[tuple[Part, pd.DataFrame | None]],
+    chunks: Iterator[tuple[Chunk, pd.DataFrame | None]],
     executor: Executor | None,
     workers: int,
-    state: Job,
-    plan: Plan,
+    state: RegistryState,
+    work: RegistryJob,
     progress: Progress,
 ) -> None:
-    """Score the parts, a few at a time, so that memory stays bounded."""
+    """Score the chunks, a few at a time, so that memory stays bounded."""
     done = sum(r["n"] for r in state.records.values())
-    clock = Clock("patients scored", plan.total, progress, done=done, speed=True)
+    clock = Clock("patients scored", work.total, progress, done=done, speed=True)
     running: dict[Future[dict[str, Any]], str] = {}
 
     def settle(name: str, record: dict[str, Any]) -> None:
@@ -208,13 +208,13 @@ def _run(
                 settle(running.pop(future), future.result())
 
     try:
-        for part, batch in parts:
+        for chunk, batch in chunks:
             if len(state.bad) >= _BAD_PARTS:
                 break
             if executor is None:
-                settle(part.name, part.score(batch))
+                settle(chunk.name, chunk.score(batch))
                 continue
-            running[executor.submit(part.score, batch)] = part.name
+            running[executor.submit(chunk.score, batch)] = chunk.name
             collect(2 * workers)
         collect(0)
     except BrokenProcessPool:
@@ -230,7 +230,7 @@ def _run(
 # ---------------------------------------------------------------------------------- the end
 
 
-def _finished(state: Job, name: str, progress: Progress) -> Scored:
+def _finished(state: RegistryState, name: str, progress: Progress) -> Scored:
     """Write the findings; raise if there are errors."""
     records = dict(sorted({**state.records, **state.bad}.items()))
     findings = Findings(

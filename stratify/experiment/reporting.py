@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from stratify.cohort.reading import Cohort, data_sha256, read_cohort, require_usable
-from stratify.cohort.training_scales import TrainingScales
 from stratify.experiment.results import Results, results_of
+from stratify.experiment.scores import patients_to_score
 from stratify.experiment.training import evaluate
 from stratify.interpretation.patient import PatientFindings, patient_findings, the_patient
 from stratify.progress import Progress
@@ -57,9 +57,7 @@ def report_cohort(
     make_folder(out.parent)
     model = load(bundle)
     progress("reading the cohorts")
-    scales = TrainingScales.from_json(model.card.get("training_scales"))
-    read = read_cohort(stated, outcomes=False, eligible_only=False, scales=scales)
-    read.findings.raise_errors(f"The study {stated.name}")
+    read = patients_to_score(model, stated)
     unlabelled = {"label": np.nan, "state": None, "reason": None, "endpoint_rule": None}
     cohort = replace(read, table=read.table.assign(**unlabelled))
     progress("scoring and explaining")
@@ -107,9 +105,7 @@ def report_patient(
     make_folder(out.parent)
     model = load(bundle)
     study = Study.load(study_path)
-    scales = TrainingScales.from_json(model.card.get("training_scales"))
-    read = read_cohort(study, outcomes=False, eligible_only=False, scales=scales)
-    read.findings.raise_errors(f"The study {study.name}")
+    read = patients_to_score(model, study)
     if policy is not None:
         model = model.with_policy(
             Policy.load(policy), read.table.columns, f"the study {study.name}"

@@ -7,7 +7,6 @@ from pathlib import Path
 import pandas as pd
 
 from stratify.cohort.reading import Cohort, read_cohort
-from stratify.cohort.training_scales import TrainingScales
 from stratify.errors import ArgumentError
 from stratify.interpretation.explained import explained_in_chunks
 from stratify.progress import Progress
@@ -38,8 +37,7 @@ def patients_to_score(model: ResistanceModel, study: Study) -> Cohort:
     DataError, FileError
         If the data have errors, or files cannot be read.
     """
-    scales = TrainingScales.from_json(model.card.get("training_scales"))
-    cohort = read_cohort(study, outcomes=False, eligible_only=False, scales=scales)
+    cohort = read_cohort(study, outcomes=False, eligible_only=False, plan=model.plan)
     cohort.findings.raise_errors(f"The study {study.name}")
     return cohort
 
@@ -95,9 +93,10 @@ def score(
         where = f"the study {study.name}"
         model = model.with_policy(Policy.load(policy), cohort.table.columns, where)
     progress(f"scoring {len(cohort)} patients")
-    scores = model.score_table(cohort.table, cohort.assays, top=top if explain == "top" else 0)
+    patients = model.prepare(cohort)
+    scores = model.score_table(patients, top=top if explain == "top" else 0)
     if explain == "full" and len(cohort):
-        _write_explained(model, cohort.table, out, progress)
+        _write_explained(model, patients.table, out, progress)
     write_table(scores, out)
     return scores
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from stratify.cohort.feature_plan import FeaturePlan
 from stratify.cohort.features import informative_features, model_matrix
 from stratify.cohort.reading import Cohort, data_sha256, read_cohort, require_usable
-from stratify.cohort.training_scales import TrainingScales
 from stratify.errors import CohortError
 from stratify.experiment.results import Results, results_of
 from stratify.model.classifier import ResistanceClassifier
@@ -134,8 +134,18 @@ def train(
     label = home.table["label"].to_numpy(dtype=float)
     matrix = model_matrix(home.table, features)
     card["profile"] = Profile.fit(matrix, fitted.oof_risk_).to_json()
-    doubt = Uncertainty.fit(fitted, matrix, label, weight)
-    model = ResistanceModel(fitted, references, card, policy, doubt)
+    uncertainty = Uncertainty.fit(fitted, matrix, label, weight)
+    plan = FeaturePlan.of(
+        fitted.features_,
+        cohort.scales,
+        [source.pdl1 for source in study.cohorts if source.role == "train"],
+        study.landmark_weeks,
+        {
+            name: {c: assay for c, assay in by_cohort.items() if c in set(home.table["cohort"])}
+            for name, by_cohort in cohort.assays.items()
+        },
+    )
+    model = ResistanceModel(fitted, references, card, policy, uncertainty, plan=plan)
 
     held_out = cross_validate(
         template,
@@ -291,8 +301,7 @@ def external_cohorts(
         update={"cohorts": [s.model_copy(update={"role": "external"}) for s in study.cohorts]}
     )
     progress("reading the cohorts")
-    scales = TrainingScales.from_json(model.card.get("training_scales"))
-    cohort = read_cohort(study, scales=scales)
+    cohort = read_cohort(study, plan=model.plan)
     check_against_training(model, cohort)
     require_usable(cohort, f"The study {study.name}")
     return study, cohort
@@ -344,7 +353,7 @@ def _assess_cohorts(
     model: ResistanceModel, cohort: Cohort, split: str, study: Study
 ) -> list[Assessment]:
     found = []
-    for name, table in cohort.table.groupby("cohort", sort=True):
+    for name, table in model.prepare(cohort).table.groupby("cohort", sort=True):
         rows = table.reset_index(drop=True)
         risks = judged_risks(model.classifier, model.references, rows)
         found.append(

@@ -21,16 +21,15 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from stratify.arrays import Flags, Floats
 from stratify.errors import ArgumentError
+from stratify.model.columns import FeatureColumns
 from stratify.model.design import Boosting, Design, MemberPatients, TrainingSet
 from stratify.model.encoding import (
     check_names,
     content_order,
-    encode,
     graded_labels,
     labels_of,
     levels_of,
     rounded_out,
-    unseen_levels,
 )
 from stratify.model.ensemble import AnchoredEnsemble
 from stratify.model.platt import platt_line
@@ -319,7 +318,7 @@ max_bin
         return pd.DataFrame(array, columns=names)
 
     def _matrix(self, frame: pd.DataFrame) -> Floats:
-        return encode(frame, self.features_, self.levels_)
+        return FeatureColumns(frame, self.features_, self.levels_).encoded
 
     def _fit_ensemble(self, patients: TrainingSet, design: Design, seed: int) -> AnchoredEnsemble:
         with one_thread():
@@ -500,7 +499,7 @@ max_bin
     def unseen_levels(self, X: pd.DataFrame) -> Flags:
         """Rows with a category that training never saw; it is read as missing."""
         check_is_fitted(self, "ensemble_")
-        return unseen_levels(X, self.levels_)
+        return FeatureColumns(X, list(self.levels_), self.levels_).unseen
 
 
 def _order(patients: TrainingSet) -> npt.NDArray[np.intp]:

@@ -17,22 +17,24 @@ import pandas as pd
 from stratify.arrays import Flags, Floats
 from stratify.errors import ArgumentError
 
-__all__ = ["FeatureColumns", "codes_of", "level_codes"]
+__all__ = ["FeatureColumns", "array_of", "array_of_one", "codes_of", "level_codes"]
 
 
 _FEW = 16  # values looked up one by one
 
 
 class FeatureColumns:
-    """Features of some patients.
+    """Features of some patients: values by name, what is missing, and the matrix of the model.
 
     Parameters
     ----------
-    table : DataFrame of shape (n_patients, ...), or mapping of str to value
-        Canonical columns; absent features are missing. A mapping is one patient.
+    table : DataFrame of shape (n_patients, ...), or mapping of str to ndarray
+        Canonical columns; absent features are missing.
     features : sequence of str
     levels : mapping of str to sequence of str
         Levels of each categorical feature; the code is the position.
+    n : int, optional
+        Number of patients, where `table` is a mapping.
 
     Raises
     ------
@@ -52,53 +54,34 @@ class FeatureColumns:
 
     def __init__(
         self,
-        table: pd.DataFrame | Mapping[str, Any],
+        table: pd.DataFrame | Mapping[str, npt.NDArray[Any]],
         features: Sequence[str],
         levels: Mapping[str, Sequence[str]],
+        n: int | None = None,
     ) -> None:
-        self._levels = levels
-        self._n = len(table) if isinstance(table, pd.DataFrame) else 1
+        self.levels = levels
+        self._n = len(table) if n is None else n
         self.columns = list(features)
         self._values: dict[str, npt.NDArray[Any]] = {}
         self._known: dict[str, Floats] = {}
-        if not isinstance(table, pd.DataFrame):
-            self._read_one(table)
-            return
-        there = set(table.columns)
         for name in features:
-            if name not in there:
+            if name not in table:
                 kind = object if name in levels else np.float64
                 self._values[name] = np.full(self._n, np.nan, dtype=kind)
-            elif name in levels:
-                self._values[name] = table[name].to_numpy(dtype=object)
+            elif isinstance(table, pd.DataFrame):
+                self._values[name], garbled = array_of(table[name], level=name in levels)
+                if garbled is not None and garbled.any():
+                    raise ArgumentError(
+                        f"Column {name} was numeric at fit but holds text or dates now; numbers "
+                        "are expected."
+                    )
             else:
-                self._values[name] = _numbers(table[name], name)
-
-    def _read_one(self, patient: Mapping[str, Any]) -> None:
-        """One patient's values, at once as a row and as marks of what is missing."""
-        row, missing = [], []
-        for name in self.columns:
-            value = patient.get(name)
-            absent = _is_missing(value)
-            known = self._levels.get(name)
-            if known is not None:
-                self._values[name] = np.array([None if absent else value], dtype=object)
-                value = np.nan if absent else _codes(tuple(known)).get(str(value), np.nan)
-            elif absent:
-                value = np.nan
-            elif not isinstance(value, (int, float, np.number, np.bool_)):
-                raise _not_numeric(name)
-            row.append(float(value))
-            missing.append(absent)
-        self.missing = np.array([missing])
-        self.encoded = self._finite(np.array([row]))
+                self._values[name] = table[name]
 
     def __len__(self) -> int:
         return self._n
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
-        if name not in self._values:  # a number of one patient
-            self._values[name] = self.encoded[:, self.columns.index(name)]
         return self._values[name]
 
     def numbers(self, names: Sequence[str]) -> Floats:
@@ -108,7 +91,7 @@ class FeatureColumns:
 
     def codes(self, name: str, known: tuple[str, ...]) -> Floats:
         """Position of each patient's level among the known ones; NaN where it is none of them."""
-        if tuple(self._levels.get(name, ())) == known:
+        if tuple(self.levels.get(name, ())) == known:
             return self.encoded[:, self.columns.index(name)]
         return level_codes(self[name], known)
 
@@ -140,7 +123,7 @@ class FeatureColumns:
         matrix = np.empty((self._n, len(self.columns)))
         for j, name in enumerate(self.columns):
             values = self._values[name]
-            known = self._levels.get(name)
+            known = self.levels.get(name)
             matrix[:, j] = values if known is None else level_codes(values, known)
         return self._finite(matrix)
 
@@ -174,21 +157,38 @@ def _places(columns: tuple[str, ...], names: tuple[str, ...]) -> npt.NDArray[np.
     return np.array([columns.index(name) for name in names], dtype=np.intp)
 
 
-def _not_numeric(name: str) -> ArgumentError:
-    return ArgumentError(
-        f"Column {name} was numeric at fit but holds text or dates now; numbers are expected."
-    )
+def array_of(column: pd.Series, *, level: bool) -> tuple[npt.NDArray[Any], Flags | None]:
+    """Column as an array, and which of its values are text where numbers are expected.
 
+    Numbers and yes/no are float64, levels objects; text among numbers is NaN.
 
-def _numbers(column: pd.Series, name: str) -> Floats:
+    Examples
+    --------
+    >>> array_of(pd.Series([1, "x", None], dtype=object), level=False)
+    (array([ 1., nan, nan]), array([False,  True, False]))
+    """
+    if level:
+        return column.to_numpy(dtype=object), None
     if column.dtype == np.float64:
-        return column.to_numpy()
+        return column.to_numpy(), None
+    if pd.api.types.is_datetime64_any_dtype(column):  # would turn into nanoseconds
+        return np.full(len(column), np.nan), column.notna().to_numpy()
     try:
-        if pd.api.types.is_datetime64_any_dtype(column):  # would turn into nanoseconds
-            raise TypeError
-        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+        return column.to_numpy(dtype=np.float64, na_value=np.nan), None
     except (ValueError, TypeError):
-        raise _not_numeric(name) from None
+        numbers = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+        return numbers, np.isnan(numbers) & column.notna().to_numpy()
+
+
+def array_of_one(value: Any, *, level: bool) -> tuple[npt.NDArray[Any], Flags | None]:
+    """One patient's value as an array of length 1; as :func:`array_of`."""
+    if level:
+        return np.array([None if _is_missing(value) else value], dtype=object), None
+    if _is_missing(value):
+        return np.array([np.nan]), None
+    if not isinstance(value, (int, float, np.number, np.bool_)):
+        return np.array([np.nan]), np.array([True])
+    return np.array([value], dtype=np.float64), None
 
 
 def codes_of(table: pd.DataFrame | FeatureColumns, name: str, known: tuple[str, ...]) -> Floats:

@@ -1,92 +1,28 @@
-"""Features encoded for the trees: numbers as they are, levels as codes, missing as NaN.
+"""Training data checked before a fit: names, levels, labels, and an order of their own.
 
-Columns are matched by name and levels keep the codes of the training, so that neither their order
-nor the data type of a file can change a prediction.
+How columns become a matrix stands in :mod:`stratify.model.columns`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from stratify.arrays import Flags, Floats
+from stratify.arrays import Floats
 from stratify.errors import ArgumentError
-from stratify.model.columns import level_codes
 
 __all__ = [
     "check_names",
     "content_order",
-    "encode",
     "graded_labels",
     "labels_of",
     "levels_of",
     "rounded_out",
-    "unseen_levels",
 ]
-
-
-def encode(
-    frame: pd.DataFrame, features: Sequence[str], levels: Mapping[str, Sequence[str]]
-) -> Floats:
-    """Matrix of the features in their order.
-
-    Parameters
-    ----------
-    frame : DataFrame of shape (n_patients, ...)
-        Features may be absent.
-    features : sequence of str
-    levels : mapping of str to sequence of str
-        Levels of each categorical feature; the code is the position.
-
-    Returns
-    -------
-    ndarray of shape (n_patients, n_features)
-        NaN for missing values, absent columns and levels that training never saw.
-
-    Raises
-    ------
-    ArgumentError
-        If a number is infinite, or text stands where numbers are expected.
-
-    Examples
-    --------
-    >>> frame = pd.DataFrame({"cancer_type": ["renal", "unknown"], "albumin": [3.9, None]})
-    >>> encode(frame, ["albumin", "cancer_type", "tmb"], {"cancer_type": ["nsclc", "renal"]})
-    array([[3.9, 1. , nan],
-           [nan, nan, nan]])
-    """
-    matrix = np.full((len(frame), len(features)), np.nan)
-    infinite = []
-    for j, name in enumerate(features):
-        if name not in frame:
-            continue
-        column = frame[name]
-        if name in levels:
-            matrix[:, j] = level_codes(column.to_numpy(dtype=object), levels[name])
-        else:
-            matrix[:, j] = _numeric(column, name)
-            if np.isinf(matrix[:, j]).any():
-                infinite.append(name)
-    if infinite:
-        raise ArgumentError(
-            f"X holds infinite values in {', '.join(infinite)}; finite numbers or NaN are expected."
-        )
-    return matrix
-
-
-def unseen_levels(frame: pd.DataFrame, levels: Mapping[str, Sequence[str]]) -> Flags:
-    """Rows with a level that training never saw."""
-    unseen = np.zeros(len(frame), dtype=bool)
-    for name, known in levels.items():
-        if name in frame:
-            column = frame[name]
-            unseen |= (column.notna() & ~column.astype(str).isin(known)).to_numpy()
-    return unseen
 
 
 def check_names(columns: pd.Index) -> None:
@@ -94,17 +30,6 @@ def check_names(columns: pd.Index) -> None:
     if columns.duplicated().any():
         twice = sorted(set(columns[columns.duplicated()]))
         raise ArgumentError(f"X has columns of the same name: {', '.join(twice)}.")
-
-
-def _numeric(column: pd.Series, name: str) -> Floats:
-    try:
-        if pd.api.types.is_datetime64_any_dtype(column):  # would turn into nanoseconds
-            raise TypeError
-        return column.to_numpy(dtype=np.float64, na_value=np.nan)
-    except (ValueError, TypeError):
-        raise ArgumentError(
-            f"Column {name} was numeric at fit but holds text or dates now; numbers are expected."
-        ) from None
 
 
 def levels_of(frame: pd.DataFrame) -> dict[str, list[str]]:

@@ -115,7 +115,6 @@ def bundle_card(
         "mixed_regimens": study.mixed_regimens,
         "landmark_weeks": study.landmark_weeks,
         "censored_early": study.censored_early,
-        "training_scales": None if cohort.scales is None else cohort.scales.to_json(),
         "features": features,
         "training_cohorts": trained,
         "n": len(home),

@@ -14,12 +14,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stratify.biomarkers.tmb import add_transforms
-from stratify.cohort.joining import derived_alone
-from stratify.cohort.training_scales import TrainingScales
 from stratify.errors import ArgumentError
-from stratify.scoring.bundle import ResistanceModel, load
+from stratify.scoring.bundle import load
+from stratify.scoring.prepared import Prepared
 from stratify.scoring.reasons import check_explain
+from stratify.scoring.resistance_model import ResistanceModel
 from stratify.study import Study
 from stratify.study.policy import Policy
 from stratify.tables.findings import Findings
@@ -97,12 +96,7 @@ class BatchScorer:
         ArgumentError
             If the batch has none of the model's features, or infinite numbers.
         """
-        if self.study is None:
-            return self.model.score_table(batch, top=self.top)
-        findings = Findings(whole=False)
-        table = self.read(batch, findings)
-        findings.raise_errors("The batch")
-        return self.model.score_table(table, self.assays, top=self.top)
+        return self.model.score_table(self.prepare(batch), top=self.top)
 
     def map(self, batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         """Scores of batches one after the other, as Spark's ``mapInPandas`` asks for."""
@@ -113,39 +107,46 @@ class BatchScorer:
         """The bundle, loaded once in each process."""
         return _loaded(str(self.bundle), None if self.policy is None else str(self.policy))
 
-    def read(
-        self, batch: pd.DataFrame, findings: Findings, blank: Collection[str] = ()
-    ) -> pd.DataFrame:
-        """Canonical columns of a batch of the study's file, every fault of it told.
+    def prepare(
+        self, batch: pd.DataFrame, findings: Findings | None = None, blank: Collection[str] = ()
+    ) -> Prepared:
+        """Make what the model asks of a batch.
 
         Parameters
         ----------
         batch : DataFrame of shape (n_rows, ...)
-            As :func:`stratify.tables.files.read_numbered` reads it.
-        findings : Findings
+            As :func:`stratify.tables.files.read_numbered` reads the study's file, or canonical
+            columns where there is no study.
+        findings : Findings, optional
+            Collector of every fault; by default errors raise.
         blank : collection of str
             Columns to be read as missing, before anything is derived from them.
 
-        Returns
-        -------
-        DataFrame of shape (n_patients, ...)
+        Raises
+        ------
+        DataError
+            If there are errors and no `findings` to collect them.
         """
+        if self.study is None:
+            return self.model.prepare(batch, findings=findings)
+        collector = Findings(whole=False) if findings is None else findings
         source = self.source
         (table,) = source.tables
-        panels = read_panels(batch, table, source.name, findings)
-        if not panels:
-            return pd.DataFrame(columns=["patient_id", "cohort"])
-        frames = [frame.drop(columns="patient_id") for frame in panels.values()]
-        ids = next(iter(panels.values()))["patient_id"]
-        read = pd.concat([ids, *frames], axis=1)
-        read[[name for name in blank if name in read]] = np.nan
-        of_columns = {name: by_cohort[source.name] for name, by_cohort in self.assays.items()}
-        read = derived_alone(read, source, of_columns, findings)
-        read = add_transforms(read, source.name, findings)
-        read.insert(1, "cohort", source.name)
-        check_dates(read, source.name, findings)
-        scales = TrainingScales.from_json(self.model.card.get("training_scales"))
-        return scales.apply(read, {}, self.assays, findings)
+        panels = read_panels(batch, table, source.name, collector)
+        if panels:
+            frames = [frame.drop(columns="patient_id") for frame in panels.values()]
+            ids = next(iter(panels.values()))["patient_id"]
+            read = pd.concat([ids, *frames], axis=1)
+            read[[name for name in blank if name in read]] = np.nan
+            read.insert(1, "cohort", source.name)
+            check_dates(read, source.name, collector)
+        else:
+            read = pd.DataFrame(columns=["patient_id", "cohort", *self.model.plan.inputs])
+        rules = {source.name: self.model.plan.rules(self._assays, source.pdl1)}
+        patients = self.model.prepare(read, self.assays, rules=rules, findings=collector)
+        if findings is None:
+            collector.raise_errors("The batch")
+        return patients
 
     @property
     def columns(self) -> set[str]:
@@ -157,13 +158,13 @@ class BatchScorer:
     @property
     def assays(self) -> dict[str, dict[str, str]]:
         """Assay by column and cohort."""
-        return {
-            name: {self.source.name: column.assay}
-            for table in self.source.tables
-            for columns in table.panels.values()
-            for name, column in columns.items()
-            if column.assay is not None
-        }
+        return {name: {self.source.name: assay} for name, assay in self._assays.items()}
+
+    @property
+    def _assays(self) -> dict[str, str]:
+        (table,) = self.source.tables
+        columns = [entry for panel in table.panels.values() for entry in panel.items()]
+        return {name: column.assay for name, column in columns if column.assay is not None}
 
     @property
     def source(self) -> CohortSource:

@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 
 from stratify.arrays import Floats
-from stratify.model.columns import FeatureColumns
-from stratify.scoring.bundle import ResistanceModel
+from stratify.scoring.resistance_model import ResistanceModel
 
 __all__ = ["interval_of_change", "risk_change"]
 
@@ -41,9 +40,7 @@ def risk_change(model: ResistanceModel, before: pd.DataFrame, after: pd.DataFram
     from scipy.special import logit
 
     classifier, line = model.classifier, model.recalibration
-    first, second = (
-        FeatureColumns(t, classifier.features_, classifier.levels_) for t in (before, after)
-    )
+    first, second = (model.prepare(table).columns for table in (before, after))
     margins = [
         classifier.ensemble_.margins(classifier.readable(c.encoded)) for c in (first, second)
     ]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stratify.errors import BundleError
+from stratify.errors import BundleError, FileError
 from stratify.tables.schema import panel_versions
 from stratify.tables.tabular import sha256_of
 
@@ -21,10 +23,11 @@ __all__ = [
     "read_manifest",
     "sums_of",
     "version_of",
+    "write_bundle",
 ]
 
 FORMAT = "stratify-bundle"
-FORMAT_VERSION = "1.0"
+FORMAT_VERSION = "1.1"
 _PARTS = ("card.json", "classifier.json", "references.json")
 
 
@@ -97,6 +100,42 @@ def check_versions(path: Path, versions: Mapping[str, str]) -> None:
             f"{path} was trained with data dictionaries of another major version: "
             f"{', '.join(other)}. Train again, or use the matching version of stratify."
         )
+
+
+def write_bundle(path: Path, texts: Mapping[str, str]) -> None:
+    """Write a bundle, whole or not at all; an older one at the place is replaced.
+
+    Parameters
+    ----------
+    path : Path
+    texts : mapping of str to str
+        Every file but the manifest, by name.
+
+    Raises
+    ------
+    FileError
+        If the folder cannot be written, or holds something else than a bundle.
+    """
+    if path.exists() and not is_bundle(path):
+        raise FileError(f"{path} exists and is no bundle; choose another folder.")
+    head = {"format": FORMAT, "format_version": FORMAT_VERSION, "sha256": sums_of(texts)}
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    older = temporary.with_suffix(".old")
+    try:
+        (temporary / "members").mkdir(parents=True)
+        for name, text in {**texts, "manifest.json": as_json(head)}.items():
+            (temporary / name).write_text(text, encoding="utf-8", newline="\n")
+        if path.exists():
+            path.replace(older)
+        temporary.replace(path)
+    except OSError as error:
+        if older.exists():
+            older.replace(path)
+        message = f"The bundle {path} cannot be written: {error.strerror or error}."
+        raise FileError(message) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    shutil.rmtree(older, ignore_errors=True)
 
 
 def sums_of(texts: Mapping[str, str]) -> dict[str, str]:

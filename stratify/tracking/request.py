@@ -5,15 +5,12 @@ Values that cannot be are told; such a patient gets no risk, the others do.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache
-
 import numpy as np
 import pandas as pd
 
-from stratify.arrays import Flags, Floats, Strings
 from stratify.scoring import ResistanceModel
-from stratify.tables.schema import Field, field_named, load_schema
+from stratify.tables.findings import Findings
+from stratify.tables.schema import field_named, load_schema
 
 __all__ = ["answered", "as_request", "json_ready", "kind_of", "score_request"]
 
@@ -102,23 +99,27 @@ def score_request(model: ResistanceModel, request: pd.DataFrame) -> pd.DataFrame
         If nothing in the request can be scored: no feature at all, no patient or too many of them,
         rows longer than the header, or a patient twice.
     """
-    features = model.classifier.features_
-    _check_request(request, features)
+    inputs = model.inputs
+    _check_request(request, inputs)
     table = request.reset_index(drop=True)
-    if "patient_id" not in table:
-        table["patient_id"] = [str(i + 1) for i in range(len(table))]
-    table["cohort"] = "request"
-    sent = _Sent.of(table, features)
-    found = sent.findings(table["patient_id"])
+    stated = table.get("patient_id")
+    known = [name for name in ("patient_id", *inputs) if name in table]
+    table = table[known].assign(cohort="request")
+    patients = model.prepare(table, findings=Findings())
+    found = patients.faults_by_patient()
+    if stated is not None:
+        nameless = stated.isna().to_numpy()
+        found[nameless] = [
+            f"missing_identifier:patient_id;{text}".rstrip(";") for text in found[nameless]
+        ]
     sound = found == ""
-    usable = sent.readable(table)[sound].reset_index(drop=True)
-    scores = model.score_table(usable, top=REASONS)
+    scores = model.score_table(patients.take(sound), top=REASONS)
     scores["top_reasons"] = _in_words(scores)
-    names = np.array(features, dtype=object)
-    scores["features_missing"] = [";".join(names[row]) for row in sent.missing[sound]]
+    names = np.array(model.classifier.features_, dtype=object)
+    scores["features_missing"] = [";".join(names[row]) for row in patients.columns.missing[sound]]
     if not sound.all():
         scores = scores.astype(object).set_axis(np.flatnonzero(sound)).reindex(range(len(table)))
-    answer = scores.assign(patient_id=table["patient_id"].to_numpy(), findings=found)
+    answer = scores.assign(patient_id=patients.values["patient_id"], findings=found)
     answer["cohort"] = "request"
     for name, kind in answered().items():
         if kind == "double":
@@ -150,108 +151,6 @@ def _check_request(request: pd.DataFrame, features: list[str]) -> None:
         raise ValueError(
             f"{long} identifiers are longer than {LONGEST_TEXT} characters; send pseudonyms."
         )
-
-
-@dataclass(frozen=True)
-class _Sent:
-    """Values of a request's features, read column by column once.
-
-    Attributes
-    ----------
-    features : list of str
-    fields : list of Field
-    numbers : ndarray of shape (n_patients, n_features)
-        NaN where missing, or a level.
-    levels : dict of int to ndarray of shape (n_patients,)
-        Strings by the place of their feature; empty where missing.
-    missing, garbled : ndarray of shape (n_patients, n_features)
-        Nothing sent, and text in place of a number.
-    """
-
-    features: list[str]
-    fields: list[Field]
-    numbers: Floats
-    levels: dict[int, Strings]
-    missing: Flags
-    garbled: Flags
-
-    @classmethod
-    def of(cls, table: pd.DataFrame, features: list[str]) -> _Sent:
-        fields = [field_named(name) for name in features]
-        shape = len(table), len(features)
-        numbers, missing = np.full(shape, np.nan), np.ones(shape, dtype=bool)
-        garbled = np.zeros(shape, dtype=bool)
-        levels: dict[int, Strings] = {}
-        for j, (name, field) in enumerate(zip(features, fields, strict=True)):
-            if name not in table:
-                continue
-            column = table[name]
-            if not field.categorical and column.dtype == np.float64:  # as MLflow hands it over
-                numbers[:, j] = column.to_numpy()
-                missing[:, j] = np.isnan(numbers[:, j])
-                continue
-            missing[:, j] = column.isna()
-            if field.categorical:
-                levels[j] = column.astype(object).where(column.notna(), "").astype(str).to_numpy()
-            else:
-                numbers[:, j] = pd.to_numeric(column, errors="coerce").astype(float)
-                garbled[:, j] = np.isnan(numbers[:, j]) & ~missing[:, j]
-        return cls(features, fields, numbers, levels, missing, garbled)
-
-    def findings(self, identifiers: pd.Series) -> Strings:
-        """Tell what is wrong with each row, as ``code:column`` separated by semicolons.
-
-        The codes are those of the findings about a study's files.
-        """
-        low, high = _limits(tuple(self.features))
-        infinite = np.isinf(self.numbers)
-        outside = ((self.numbers < low) | (self.numbers > high)) & ~infinite
-        unknown = np.zeros_like(outside)
-        for j, texts in self.levels.items():
-            allowed = self.fields[j].enum
-            bad = [(text not in allowed) if allowed else len(text) > LONGEST_TEXT for text in texts]
-            unknown[:, j] = np.array(bad, dtype=bool) & ~self.missing[:, j]
-        for j, field in enumerate(self.fields):
-            if field.type == "boolean":
-                column = self.numbers[:, j]
-                outside[:, j] = ~np.isin(column, (0.0, 1.0)) & np.isfinite(column)
-        found: list[list[str]] = [[] for _ in range(len(identifiers))]
-        for i in np.flatnonzero(identifiers.isna()):
-            found[i].append("missing_identifier:patient_id")
-        codes = {
-            "not_numeric": infinite | self.garbled,
-            "outside_limits": outside,
-            "unknown_category": unknown,
-        }
-        wrong = np.logical_or.reduce(list(codes.values()))
-        for i, j in np.argwhere(wrong):
-            found[i] += [f"{code}:{self.features[j]}" for code, rows in codes.items() if rows[i, j]]
-        return np.array([";".join(row) for row in found], dtype=object)
-
-    def readable(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Give the table that is scored: what was read, absent features left out."""
-        there = [j for j, name in enumerate(self.features) if name in table]
-        columns = {
-            self.features[j]: (
-                pd.Series(self.levels[j], table.index).mask(self.missing[:, j], None)
-                if j in self.levels
-                else self.numbers[:, j]
-            )
-            for j in there
-        }
-        return pd.DataFrame(
-            {"patient_id": table["patient_id"], "cohort": table["cohort"], **columns},
-            index=table.index,
-        )
-
-
-@cache
-def _limits(features: tuple[str, ...]) -> tuple[Floats, Floats]:
-    """Lowest and highest possible value of each feature."""
-    fields = [field_named(name) for name in features]
-    low = [-np.inf if field.minimum is None else field.minimum for field in fields]
-    high = [np.inf if field.maximum is None else field.maximum for field in fields]
-    return np.array(low, dtype=float), np.array(high, dtype=float)
 
 
 def _in_words(scores: pd.DataFrame) -> list[str]:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from stratify.scoring import load
 from stratify.tables.schema import field_named
-from stratify.tracking.request import answered, json_ready, score_request
+from stratify.tracking.request import answered, json_ready, kind_of, score_request
 
 if TYPE_CHECKING:
     from stratify.tracking.record import RunRecord
@@ -47,7 +47,7 @@ def log_model(client: Any, run_id: str, record: RunRecord, bundle: Path) -> str:
 
     run = client.get_run(run_id)
     if not (run.outputs and run.outputs.model_outputs):
-        kinds = record.datasets[0].columns
+        kinds = {name: kind_of(name) for name in load(bundle).inputs}
         inputs = [
             ColSpec(kind, name, required=False)
             for name, kind in {"patient_id": "string", **kinds}.items()

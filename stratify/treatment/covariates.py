@@ -9,7 +9,8 @@ import pandas as pd
 
 from stratify.arrays import Floats
 from stratify.cohort.features import model_matrix
-from stratify.model.encoding import encode, levels_of
+from stratify.model.columns import FeatureColumns
+from stratify.model.encoding import levels_of
 from stratify.tables.schema import field_named
 
 __all__ = ["CovariateMatrix"]
@@ -44,7 +45,7 @@ class CovariateMatrix:
         """Learn medians, spreads and levels."""
         matrix = model_matrix(table, self.features)
         self.levels_ = levels_of(matrix)
-        numbers = encode(matrix, self._numeric, {})
+        numbers = FeatureColumns(matrix, self._numeric, {}).encoded
         none = np.isnan(numbers).all(axis=0)
         filled = np.where(none, 0.0, numbers)
         self.median_ = np.nanmedian(filled, axis=0) if numbers.size else np.zeros(0)
@@ -58,7 +59,7 @@ class CovariateMatrix:
     def transform(self, table: pd.DataFrame) -> Floats:
         """Matrix of shape (n_patients, n_columns), nothing missing."""
         matrix = model_matrix(table, self.features)
-        numbers = encode(matrix, self._numeric, {})
+        numbers = FeatureColumns(matrix, self._numeric, {}).encoded
         missing = np.isnan(numbers)
         filled = (np.where(missing, self.median_, numbers) - self.mean_) / self.spread_
         columns = [filled, missing[:, self.gaps_].astype(float)]

@@ -21,7 +21,8 @@ from timing import Measured, ratios
 
 from stratify import Study, read_cohort
 from stratify.cohort.features import features_matrix, informative_features
-from stratify.model.encoding import encode, levels_of
+from stratify.model.columns import FeatureColumns
+from stratify.model.encoding import levels_of
 from stratify.simulation import simulate
 from stratify.tables.schema import patient_panels
 from stratify.trees.members import Members
@@ -68,7 +69,7 @@ def chowell() -> Cohort:
 def _encoded(frame: pd.DataFrame) -> tuple[np.ndarray, list[int]]:
     levels = levels_of(frame)
     names = list(frame.columns)
-    return encode(frame, names, levels), [names.index(name) for name in levels]
+    return FeatureColumns(frame, names, levels).encoded, [names.index(name) for name in levels]
 
 
 def trained(matrix: np.ndarray, label: np.ndarray, codes: list[int]) -> list[lightgbm.Booster]:

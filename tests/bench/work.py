@@ -88,7 +88,7 @@ def _patients(folder: Path, n: int) -> tuple[ResistanceModel, pd.DataFrame]:
     scorer = BatchScorer(bundle(folder), study)
     file = TableFile(study.parent / "registry.parquet")
     raw = next(file.batches(n, columns=scorer.columns))
-    return model, scorer.read(raw.head(n), Findings(whole=False))
+    return model, scorer.prepare(raw.head(n), Findings(whole=False)).table
 
 
 def one_patient(folder: Path, rounds: int) -> Iterator[Measured]:
@@ -235,7 +235,7 @@ def _usual_way(folder: Path) -> float:
     start = used()
     file = pq.ParquetFile(registry(folder, PARTS).parent / "registry.parquet")
     raw = next(file.iter_batches(FEW)).to_pandas()
-    matrix = model.classifier.encoded(scorer.read(raw, Findings(whole=False)))
+    matrix = scorer.prepare(raw, Findings(whole=False)).columns.encoded
     risk = 1 / (1 + np.exp(-np.mean([m.predict(matrix, raw_score=True) for m in members], axis=0)))
     values = np.mean([explainer.shap_values(matrix) for explainer in explainers], axis=0)
     top = np.argsort(-np.abs(values), axis=1)[:, :5]

@@ -20,13 +20,12 @@ import yaml
 
 from stratify.cli import main
 from stratify.errors import ArgumentError, DataError, FileError, StratifyError
-from stratify.experiment import parts
+from stratify.experiment import chunks
 from stratify.experiment.registry import Scored, score_registry
 from stratify.experiment.scores import score
 from stratify.interpretation.cycle import cycle
 from stratify.scoring.batch import BatchScorer
 from stratify.simulation import _exported, _stated, simulate
-from stratify.tables.findings import Findings
 
 N, ROWS = 230, 50  # five parts, the last one of half as many rows again at most
 
@@ -236,7 +235,7 @@ def test_an_iterator_of_batches_is_scored_as_spark_hands_it_over(place):
 def test_batches_of_canonical_columns_need_no_study(place):
     place.write()
     place.score()
-    canonical = BatchScorer(place.bundle, place.study()).read(place.table, Findings(whole=False))
+    canonical = BatchScorer(place.bundle, place.study()).prepare(place.table).table
     same(BatchScorer(place.bundle)(canonical), place.scores)
 
 
@@ -261,9 +260,9 @@ def test_what_is_scored_is_not_scored_again(place, monkeypatch):
     (place.out / "scores" / PARTS[1]).unlink()
     (place.out / "scores" / ".part-000-00001.parquet.1234.part").write_bytes(b"half")
     scored_now = []
-    real = parts.Part.score
+    real = chunks.Chunk.score
     monkeypatch.setattr(
-        parts.Part, "score", lambda self, batch: scored_now.append(self.name) or real(self, batch)
+        chunks.Chunk, "score", lambda self, batch: scored_now.append(self.name) or real(self, batch)
     )
     again = place.score()
     assert scored_now == [PARTS[1]]
@@ -276,14 +275,14 @@ def test_a_run_that_was_killed_is_resumed(place):
     place.write()
     code = (
         "import sys, os, signal\n"
-        "from stratify.experiment import parts, registry\n"
-        "real, done = parts.Part.score, []\n"
+        "from stratify.experiment import chunks, registry\n"
+        "real, done = chunks.Chunk.score, []\n"
         "def score(self, batch):\n"
         "    if len(done) == 2:\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
         "    done.append(1)\n"
         "    return real(self, batch)\n"
-        "parts.Part.score = score\n"
+        "chunks.Chunk.score = score\n"
         f"registry.score_registry({str(place.bundle)!r}, {str(place.study())!r}, "
         f"{str(place.out)!r}, part_rows={ROWS})\n"
     )
@@ -455,7 +454,7 @@ def test_a_disk_that_is_full_keeps_the_complete_parts(place, monkeypatch):
 @pytest.mark.slow
 def test_a_worker_that_dies_is_told_and_the_run_resumes(place, monkeypatch):
     place.write()
-    monkeypatch.setattr(parts.Part, "__reduce__", _dying, raising=False)
+    monkeypatch.setattr(chunks.Chunk, "__reduce__", _dying, raising=False)
     with pytest.raises(StratifyError) as raised:
         place.score(workers=2)
     assert str(raised.value) == (
@@ -466,7 +465,7 @@ def test_a_worker_that_dies_is_told_and_the_run_resumes(place, monkeypatch):
     assert place.score().n == N
 
 
-def _dying(part: parts.Part) -> tuple[Callable[..., object], tuple[object, ...]]:
+def _dying(part: chunks.Chunk) -> tuple[Callable[..., object], tuple[object, ...]]:
     return os._exit, (9,)
 
 
@@ -528,10 +527,8 @@ def test_indices_follow_from_counts_in_parts_as_in_memory(place, lymphocytes):
     found = place.scores.set_index("patient_id")
 
     same(found, expected.loc[found.index, found.columns])
-    read = BatchScorer(place.bundle, study).read(place.table, Findings(whole=False))
-    assert read["nlr"].to_numpy() == pytest.approx(nlr.to_numpy(), nan_ok=True)
-    forms = np.log2(read["tmb"].to_numpy(dtype=float) + 1)
-    assert read["tmb_log2"].to_numpy() == pytest.approx(forms, nan_ok=True)
+    read = BatchScorer(place.bundle, study).prepare(place.table).values
+    assert read["nlr"] == pytest.approx(nlr.to_numpy(), nan_ok=True)
 
 
 def test_the_command_line_scores_into_a_folder(place, capsys):

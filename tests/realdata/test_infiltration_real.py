@@ -19,6 +19,7 @@ from stratify.biomarkers.expression import read_expression, read_matrix
 from stratify.biomarkers.expression_reference import ExpressionReference
 from stratify.biomarkers.expression_signatures import signature_findings
 from stratify.biomarkers.signatures import score_signatures, signatures
+from stratify.cohort.feature_plan import FeaturePlan
 from stratify.cohort.training_scales import TrainingScales
 from stratify.tables.measurements import DeconvolutionTable, ExpressionMatrix
 from stratify.tables.schema import signature_sets
@@ -250,7 +251,8 @@ def test_one_patient_of_hugo_is_scored_alone_through_a_bundle(melanoma, public_d
         {"stratify": 1, "name": "one", "data": str(tmp_path)}
         | {"cohorts": [{"name": "new", "tables": tables}]}
     )
-    alone = read_cohort(study, outcomes=False, scales=scales).table.iloc[0]
+    plan = FeaturePlan((), scales)
+    alone = read_cohort(study, outcomes=False, plan=plan).table.iloc[0]
 
     for name in ("cyt", "gep", "ifng6", "impres", "gep_ssgsea"):
         assert alone[name] == pytest.approx(row[name], abs=1e-9)

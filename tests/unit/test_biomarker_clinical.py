@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stratify.biomarkers.clinical import INDICES, add_clinical, clinical_indices
+from stratify.biomarkers import clinical
+from stratify.biomarkers.derivation import DerivationRules, with_derivations
+from stratify.biomarkers.derivations import derivations
 from stratify.tables.findings import Findings
 from stratify.tables.schema import convert, field_named
 
@@ -17,15 +19,17 @@ law = settings(max_examples=50, deadline=None, derandomize=True)
 
 
 def indices(**columns: float) -> dict[str, float]:
-    return (
-        clinical_indices(pd.DataFrame({k: [float(v)] for k, v in columns.items()})).T[0].to_dict()
-    )
+    patients = pd.DataFrame({k: [float(v)] for k, v in columns.items()})
+    return with_derived_columns(patients, Findings()).drop(columns=[*columns]).T[0].to_dict()
+
+
+def with_derived_columns(patients: pd.DataFrame, findings: Findings) -> pd.DataFrame:
+    return with_derivations(patients, derivations(), DerivationRules(), "home", findings)
 
 
 def test_every_index_has_a_column_of_the_dictionary():
-    assert all(field_named(name).panel == "clinical" for name in INDICES)
-    parts = {part for index in INDICES.values() for part in index.parts}
-    assert all(field_named(part).panel == "clinical" for part in parts)
+    for index in clinical.indices():
+        assert {field_named(name).panel for name in (*index.gives, *index.needs)} == {"clinical"}
 
 
 def test_indices_of_one_patient():
@@ -78,18 +82,20 @@ def test_a_reported_index_stays_serves_others_and_is_compared():
         | {"albumin": 3.0, "metastatic_sites": 1.0}
     )
     told = Findings()
-    together = add_clinical(patients, "home", told)
+    together = with_derived_columns(patients, told)
     assert together["ldh_ratio"].tolist()[0] == 2.0
     assert together["rmh_score"].tolist() == [2.0, 2.0]
     assert [row["message"] for row in told.rows] == [
         "blood counts: ldh_ratio as derived differs from what is reported in 1 of 1 patients; the "
-        "reported one is used."
+        "reported one is used.",
+        "blood counts: ldh_ratio of 1 patients, for whom it is not reported.",
     ]
+    assert together["ldh_ratio"].tolist()[1] == 1.2
 
 
 def test_nothing_follows_from_nothing():
     patients = pd.DataFrame({"age": [60.0], "neutrophils": [4.0]})
-    assert add_clinical(patients, "home", Findings()) is patients
+    assert with_derived_columns(patients, Findings()) is patients
 
 
 @law

@@ -269,6 +269,10 @@ def test_regions_go_beside_what_is_reported():
             "r.csv: immune_phenotype as derived differs from what is reported in 1 of 1 patients; "
             "the reported one is used.",
         ),
+        (
+            *("filled_by_derivation", "immune_phenotype", 1),
+            "r.csv: immune_phenotype of 1 patients, for whom it is not reported.",
+        ),
     ]
 
 

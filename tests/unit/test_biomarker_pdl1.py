@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stratify.biomarkers.derivation import DerivationRules, with_derivations
+from stratify.biomarkers.derivations import derivations
 from stratify.biomarkers.pdl1 import (
     METHODS,
-    add_pdl1,
+    Tier,
     clone_in,
     concordance,
-    pdl1_tiers,
     read_pdl1_reports,
 )
 from stratify.tables.findings import Findings
@@ -40,6 +41,16 @@ REPORTS: list[tuple[str, str | None, dict[str, tuple[float, float]]]] = [
 UNREAD = ["positive", "22C3 60 %", "PD-L1 60 %", "not evaluable", "TPS not evaluable"]
 AMBIGUOUS = ["TPS 5 % and TPS 10 %", "TPS 5 % (22C3, SP263)", "IC1, later IC2"]
 IMPOSSIBLE = ["TPS 150 %", "CPS 40-20"]
+
+
+def derived(patients: pd.DataFrame, rule: Pdl1Rule, findings: Findings) -> pd.DataFrame:
+    return with_derivations(patients, derivations(), DerivationRules(rule), "home", findings)
+
+
+def tiers_of(patients: pd.DataFrame, method: str, rule: Pdl1Rule, clone: str) -> np.ndarray:
+    columns = {str(name): values.to_numpy() for name, values in patients.items()}
+    rules = DerivationRules(rule, {method: clone})
+    return Tier(method).derive(columns, rules)[f"{method}_tier"]
 
 
 @pytest.mark.parametrize(("text", "clone", "expected"), REPORTS, ids=[r[0] for r in REPORTS])
@@ -93,12 +104,15 @@ def test_a_reported_value_stays_and_a_report_that_differs_is_told():
         {"patient_id": ["a", "b"], "pdl1_tps": [60.0, nan], "pdl1_report": ["TPS 5 %", "TPS 9 %"]}
     )
     told = Findings()
-    together = add_pdl1(patients, Pdl1Rule(), {}, "home", told)
+    together = derived(patients, Pdl1Rule(), told)
     assert together["pdl1_tps"].tolist()[0] == 60.0
     assert [row["message"] for row in told.rows] == [
         "pdl1_report: pdl1_tps as derived differs from what is reported in 1 of 1 patients; the "
-        "reported one is used."
+        "reported one is used.",
+        "pdl1_report: pdl1_tps of 1 patients, for whom it is not reported.",
     ]
+    assert together["pdl1_tps"].tolist()[1] == 9.0
+    assert together["pdl1_tps_low"].isna().tolist() == [True, False]  # of the report that counts
 
 
 def test_values_of_other_clones_are_left_out_with_their_bounds():
@@ -112,7 +126,7 @@ def test_values_of_other_clones_are_left_out_with_their_bounds():
         }
     )
     told = Findings()
-    together = add_pdl1(patients, Pdl1Rule(clone="22C3"), {}, "home", told)
+    together = derived(patients, Pdl1Rule(clone="22C3"), told)
     values = together[["pdl1_tps", "pdl1_tps_low", "pdl1_tps_high"]]
     assert values.isna().all(axis=1).tolist() == [True, False]
     assert told.codes() == ["clone_left_out"]
@@ -182,7 +196,7 @@ def test_tiers(cancer, method, clone, low, high, tier):
             f"{method}_high": [float(high)],
         }
     )
-    found = pdl1_tiers(patients, Pdl1Rule(), {method: clone})[f"{method}_tier"]
+    found = tiers_of(patients, method, Pdl1Rule(tiers=True), clone)
     assert found.tolist() == pytest.approx([tier], nan_ok=True)
 
 
@@ -190,10 +204,10 @@ def test_cut_offs_are_those_of_the_day():
     """CPS 1 for gastric cancer is in the US label since June 2025."""
     patients = pd.DataFrame({"cancer_type": ["gastric"], "pdl1_cps": [3.0]})
     tiers = {
-        day: pdl1_tiers(patients, Pdl1Rule(cutoffs_on=day), {"pdl1_cps": "22C3"})
+        day: tiers_of(patients, "pdl1_cps", Pdl1Rule(tiers=True, cutoffs_on=day), "22C3")
         for day in ("2025-05", "2025-07-01", "2026")
     }
-    assert [t["pdl1_cps_tier"].tolist() for t in tiers.values()] == [
+    assert [t.tolist() for t in tiers.values()] == [
         pytest.approx([nan], nan_ok=True),
         [1.0],
         [1.0],

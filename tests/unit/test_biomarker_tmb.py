@@ -10,10 +10,11 @@ from pydantic import ValidationError
 from scipy import stats
 from sklearn.preprocessing import PowerTransformer
 
+from stratify.biomarkers.derivation import DerivationRules, with_derivations
+from stratify.biomarkers.derivations import derivations
 from stratify.biomarkers.measurement import add_measured
 from stratify.biomarkers.tmb import (
     TissueBurden,
-    add_transforms,
     capped_tmb,
     log_tmb,
     mutation_findings,
@@ -23,7 +24,6 @@ from stratify.biomarkers.tmb_scale import (
     TmbCalibration,
     WithinAssayScale,
     add_harmonised,
-    add_within_panel,
 )
 from stratify.biomarkers.variants import grouped
 from stratify.cohort.features import features_matrix, informative_features
@@ -373,7 +373,9 @@ def test_other_forms_enter_a_model_only_where_the_study_names_them(hospital):
 def test_a_reported_form_that_contradicts_the_burden_is_told():
     told = Findings()
     patients = pd.DataFrame({"tmb": [7.0, 15.0], "tmb_log2": [3.0, 2.7]})
-    assert add_transforms(patients, "home", told)["tmb_log2"].tolist() == [3.0, 2.7]
+    assert with_derivations(patients, derivations(), DerivationRules(), "home", told)[
+        "tmb_log2"
+    ].tolist() == [3.0, 2.7]
     assert [row["message"] for row in told.rows] == [
         "burdens: tmb_log2 as derived differs from what is reported in 1 of 2 patients; the "
         "reported one is used."
@@ -480,7 +482,8 @@ def test_an_assay_without_training_patients_is_missing_with_a_finding():
     tmb, assay = two_assays()
     told = Findings()
     patients = pd.DataFrame({"tmb": tmb, "tmb_assay": assay})
-    table = add_within_panel(patients, WithinAssayScale.fit(tmb, assay), "home", told)
+    rules = DerivationRules(tmb_scale=WithinAssayScale.fit(tmb, assay))
+    table = with_derivations(patients, derivations(), rules, "home", told)
     assert table["tmb_within_panel"].notna().sum() == 99
     assert [row["message"] for row in told.rows] == [
         "20 of 119 patients with tmb were measured with an assay of fewer than 20 training "

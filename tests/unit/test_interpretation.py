@@ -151,7 +151,7 @@ def test_a_feature_that_nothing_uses_interacts_with_nothing(small, patients):
 
 def test_along_a_feature_the_risk_is_that_of_a_patient_with_the_value(model, patients):
     one = patients.iloc[[3]]
-    found = along(model, one, "albumin", [2.5, 4.5, 9.0])
+    found = along(model, one, "albumin", [2.5, 4.5, 6.9])
     for row in found.itertuples():
         changed = model.score_cohort(one.assign(albumin=row.value)).iloc[0]
         assert (row.risk, row.risk_low, row.risk_high) == (

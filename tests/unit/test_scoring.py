@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stratify.cohort.reading import Cohort
-from stratify.errors import ArgumentError, BundleError, FileError
+from stratify.errors import ArgumentError, BundleError, DataError, FileError
 from stratify.model.encoding import rounded_out
 from stratify.references import references as known_references
 from stratify.scoring import ResistanceModel, load
@@ -139,6 +139,7 @@ def test_a_bundle_is_text_and_json_and_nothing_else(bundle):
     assert sorted(files_of(bundle)) == [
         "card.json",
         "classifier.json",
+        "inputs.json",
         "manifest.json",
         "members/000.txt",
         "members/001.txt",
@@ -333,7 +334,7 @@ ALTERED = {
     ),
     "another major format": (
         lambda b: change_manifest(b, lambda m: m.update(format_version="2.0")),
-        "has bundle format 2.0; this version of stratify reads 1.0. Train again or use the "
+        "has bundle format 2.0; this version of stratify reads 1.1. Train again or use the "
         "matching version.",
     ),
     "another major dictionary": (
@@ -721,16 +722,23 @@ def test_a_score_does_not_depend_on_the_other_patients(model, patients):
         (pd.DataFrame({"tmb": [1.0, 2.0]}), "patient has 2 rows; one is expected."),
         (
             {"tmb": "high"},
-            "Column tmb was numeric at fit but holds text or dates now; numbers are expected.",
+            "Values cannot be scored. tmb: values of 1 of 1 patients are no finite numbers.",
         ),
         (
             {"tmb": float("inf")},
-            "X holds infinite values in tmb; finite numbers or NaN are expected.",
+            "Values cannot be scored. tmb: values of 1 of 1 patients are no finite numbers.",
+        ),
+        (
+            {"tmb": 9.0, "cancer_type": "lungs", "ecog": 1.5, "albumin": -3.0},
+            "Values cannot be scored. cancer_type: values of 1 of 1 patients are not known; levels "
+            f"are {', '.join(field_named('cancer_type').enum)}. ecog: values of 1 of 1 patients "
+            "are fractions where whole numbers are expected. albumin: values of 1 of 1 patients "
+            "lie outside the possible 0.5 to 7 g/dL.",
         ),
     ],
 )
 def test_one_patient_that_cannot_be_scored(model, patient, message):
-    with pytest.raises(ArgumentError) as raised:
+    with pytest.raises((ArgumentError, DataError)) as raised:
         model.score_patient(patient)
     assert str(raised.value) == message
 
@@ -738,12 +746,12 @@ def test_one_patient_that_cannot_be_scored(model, patient, message):
 def test_one_patient_without_any_feature(model):
     with pytest.raises(ArgumentError) as raised:
         model.score_patient({"shoe_size": 43})
-    assert str(raised.value).startswith("patient has none of the model's features, which are ")
+    assert str(raised.value).startswith("patient has none of the model's inputs, which are ")
 
 
 def test_one_patient_s_missing_values_are_read_as_such(model):
     nothing = [None, float("nan"), pd.NA, pd.NaT]
     found = [model.score_patient({"tmb": 9.0, "nlr": value}) for value in nothing]
     assert all(one == found[0] for one in found)
-    seen = model.score_patient({"tmb": 9.0, "cancer_type": "never heard of"})
+    seen = model.score_patient({"tmb": 9.0, "cancer_type": "glioma"})
     assert "unseen_category" in seen["flags"]

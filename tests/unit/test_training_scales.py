@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from stratify.cohort.feature_plan import FeaturePlan
 from stratify.cohort.reading import read_cohort
 from stratify.cohort.training_scales import TrainingScales
 from stratify.errors import DataError
@@ -73,7 +74,8 @@ def test_one_patient_alone_is_scored_as_among_others(home):
         home.tables[file] = home.tables[file].iloc[[row]]
     home.tables["expression"] = home.tables["expression"][["gene", one]]
     home.write()
-    alone = read_cohort(home.study(), outcomes=False, scales=scales)
+    plan = FeaturePlan((), scales)
+    alone = read_cohort(home.study(), outcomes=False, plan=plan)
 
     assert alone.refitted_scales is None
     assert together.of_split("train").refitted_scales.columns[-1] == "tmb_within_panel"
@@ -91,7 +93,7 @@ def test_a_bundle_carries_the_scales(home, tmp_path):
     train(study, tmp_path / "results", classifier=small, folds=2)
     model = load(tmp_path / "results" / "bundle")
     cohort = read_cohort(study)
-    assert TrainingScales.from_json(model.card["training_scales"]) == cohort.scales
+    assert model.plan.scales == cohort.scales
 
     document = {k: v for k, v in home.document.items() if k not in ("training_scales", "split")}
     path = tmp_path / "new.yaml"
@@ -118,10 +120,10 @@ def test_scales_learned_again_are_those_of_a_study_of_the_others_alone(home):
     split = whole.table.assign(split=np.where(whole.table["patient_id"].isin(ids), "train", "test"))
     source = whole.refitted_scales
     scales = TrainingScales.fit(
-        split, source.matrices, source.assays, ["expression", "tmb"], Findings()
+        split, source.matrices, source.rules, ["expression", "tmb"], Findings()
     )
     bare = train.drop(columns=source.columns)
-    expected = scales.apply(bare, source.matrices, source.assays, Findings())
+    expected = scales.apply(bare, source.matrices, source.rules, Findings())
     pd.testing.assert_frame_equal(again[columns], expected[columns])
     assert scales.expression.n_patients == marked.sum() == 80
     assert list(again) == list(train)
@@ -174,7 +176,7 @@ def test_what_panels_add_is_judged_on_scales_of_each_fold(judged):
 def test_no_scale_without_being_asked(home):
     del home.document["training_scales"]
     cohort = home.read()
-    assert cohort.scales is None
+    assert cohort.scales == TrainingScales()
     assert "tmb_within_panel" not in cohort.table
     assert cohort.table["cyt"].mean() > 1  # log2(TPM + 1), not standard deviations
 

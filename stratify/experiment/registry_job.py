@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from stratify.cohort.reading import Cohort, read_cohort
-from stratify.cohort.training_scales import TrainingScales
+from stratify.cohort.reading import Cohort
 from stratify.errors import ArgumentError, FileError
-from stratify.experiment.parts import Explain, Job, JoinedPatients, Part, SourceFile
+from stratify.experiment.chunks import Chunk, Explain, JoinedPatients, RegistryState, SourceFile
+from stratify.experiment.scores import patients_to_score
 from stratify.progress import Progress
 from stratify.scoring.batch import BatchScorer, JoinedFilesError
 from stratify.study import Study
@@ -23,11 +23,11 @@ from stratify.tables.plausibility import ENOUGH_VALUES
 from stratify.tables.schema import field_named
 from stratify.tables.tabular import sha256_of
 
-__all__ = ["Plan"]
+__all__ = ["RegistryJob"]
 
 
 @dataclass(frozen=True)
-class Plan:
+class RegistryJob:
     """What is to be scored: files, and a scorer for each."""
 
     sources: list[SourceFile]
@@ -45,7 +45,7 @@ class Plan:
         policy: str | Path | None,
         top: int,
         progress: Progress,
-    ) -> Plan:
+    ) -> RegistryJob:
         """Look at every file before anything is scored."""
         bundle, path = Path(bundle).resolve(), Path(path).resolve()
         policy = None if policy is None else Path(policy).resolve()
@@ -55,20 +55,18 @@ class Plan:
             sources = _sources(study, by_cohort)
         except JoinedFilesError as why:
             progress(f"{why} Everything is read at once.")
-            scales = TrainingScales.from_json(model.card.get("training_scales"))
-            cohort = read_cohort(study, outcomes=False, eligible_only=False, scales=scales)
-            cohort.findings.raise_errors(f"The study {study.name}")
+            cohort = patients_to_score(model, study)
             scorer = BatchScorer(bundle, top=top, policy=policy)
             _require_markers(scorer, cohort.table.columns, f"the study {study.name}")
-            stated = _digest(study.model_dump(mode="json"))
-            return cls([], [JoinedPatients(cohort.table)], [scorer], stated, cohort)
+            stated = _digest(study.resolved())
+            return cls([], [JoinedPatients(cohort)], [scorer], stated, cohort)
         files = _checked(sources, by_cohort)
         for source, file in zip(sources, files, strict=True):
             scorer = by_cohort[source.cohort]
             first = next(file.batches(1, columns=scorer.columns), None)
             if policy is not None and first is not None:
-                read = scorer.read(first, Findings(whole=False))
-                _require_markers(scorer, read.columns, f"the cohort {source.cohort}")
+                read = scorer.prepare(first, Findings(whole=False))
+                _require_markers(scorer, read.values, f"the cohort {source.cohort}")
         _report_unmapped(model.classifier.features_, sources, progress)
         return cls(
             sources,
@@ -88,18 +86,18 @@ class Plan:
         """Patients, or lines."""
         return sum(file.n_rows for file in self.files)
 
-    def parts(
-        self, state: Job, explain: Explain, rows: int
-    ) -> Iterator[tuple[Part, pd.DataFrame | None]]:
-        """Parts not yet scored; a Parquet file is read by the worker, others here."""
+    def chunks(
+        self, state: RegistryState, explain: Explain, rows: int
+    ) -> Iterator[tuple[Chunk, pd.DataFrame | None]]:
+        """Give chunks not yet scored; a Parquet file is read by the worker, others here."""
         for i, (file, scorer) in enumerate(zip(self.files, self.scorers, strict=True)):
             source = self.sources[i] if self.sources else None
             blank = tuple(state.blank.get(source.cohort, [])) if source else ()
-            assays = self.joined.assays if self.joined else None
-            model = Part(scorer, source, 0, state.out, "", explain, rows, blank, assays)
+            common = None if self.joined is None else replace(self.joined, table=pd.DataFrame())
+            first = Chunk(scorer, source, 0, state.out, "", explain, rows, blank, common)
 
-            def numbered(k: int, model: Part = model, i: int = i) -> Part:
-                return replace(model, number=k, name=f"part-{i:03d}-{k:05d}.parquet")
+            def numbered(k: int, first: Chunk = first, i: int = i) -> Chunk:
+                return replace(first, number=k, name=f"part-{i:03d}-{k:05d}.parquet")
 
             if isinstance(file, TableFile) and file.kind == "parquet":
                 for k in range(len(file.starts(rows))):
@@ -114,7 +112,7 @@ class Plan:
                 if numbered(k).name not in state.records:
                     yield numbered(k), batch
 
-    def filled_in(self, state: Job) -> dict[str, list[str]]:
+    def filled_in(self, state: RegistryState) -> dict[str, list[str]]:
         """Biomarkers of a cohort with one value for all, which are read as missing.
 
         As :func:`stratify.tables.plausibility.check_filled_in`, which sees only whole tables.
@@ -139,7 +137,7 @@ class Plan:
 
 
 def _one_value(seen: list[list[float | None]], maximum: float | None) -> bool:
-    """Whether all parts hold one value, as if filled in."""
+    """Whether all chunks hold one value, as if filled in."""
     n, values = sum(int(count or 0) for count, _ in seen), {value for _, value in seen}
     return n >= ENOUGH_VALUES and len(values) == 1 and values.isdisjoint({None, 0.0, maximum})
 

@@ -1,20 +1,21 @@
-"""The parts of a registry: a batch of a file each, scored and written as one Parquet file.
+"""Chunks of a registry: a batch of a file each, scored and written as one Parquet file.
 
-What a part found out stands in its file's own metadata, so that a file that is there is a part that
-is done.
+What was found out about a chunk stands in its file's own metadata, so that a file that is there is
+a chunk that is done.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
+from stratify.cohort.reading import Cohort
 from stratify.errors import ArgumentError, FileError
 from stratify.interpretation.attribution import attributions
 from stratify.scoring.batch import BatchScorer
@@ -23,7 +24,7 @@ from stratify.tables.findings import Findings
 from stratify.tables.sources import TableSource
 from stratify.tables.tabular import written_whole
 
-__all__ = ["Explain", "Job", "JoinedPatients", "Part", "SourceFile"]
+__all__ = ["Chunk", "Explain", "JoinedPatients", "RegistryState", "SourceFile"]
 
 Explain = Literal["none", "top", "full"]
 _JOB = "job.json"
@@ -33,20 +34,21 @@ _JOB = "job.json"
 class JoinedPatients:
     """Patients joined from several files in memory, in place of a file."""
 
-    table: pd.DataFrame
+    cohort: Cohort
     kind: str = "joined"
 
     @property
     def n_rows(self) -> int:
         """Patients."""
-        return len(self.table)
+        return len(self.cohort)
 
     def batches(
         self, n_rows: int, *, first: int = 0, columns: object = None
     ) -> Iterator[pd.DataFrame]:
         """Batches of patients in their order."""
-        for start in range(first * n_rows, len(self.table), n_rows):
-            yield self.table.iloc[start : start + n_rows].reset_index(drop=True)
+        table = self.cohort.table
+        for start in range(first * n_rows, len(table), n_rows):
+            yield table.iloc[start : start + n_rows].reset_index(drop=True)
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class SourceFile:
 
 
 @dataclass(frozen=True)
-class Part:
+class Chunk:
     """A batch of a file, and where its scores go."""
 
     scorer: BatchScorer
@@ -83,31 +85,28 @@ class Part:
     explain: Explain
     rows: int
     blank: tuple[str, ...] = ()
-    assays: Mapping[str, Mapping[str, str]] | None = None
+    joined: Cohort | None = None  # without patients: what they have in common
 
     def score(self, batch: pd.DataFrame | None = None) -> dict[str, Any]:
         """Score the batch, read from the file unless it is given, and write the scores."""
-        findings = Findings(whole=False)
-        if self.source is None:
-            assert batch is not None
-            table, assays = batch, self.assays
+        findings, model = Findings(whole=False), self.scorer.model
+        if self.source is not None and batch is None:
+            opened = self.source.opened()
+            batch = next(opened.batches(self.rows, first=self.number, columns=self.scorer.columns))
+        assert batch is not None
+        if self.joined is not None:
+            patients = model.prepare(replace(self.joined, table=batch), findings=findings)
         else:
-            if batch is None:
-                opened = self.source.opened()
-                batch = next(
-                    opened.batches(self.rows, first=self.number, columns=self.scorer.columns)
-                )
-            table = self.scorer.read(batch, findings, self.blank)
-            assays = self.scorer.assays
+            patients = self.scorer.prepare(batch, findings, self.blank)
         record: dict[str, Any] = {"findings": findings.rows, "n": 0, "recommendations": {}}
         if findings.has_errors:
             return record
-        scores = self.scorer.model.score_table(table, assays, top=self.scorer.top)
+        scores = model.score_table(patients, top=self.scorer.top)
         record["n"] = len(scores)
         record["recommendations"] = scores["recommendation"].fillna("none").value_counts().to_dict()
-        record["constant"] = _constant(table)
+        record["constant"] = _constant(patients.table)
         if self.explain == "full":
-            long = attributions(self.scorer.model.classifier, table)
+            long = attributions(model.classifier, patients.table)
             with written_whole(self.out / "attributions" / self.name) as temporary:
                 long.to_parquet(temporary, index=False)
         with written_whole(self.out / "scores" / self.name) as temporary:
@@ -116,8 +115,8 @@ class Part:
 
 
 @dataclass
-class Job:
-    """What is known of the parts: their records, by name."""
+class RegistryState:
+    """What is known of the chunks: their records, by name."""
 
     out: Path
     job: dict[str, Any]
@@ -126,8 +125,8 @@ class Job:
     blank: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod
-    def resumed(cls, out: Path, job: dict[str, Any], digests: list[str]) -> Job:
-        """State of a folder; parts of a file whose digest has changed are removed."""
+    def resumed(cls, out: Path, job: dict[str, Any], digests: list[str]) -> RegistryState:
+        """State of a folder; chunks of a file whose digest has changed are removed."""
         sums = {f"{i:03d}": digest for i, digest in enumerate(digests)}
         path = out / _JOB
         state = cls(out, {**job, "sha256": sums})
@@ -157,7 +156,7 @@ class Job:
         return state
 
     def restart(self, blank: dict[str, list[str]]) -> None:
-        """Forget the parts of cohorts in which other columns are to be read as missing."""
+        """Forget the chunks of cohorts in which other columns are to be read as missing."""
         for name in list(self.records):
             (self.out / "scores" / name).unlink()
         self.records, self.blank = {}, blank

@@ -1,0 +1,216 @@
+"""Patients as a model takes them, made in one way from whatever holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from stratify.arrays import Flags, Strings
+from stratify.biomarkers.derivation import DerivationRules, derive
+from stratify.cohort.feature_plan import FeaturePlan
+from stratify.cohort.features import model_matrix
+from stratify.model.columns import FeatureColumns, array_of, array_of_one
+from stratify.tables.findings import Findings
+from stratify.tables.possible import impossible
+from stratify.tables.schema import Field, field_named, known_field
+
+__all__ = ["KEYS", "Prepared", "prepared"]
+
+KEYS = ("patient_id", "cohort")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Patients with everything that a model asks of them.
+
+    Attributes
+    ----------
+    values : mapping of str to ndarray of shape (n_patients,)
+        Canonical columns, derived ones included.
+    columns : FeatureColumns
+        Features of the model.
+    assays : mapping of str to mapping of str to str
+        Assay by column and cohort.
+    index : Index
+        That of the table given.
+    faults : dict of tuple of str to ndarray of bool of shape (n_patients,)
+        Values that cannot be, by code of the finding and column; they are read as missing.
+    """
+
+    values: Mapping[str, npt.NDArray[Any]]
+    columns: FeatureColumns
+    assays: Mapping[str, Mapping[str, str]]
+    index: pd.Index
+    faults: Mapping[tuple[str, str], Flags] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """Canonical columns as a table of shape (n_patients, ...)."""
+        return pd.DataFrame(dict(self.values), index=self.index)
+
+    @cached_property
+    def matrix(self) -> pd.DataFrame:
+        """Features as a table of shape (n_patients, n_features): float64, levels as objects."""
+        return model_matrix(self.table, self.columns.columns)
+
+    def take(self, rows: Flags) -> Prepared:
+        """Patients marked True; what is wrong with others is left out."""
+        columns = FeatureColumns(
+            {name: values[rows] for name, values in self.values.items()},
+            self.columns.columns,
+            self.columns.levels,
+            int(rows.sum()),
+        )
+        values = {name: each[rows] for name, each in self.values.items()}
+        return Prepared(values, columns, self.assays, self.index[rows])
+
+    @property
+    def cohorts(self) -> Strings:
+        """Cohort of each patient."""
+        return self.values["cohort"]
+
+    def add_faults(self, findings: Findings) -> None:
+        """Report the values that cannot be, by column."""
+        for (code, name), wrong in self.faults.items():
+            known, n = field_named(name), int(wrong.sum())
+            text = f"{name}: values of {n} of {len(self)} patients {_WRONG[code]}."
+            findings.add(code, text.format(_expected(known)), panel=known.panel, column=name, n=n)
+
+    def faults_by_patient(self) -> Strings:
+        """List what is wrong with each patient, as ``code:column`` separated by semicolons."""
+        texts = np.full(len(self), "", dtype=object)
+        for (code, name), wrong in self.faults.items():
+            what = f"{code}:{name}"
+            texts[wrong] = [f"{text};{what}" if text else what for text in texts[wrong]]
+        return texts
+
+
+# What is wrong with a value that cannot be, and what is expected of its column.
+_WRONG = {
+    "not_numeric": "are no finite numbers",
+    "outside_limits": "lie outside the possible {}",
+    "not_integer": "are fractions where whole numbers are expected",
+    "unknown_category": "are not known; {}",
+}
+
+
+def _expected(known: Field) -> str:
+    if known.categorical:
+        return f"levels are {', '.join(known.enum)}" if known.enum else "short texts are expected"
+    if known.type == "boolean":
+        return "0 and 1"
+    ends = [f"{end:g}" for end in (known.minimum, known.maximum) if end is not None]
+    return f"{' to '.join(ends)}{f' {known.unit}' if known.unit else ''}"
+
+
+def prepared(
+    source: pd.DataFrame | Mapping[str, Any],
+    plan: FeaturePlan,
+    levels: Mapping[str, Sequence[str]],
+    *,
+    assays: Mapping[str, Mapping[str, str]] | None = None,
+    rules: Mapping[str, DerivationRules] | None = None,
+    findings: Findings | None = None,
+    cohort: str = "table",
+) -> Prepared:
+    """Patients as a model takes them.
+
+    Parameters
+    ----------
+    source : DataFrame of shape (n_patients, ...), or mapping of str to value
+        Canonical columns in the units of the dictionaries, any of them absent; a mapping is one
+        patient.
+    plan : FeaturePlan
+        Of the model.
+    levels : mapping of str to sequence of str
+        Levels of the model's categorical features.
+    assays : mapping of str to mapping of str to str, optional
+        Assay by column and cohort.
+    rules : mapping of str to DerivationRules, optional
+        By cohort; by default those of the plan.
+    findings : Findings, optional
+        Collector of what derivations find; by default it is not reported.
+    cohort : str
+        Cohort of patients who come without one.
+
+    Returns
+    -------
+    Prepared
+        Values that cannot be are missing in it, and stand in its `faults`.
+    """
+    values, faults = _read(source, plan, levels)
+    n = len(source) if isinstance(source, pd.DataFrame) else 1
+    index = source.index if isinstance(source, pd.DataFrame) else pd.RangeIndex(1)
+    values.setdefault("patient_id", np.array([str(i + 1) for i in range(n)], dtype=object))
+    values.setdefault("cohort", np.full(n, cohort, dtype=object))
+    stated = assays or {}
+    by_cohort = {}
+    for name in map(str, pd.unique(values["cohort"])):
+        of_cohort = {column: each[name] for column, each in stated.items() if name in each}
+        by_cohort[name] = (rules or {}).get(name) or plan.rules(of_cohort)
+    for rule, own in _alike(by_cohort):
+        rows = None if len(own) == len(by_cohort) else np.isin(values["cohort"], own)
+        part = values if rows is None else {name: each[rows] for name, each in values.items()}
+        changed = derive(part, plan.derivations, rule, cohort=own[0], findings=findings)
+        for name, derived in changed.items():
+            if rows is None:
+                values[name] = derived
+                continue
+            whole = values.get(name, np.full(n, np.nan, dtype=derived.dtype)).copy()
+            whole[rows] = derived
+            values[name] = whole
+    columns = FeatureColumns(values, plan.features, levels, n)
+    return Prepared(values, columns, stated, index, faults)
+
+
+def _alike(by_cohort: Mapping[str, DerivationRules]) -> list[tuple[DerivationRules, list[str]]]:
+    """Cohorts of the same rules together."""
+    groups: list[tuple[DerivationRules, list[str]]] = []
+    for name, rule in by_cohort.items():
+        for known, names in groups:
+            if known == rule:
+                names.append(name)
+                break
+        else:
+            groups.append((rule, [name]))
+    return groups
+
+
+def _read(
+    source: pd.DataFrame | Mapping[str, Any],
+    plan: FeaturePlan,
+    levels: Mapping[str, Sequence[str]],
+) -> tuple[dict[str, npt.NDArray[Any]], dict[tuple[str, str], Flags]]:
+    """Columns as arrays of their kind; values that cannot be are missing, and told apart."""
+    values: dict[str, npt.NDArray[Any]] = {}
+    faults: dict[tuple[str, str], Flags] = {}
+    one = not isinstance(source, pd.DataFrame)
+    for name in map(str, source):
+        known = None if name in KEYS else known_field(name)
+        if (
+            known is None
+            or known.type == "date"
+            or not (name in plan.inputs or known.role in ("feature", "alternative", "design"))
+        ):
+            cells = [source[name]] if one else source[name]
+            values[name] = np.asarray(cells, dtype=object if one else None)
+            continue
+        level = known.categorical or name in levels
+        read = array_of_one if one else array_of
+        values[name], garbled = read(source[name], level=level)
+        wrong = impossible(values[name], known)
+        if garbled is not None:
+            wrong["not_numeric"] = garbled | wrong.get("not_numeric", garbled)
+        for code, rows in wrong.items():
+            faults[code, name] = rows
+            values[name] = np.where(rows, np.nan, values[name])
+    return values, faults
