@@ -18,7 +18,7 @@ from stratify.tables.plausibility import SCALES
 __all__ = ["WHOLE", "linear_values", "too_low", "unlike_scale", "unlike_stated"]
 
 
-# So many genes are a whole transcriptome, whose totals tell the scale.
+# So many genes are a whole transcriptome, whose totals show the scale.
 WHOLE = 10_000
 # Total of a patient by unit. Protein-coding genes alone may hold a fifth of all transcripts (one
 # of 114 patients of Gide, Riaz and Hugo); ln(TPM + 1) undone as if to base 2 adds up to 1.4e5.
@@ -28,7 +28,7 @@ HIGHEST_LOG = 30.0
 FEW = 0.05  # up to this share, impossible values are faults of cells, not of the scale
 NEVER_SILENT = 0.5
 ROUNDING = 0.01  # of logarithms as printed
-LOOKED_AT = 50  # patients who tell the scale
+LOOKED_AT = 50  # patients by whom another scale is named
 LOGARITHMS = {
     "log2(x + 1)": ("log2", 1.0),
     "log2(x + 0.001)": ("log2", 0.001),

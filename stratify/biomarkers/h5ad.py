@@ -113,8 +113,8 @@ def _values(path: Path, matrix: Any) -> NDArray[np.float64]:
             "again with AnnData 0.7 or later."
         )
     build = sparse.csr_matrix if kind == "csr_matrix" else sparse.csc_matrix
-    parts = (matrix["data"][...], matrix["indices"][...], matrix["indptr"][...])
-    dense = build(parts, shape=tuple(matrix.attrs["shape"])).toarray()
+    arrays = (matrix["data"][...], matrix["indices"][...], matrix["indptr"][...])
+    dense = build(arrays, shape=tuple(matrix.attrs["shape"])).toarray()
     return np.asarray(dense, dtype=float)
 
 

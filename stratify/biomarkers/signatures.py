@@ -212,7 +212,7 @@ def _ssgsea(expression: pd.DataFrame, genes: list[str], needed: float) -> Floats
     set. Ties have their mean rank.
     """
     # Not by gseapy 1.3.1, which the tests hold it against: it reads a missing gene as 0, warns
-    # under pandas 3, and takes six times what all signatures together take here.
+    # under pandas 3, and takes six times what all signatures take here.
     matrix = np.ascontiguousarray(expression.to_numpy(dtype=float))
     own = matrix[:, expression.columns.isin(genes)]
     scores = np.full(len(matrix), np.nan)

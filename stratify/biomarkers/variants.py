@@ -72,7 +72,7 @@ class DrawRows:
     Attributes
     ----------
     names : list of str
-        Columns that tell draws.
+        Columns by which draws differ.
     draw, firsts : ndarray of int
         As from :func:`grouped`.
     variant : ndarray of int or None

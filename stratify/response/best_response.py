@@ -27,11 +27,11 @@ from stratify.response.visits import (
     RECIST,
     SD,
     UPD,
-    days_or_limits,
     first_in,
     patient_faults,
     runs,
 )
+from stratify.study.response_criteria import ResponseCriteria
 from stratify.tables.rows import check_table, numbers_of
 
 __all__ = ["Outcome", "best_response"]
@@ -40,10 +40,7 @@ __all__ = ["Outcome", "best_response"]
 def best_response(
     visits_assessed: pd.DataFrame,
     patients: pd.DataFrame | None = None,
-    *,
-    confirm: bool = False,
-    min_sd_days: float | None = None,
-    confirm_days: float | None = None,
+    criteria: ResponseCriteria | None = None,
 ) -> pd.DataFrame:
     """Best overall response, PFS and duration of response of each patient by RECIST 1.1.
 
@@ -55,13 +52,9 @@ def best_response(
         ``patient_id``, each once, and as far as known ``death_day`` and ``censor_day`` (start of
         another cancer treatment: what comes later is not counted), in days from day 0. Other
         columns, such as ``last_contact_day``, are not used: PFS ends at the last assessment.
-    confirm : bool
-        Whether CR and PR must be seen again at least ``confirm_days`` later; else they count as
-        SD, if late enough.
-    min_sd_days : float
-        Days from day 0 from which SD (and NON-CR/NON-PD) counts, 42 by default.
-    confirm_days : float
-        Least days between a response and its confirmation, 28 by default.
+    criteria : ResponseCriteria, optional
+        Its ``confirm``: whether CR and PR must be seen again at least ``confirm_days`` later; else
+        they count as SD, if late enough. SD (and NON-CR/NON-PD) counts from ``min_sd_days`` on.
 
     Returns
     -------
@@ -97,10 +90,9 @@ def best_response(
     0            PR     112.0        1.0                       56.0
     1            SD     150.0        1.0                        NaN
     """
-    min_sd, apart = days_or_limits(min_sd_days=min_sd_days, confirm_days=confirm_days)
     outcome = Outcome.of(visits_assessed, patients, RECIST)
     progression = outcome.first(outcome.code == PD)
-    return outcome.table(RECIST, progression, confirm, min_sd, apart)
+    return outcome.table(RECIST, progression, criteria or ResponseCriteria())
 
 
 @dataclass(frozen=True)
@@ -177,12 +169,10 @@ class Outcome:
         self,
         names: Mapping[int, str],
         progression: Floats,
-        confirm: bool,
-        min_sd_days: float,
-        confirm_days: float,
+        criteria: ResponseCriteria,
     ) -> pd.DataFrame:
         """One row a patient, given the day of progression (infinite without)."""
-        days = self._days(confirm, min_sd_days, confirm_days)
+        days = self._days(criteria)
         met = [np.isfinite(day) for day in days.values()]
         best = np.select(met, list(days), NE)
         last = -first_in(-self.day, self.patient, ~np.isin(self.code, [NE, UPD]), len(self.ids))
@@ -205,18 +195,18 @@ class Outcome:
                 "pfs_event_kind": pd.Series(kind, dtype=object),
                 "duration_of_response_days": duration,
                 "dor_event": np.where(responded, event, np.nan),
-                "reason": self._reason(best, confirm),
+                "reason": self._reason(best, criteria.confirm),
             }
         )
 
-    def _days(self, confirm: bool, min_sd_days: float, confirm_days: float) -> dict[int, Floats]:
+    def _days(self, criteria: ResponseCriteria) -> dict[int, Floats]:
         """First day of each response that counts, from best to worst, infinite without."""
-        code, late, responds = self.code, self.day >= min_sd_days, self._responds
+        code, late, responds = self.code, self.day >= criteria.min_sd_days, self._responds
         complete, response = self.first(code == CR), self.first(responds)
-        if confirm:
-            breaks = ~np.isin(code, [CR, NE])
-            complete = self._first_confirmed(code == CR, breaks, confirm_days)
-            response = self._first_confirmed(responds, np.isin(code, [PD, UPD]), confirm_days)
+        if criteria.confirm:
+            breaks, apart = ~np.isin(code, [CR, NE]), criteria.confirm_days
+            complete = self._first_confirmed(code == CR, breaks, apart)
+            response = self._first_confirmed(responds, np.isin(code, [PD, UPD]), apart)
         return {
             CR: complete,
             PR: response,

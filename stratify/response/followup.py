@@ -1,8 +1,8 @@
 """Follow-up of a cohort: visits or lesions as read -> the outcomes that endpoint rules ask for.
 
 What was measured goes before what was recorded: where a patient has visits, best response and PFS
-are derived from them, and a recorded outcome that differs is told. Patients without visits keep
-what is recorded, else their death is the event. Where guidelines are silent:
+are derived from them, and a recorded outcome that differs is a finding. Patients without visits
+keep what is recorded, else their death is the event. Where guidelines are silent:
 
 - a progression is confirmed by a later scan, at least the days of confirmation on, that shows it
   again (iRECIST: by iCPD), and unconfirmed by one that does not; without such a scan by death
@@ -11,8 +11,6 @@ what is recorded, else their death is the event. Where guidelines are silent:
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -60,11 +58,8 @@ def assess_visits(visits: pd.DataFrame, criteria: ResponseCriteria) -> pd.DataFr
     DataError
         If the visits have faults.
     """
-    days = {"min_sd_days": criteria.min_sd_days, "confirm_days": criteria.confirm_days}
-    if criteria.by == "irecist":
-        icpd = criteria.min_icpd_days
-        return assess_irecist(visits, confirm=criteria.confirm, min_icpd_days=icpd, **days)
-    return assess_recist(visits, confirm=criteria.confirm, **days)
+    assess = assess_irecist if criteria.by == "irecist" else assess_recist
+    return assess(visits, criteria)
 
 
 def outcomes_from_visits(
@@ -110,16 +105,8 @@ def outcomes_from_visits(
             "censor_day": _days(patients, "next_therapy"),
         }
     )
-    days: dict[str, Any] = {
-        "confirm": criteria.confirm,
-        "min_sd_days": criteria.min_sd_days,
-        "confirm_days": criteria.confirm_days,
-    }
-    if criteria.by == "irecist":
-        counted = criteria.count_unconfirmed_last
-        best = best_irecist(assessed, ends, count_unconfirmed_last=counted, **days)
-    else:
-        best = best_response(assessed, ends, **days)
+    best_of = best_irecist if criteria.by == "irecist" else best_response
+    best = best_of(assessed, ends, criteria)
     best = best.set_index("patient_id").reindex(ends["patient_id"]).reset_index()
     seen = _among(ends["patient_id"], assessed["patient_id"])
     response = best["best_response"].map(lambda code: AS_RECIST.get(code, code))
@@ -150,7 +137,7 @@ def _confirmed(
     ends: pd.DataFrame,
     criteria: ResponseCriteria,
 ) -> Floats:
-    """Whether progression was confirmed: 1, 0, or NaN where nothing tells or none was seen."""
+    """Whether progression was confirmed: 1, 0, or NaN where it is not known or none was seen."""
     ids, n = pd.Index(ends["patient_id"]), len(ends)
     progressed = (best["pfs_event_kind"] == "progression").to_numpy(dtype=bool)
     start = np.where(progressed, best["pfs_days"].to_numpy(dtype=float), np.nan)

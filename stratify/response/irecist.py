@@ -41,13 +41,12 @@ from stratify.response.visits import (
     ROUNDING,
     SD,
     UPD,
-    days_or_limits,
     first_in,
     grown,
     joined,
-    limits,
     runs,
 )
+from stratify.study.response_criteria import ResponseCriteria, limits
 
 __all__ = ["assess_irecist", "best_irecist"]
 
@@ -72,11 +71,7 @@ CONFIRMATIONS = (
 
 def assess_irecist(
     visits: pd.DataFrame,
-    *,
-    confirm: bool = False,
-    min_sd_days: float | None = None,
-    confirm_days: float | None = None,
-    min_icpd_days: float | None = None,
+    criteria: ResponseCriteria | None = None,
 ) -> pd.DataFrame:
     """Response at each visit by iRECIST.
 
@@ -86,10 +81,9 @@ def assess_irecist(
         See :func:`stratify.response.recist.assess_recist`; ``n_new_lesions``, ``new_lesion_sum``
         and ``non_target_worse`` are needed for their ways of confirmation. ``new_lesion`` without
         ``n_new_lesions`` counts as one.
-    confirm, min_sd_days, confirm_days
-        See :func:`stratify.response.recist.assess_recist`.
-    min_icpd_days : float
-        Least days from the first iUPD of a block to iCPD; 28 by default, usually 4 to 8 weeks.
+    criteria : ResponseCriteria, optional
+        See :func:`stratify.response.recist.assess_recist`; ``min_icpd_days`` are the least days
+        from the first iUPD of a block to iCPD, usually 4 to 8 weeks.
 
     Returns
     -------
@@ -99,7 +93,7 @@ def assess_irecist(
 
     Raises
     ------
-    DataError, TypeError, ArgumentError
+    DataError, TypeError
         See :func:`stratify.response.recist.assess_recist`.
 
     References
@@ -118,13 +112,11 @@ def assess_irecist(
     3     iUPD      90.0  target_progression
     4     iCPD      90.0       target_growth
     """
-    min_sd, apart, min_icpd = days_or_limits(
-        min_sd_days=min_sd_days, confirm_days=confirm_days, min_icpd_days=min_icpd_days
-    )
-    course = course_of(visits, confirm, apart)
+    criteria = criteria or ResponseCriteria()
+    course = course_of(visits, criteria)
     code, reason = course.response(course.n_new > 0)
-    reason[(code == SD) & (course.day < min_sd)] = "stable_before_min_sd_days"
-    blocks = _Blocks(course, code, reason, min_icpd)
+    reason[(code == SD) & (course.day < criteria.min_sd_days)] = "stable_before_min_sd_days"
+    blocks = _Blocks(course, code, reason, criteria.min_icpd_days)
     for step in course.steps:
         blocks.follow(step[course.place[step] == "after"])
     return course.table(visits, **at_place(course, IRECIST, blocks.code, blocks.reason))
@@ -246,11 +238,7 @@ def _better(course: Course, row: Ints, block: _Block, progresses: Flags) -> Flag
 def best_irecist(
     visits_assessed: pd.DataFrame,
     patients: pd.DataFrame | None = None,
-    *,
-    confirm: bool = False,
-    min_sd_days: float | None = None,
-    confirm_days: float | None = None,
-    count_unconfirmed_last: bool = True,
+    criteria: ResponseCriteria | None = None,
 ) -> pd.DataFrame:
     """Best overall response (iBOR), PFS and duration of response of each patient by iRECIST.
 
@@ -258,14 +246,14 @@ def best_irecist(
     ----------
     visits_assessed : DataFrame of shape (n_visits, ...)
         Output of :func:`assess_irecist`, with the same options.
-    patients, confirm, min_sd_days, confirm_days
-        See :func:`stratify.response.best_response.best_response`. An iUPD between a response and
-        its confirmation undoes the confirmation.
-    count_unconfirmed_last : bool
-        Whether a last block that was never confirmed nor reset is a progression. The guideline
-        says so where treatment stopped, nothing more was assessed, all later visits were iUPD, or
-        the patient died of the cancer. If False, it is left out: PFS ends with death, or is
-        censored at the last assessment that is neither iUPD nor NE.
+    patients
+        See :func:`stratify.response.best_response.best_response`.
+    criteria : ResponseCriteria, optional
+        An iUPD between a response and its confirmation undoes the confirmation.
+        ``count_unconfirmed_last``: whether a last block that was never confirmed nor reset is a
+        progression. The guideline says so where treatment stopped, nothing more was assessed, all
+        later visits were iUPD, or the patient died of the cancer. If False, it is left out: PFS
+        ends with death, or is censored at the last assessment that is neither iUPD nor NE.
 
     Returns
     -------
@@ -292,13 +280,13 @@ def best_irecist(
       best_response  best_response_day  pfs_days  pfs_event  reason
     0           iSD               84.0     126.0        1.0  stable
     """
-    min_sd, apart = days_or_limits(min_sd_days=min_sd_days, confirm_days=confirm_days)
+    criteria = criteria or ResponseCriteria()
     outcome = Outcome.of(visits_assessed, patients, IRECIST)
     run = runs(outcome.patient, ~np.isin(outcome.code, [UPD, PD, NE]))
     progressing = np.isin(outcome.code, [UPD, PD])
     start = first_in(outcome.day, run, progressing, len(run))[run]
     counted = outcome.code == PD
-    if count_unconfirmed_last:
+    if criteria.count_unconfirmed_last:
         counted |= np.diff(outcome.patient, append=-1) != 0
     progression = first_in(start, outcome.patient, counted, len(outcome.ids))
-    return outcome.table(IRECIST, progression, confirm, min_sd, apart)
+    return outcome.table(IRECIST, progression, criteria)

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from stratify.errors import DataError
-from stratify.response.visits import MEASURES, YES_NO, limits
+from stratify.response.visits import MEASURES, YES_NO
+from stratify.study.response_criteria import limits
 from stratify.tables.findings import Findings
 from stratify.tables.rows import add_number_faults, check_table, numbers_of
 from stratify.tables.schema import load_schema

@@ -44,12 +44,11 @@ from stratify.response.visits import (
     ROUNDING,
     SD,
     YES_NO,
-    days_or_limits,
     grown,
     joined,
-    limits,
     visit_faults,
 )
+from stratify.study.response_criteria import ResponseCriteria, limits
 from stratify.tables.rows import numbers_of
 
 __all__ = ["Course", "assess_recist", "at_place", "course_of"]
@@ -119,7 +118,7 @@ class Course:
         return table
 
 
-def course_of(visits: pd.DataFrame, confirm: bool, confirm_days: float) -> Course:
+def course_of(visits: pd.DataFrame, criteria: ResponseCriteria) -> Course:
     """Check and sort visits, and judge target and non-target disease at each of them."""
     faults = visit_faults(visits)
     if faults.rows:
@@ -146,7 +145,7 @@ def course_of(visits: pd.DataFrame, confirm: bool, confirm_days: float) -> Cours
     silent = no_new & (other != PD) & np.where(has_target, ~measured, other == NE)
     counted = np.where((after | (place == "baseline")) & (at_start > 0), total, np.nan)
     nadir = _smallest_before(patient, steps, counted)
-    least = confirm_days if confirm else 0
+    least = criteria.confirm_days if criteria.confirm else 0
     had_complete = _complete_before(patient, steps, day, complete, silent, least)
 
     larger = grown(np.where(measured, total, measures["target_sum_partial"]), nadir) & ~gone
@@ -252,10 +251,7 @@ def _complete_before(
 
 def assess_recist(
     visits: pd.DataFrame,
-    *,
-    confirm: bool = False,
-    min_sd_days: float | None = None,
-    confirm_days: float | None = None,
+    criteria: ResponseCriteria | None = None,
 ) -> pd.DataFrame:
     """Response at each visit by RECIST 1.1.
 
@@ -264,13 +260,10 @@ def assess_recist(
     visits : DataFrame of shape (n_visits, ...)
         As in the ``visits`` dictionary: ``patient_id``, ``visit_day``, and ``target_sum`` or
         ``non_target``; every other column may be absent. Rows in any order.
-    confirm : bool
-        Whether a CR counts only once confirmed; disease seen again after it is then PD.
-    min_sd_days : float
-        Days from day 0 from which SD counts as a best response, 42 by default; only the reason
-        says it.
-    confirm_days : float
-        Least days between a CR and its confirmation, 28 by default.
+    criteria : ResponseCriteria, optional
+        Its ``confirm``: whether a CR counts only once confirmed, at least ``confirm_days`` later;
+        disease seen again after it is then PD. ``min_sd_days``, from which SD counts as a best
+        response, is seen in the reason alone.
 
     Returns
     -------
@@ -286,8 +279,8 @@ def assess_recist(
     DataError
         If a column, identifier or day is missing, a value is impossible, or a patient's day
         stands twice; :func:`stratify.response.visits.visit_findings` lists all.
-    TypeError, ArgumentError
-        If ``visits`` is not a DataFrame, or days are not numbers of 0 or more.
+    TypeError
+        If ``visits`` is not a DataFrame.
 
     References
     ----------
@@ -304,11 +297,11 @@ def assess_recist(
     2       PR      70.0                 -0.40    partial_response
     3       PD      60.0                 -0.28  target_progression
     """
-    min_sd, apart = days_or_limits(min_sd_days=min_sd_days, confirm_days=confirm_days)
-    course = course_of(visits, confirm, apart)
+    criteria = criteria or ResponseCriteria()
+    course = course_of(visits, criteria)
     new = course.n_new > 0
     code, reason = course.response(new)
-    reason[(code == SD) & (course.day < min_sd)] = "stable_before_min_sd_days"
+    reason[(code == SD) & (course.day < criteria.min_sd_days)] = "stable_before_min_sd_days"
     progression = course.progression + new * 2
     code = np.where(progression > 0, PD, code)
     reason = np.where(progression > 0, joined(PROGRESSIONS, progression), reason)

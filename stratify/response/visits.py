@@ -1,4 +1,4 @@
-"""Visits of a trial, read: response texts, limits of the criteria, and everything wrong.
+"""Visits of a trial, read: response texts, and everything that is wrong.
 
 Visits are as in ``data_schemas/panels/visits.yaml``; :mod:`stratify.response.recist` assesses them.
 """
@@ -6,14 +6,12 @@ Visits are as in ``data_schemas/panels/visits.yaml``; :mod:`stratify.response.re
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 
 import numpy as np
 import pandas as pd
 
 from stratify.arrays import Flags, Floats, Ints, Strings
-from stratify.errors import ArgumentError
-from stratify.tables.documents import document
+from stratify.study.response_criteria import limits
 from stratify.tables.findings import Findings
 from stratify.tables.rows import add_number_faults, check_table, numbers_of
 from stratify.tables.schema import load_schema, plain_text
@@ -47,13 +45,6 @@ PROGRESSIONS = (
     "non_target_progression",
     "relapse_after_complete_response",
 )
-
-
-@cache
-def limits() -> dict[str, float]:
-    """Limits of RECIST 1.1 and iRECIST by name, as in ``data_schemas/response_criteria.yaml``."""
-    criteria = document("response_criteria")["limits"]
-    return {name: float(limit["value"]) for name, limit in criteria.items()}
 
 
 def read_response(texts: pd.Series) -> tuple[pd.Series, Findings]:
@@ -255,16 +246,6 @@ def first_in(values: Floats, group: Ints, chosen: Flags, n: int) -> Floats:
     smallest = np.full(n, np.inf)
     np.minimum.at(smallest, group[chosen], values[chosen])
     return smallest
-
-
-def days_or_limits(**days: float | None) -> list[float]:
-    """Days as given, or those of :func:`limits` where None; refuse what is no number of days."""
-    for name, value in days.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float, type(None))):
-            raise TypeError(f"{name} is a {type(value).__name__}; expected a number of days.")
-        if value is not None and not 0 <= value < np.inf:
-            raise ArgumentError(f"{name} is {value}; expected 0 days or more.")
-    return [limits()[name] if value is None else value for name, value in days.items()]
 
 
 def joined(words: Sequence[str], bits: Ints) -> Strings:

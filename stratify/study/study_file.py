@@ -33,6 +33,7 @@ from stratify.errors import DataError, FileError
 from stratify.study.estimand import Estimand
 from stratify.study.model_settings import ModelSettings
 from stratify.study.policy import NamedColumn, Policy
+from stratify.study.response_criteria import ResponseCriteria
 from stratify.tables.faults import Fault, faults_in_words, faults_of, located
 from stratify.tables.measurements import RegionRule
 from stratify.tables.schema import field_named
@@ -41,41 +42,11 @@ from stratify.tables.strict import Place, Strict, Texts, list_of, mapping_of, on
 from stratify.tables.tabular import read_mapping
 
 __all__ = [
-    "ResponseCriteria",
     "Split",
     "Study",
 ]
 
 MONOTHERAPY = frozenset({"anti_pd1_pdl1", "single_agent_ici"})
-
-
-class ResponseCriteria(Strict):
-    """How ``visits`` and ``lesions`` are assessed.
-
-    Attributes
-    ----------
-    by : {"recist_1_1", "irecist"}
-        RECIST 1.1, or iRECIST, where progression must be confirmed.
-    confirm : bool
-        Whether CR and PR must be seen again; asked where response is the endpoint and the trial
-        is not randomised.
-    min_sd_days, confirm_days, min_icpd_days : float
-        Least days from day 0 to SD, from a response or a progression to its confirmation, and
-        from iUPD to iCPD.
-    count_unconfirmed_last : bool
-        Whether a last iUPD that was neither confirmed nor reset is a progression.
-    death_confirms_days : float
-        Death so soon after a progression, without a scan between that shows another response,
-        confirms it: nobody can be scanned again, and iRECIST gives 4 to 8 weeks for the scan.
-    """
-
-    by: Literal["recist_1_1", "irecist"] = "recist_1_1"
-    confirm: bool = False
-    min_sd_days: Annotated[float, Field(ge=0)] = 42
-    confirm_days: Annotated[float, Field(ge=0)] = 28
-    min_icpd_days: Annotated[float, Field(ge=0)] = 28
-    count_unconfirmed_last: bool = True
-    death_confirms_days: Annotated[float, Field(ge=0)] = 56
 
 
 class Split(Strict):

@@ -216,13 +216,13 @@ def shared_levels(levels: Sequence[object]) -> str:
     rare = len(counts) - len(named)
     if not named:
         return f"{rare} rare level{'s' if rare > 1 else ''}"
-    parts = [f"{level!r} ({n} rows)" for level, n in named]
+    texts = [f"{level!r} ({n} rows)" for level, n in named]
     if rare:
-        parts.append(f"{rare} rarer level{'s' if rare > 1 else ''}")
-    return listed(parts)
+        texts.append(f"{rare} rarer level{'s' if rare > 1 else ''}")
+    return listed(texts)
 
 
-def listed(parts: Sequence[str]) -> str:
+def listed(texts: Sequence[str]) -> str:
     """Join as in a sentence.
 
     Examples
@@ -230,4 +230,4 @@ def listed(parts: Sequence[str]) -> str:
     >>> listed(["a", "b", "c"])
     'a, b and c'
     """
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+    return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)

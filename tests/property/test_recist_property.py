@@ -14,6 +14,7 @@ from stratify.response.best_response import best_response
 from stratify.response.irecist import IRECIST, assess_irecist, best_irecist
 from stratify.response.recist import assess_recist
 from stratify.response.visits import RECIST
+from stratify.study import ResponseCriteria
 from stratify.tables.schema import load_schema
 
 CODES = load_schema("visits").codes
@@ -28,6 +29,8 @@ cohorts = st.tuples(st.integers(0, 2**32 - 1), st.integers(1, 120))
 SIZES = [0, 3, 5, 8, 10, 20, 24, 25, 28, 30, 35, 40, 41, 48, 50, 60, 70, 100]
 NON_TARGET = ["absent", "CR", "NON-CR/NON-PD", "NON-CR/NON-PD", "PD", "NE", None]
 LAW = settings(max_examples=8, deadline=None)
+
+CRITERIA = {confirm: ResponseCriteria(confirm=confirm) for confirm in (False, True)}
 
 
 def table(cohort: tuple[int, int]) -> pd.DataFrame:
@@ -89,11 +92,11 @@ def test_a_later_visit_alters_no_earlier_response_and_worsens_no_best_one(
     assess, best, names, confirm, cohort
 ):
     visits = table(cohort)
-    assessed = assess(visits, confirm=confirm)
-    before = assess(without_last(visits), confirm=confirm)
+    assessed = assess(visits, criteria=CRITERIA[confirm])
+    before = assess(without_last(visits), criteria=CRITERIA[confirm])
     pd.testing.assert_frame_equal(before, assessed.loc[before.index])
-    after = columns_of(best(assessed, confirm=confirm), names)
-    first = columns_of(best(before, confirm=confirm), names)
+    after = columns_of(best(assessed, criteria=CRITERIA[confirm]), names)
+    first = columns_of(best(before, criteria=CRITERIA[confirm]), names)
     counts = ["response", "response_confirmed", "stable", "response_unconfirmed"]
     first = first[first["reason"].isin(counts)]
     after = after.loc[first.index]
@@ -108,11 +111,14 @@ def test_a_later_visit_alters_no_earlier_response_and_worsens_no_best_one(
 def test_the_order_of_rows_is_irrelevant(assess, best, names, cohort, confirm):
     visits = table(cohort)
     shuffled = visits.sample(frac=1, random_state=cohort[0])
-    assessed, other = assess(visits, confirm=confirm), assess(shuffled, confirm=confirm)
+    assessed, other = (
+        assess(visits, criteria=CRITERIA[confirm]),
+        assess(shuffled, criteria=CRITERIA[confirm]),
+    )
     assert other.index.equals(shuffled.index)
     pd.testing.assert_frame_equal(other.sort_index(), assessed)
-    expected = best(assessed, confirm=confirm)
-    pd.testing.assert_frame_equal(best(other, confirm=confirm), expected)
+    expected = best(assessed, criteria=CRITERIA[confirm])
+    pd.testing.assert_frame_equal(best(other, criteria=CRITERIA[confirm]), expected)
 
 
 @pytest.mark.parametrize(("assess", "best", "names"), BOTH)
@@ -120,11 +126,13 @@ def test_the_order_of_rows_is_irrelevant(assess, best, names, cohort, confirm):
 @given(seed=st.integers(0, 2**32 - 1), confirm=st.booleans())
 def test_a_patient_does_not_depend_on_the_others(assess, best, names, seed, confirm):
     visits = table((seed, 10))
-    alone = [assess(own, confirm=confirm) for _, own in visits.groupby("patient_id")]
-    together = assess(visits, confirm=confirm)
+    alone = [assess(own, criteria=CRITERIA[confirm]) for _, own in visits.groupby("patient_id")]
+    together = assess(visits, criteria=CRITERIA[confirm])
     pd.testing.assert_frame_equal(pd.concat(alone), together)
-    outcomes = pd.concat([best(own, confirm=confirm) for own in alone], ignore_index=True)
-    pd.testing.assert_frame_equal(outcomes, best(together, confirm=confirm))
+    outcomes = pd.concat(
+        [best(own, criteria=CRITERIA[confirm]) for own in alone], ignore_index=True
+    )
+    pd.testing.assert_frame_equal(outcomes, best(together, criteria=CRITERIA[confirm]))
 
 
 @pytest.mark.parametrize(("assess", "best", "names"), BOTH)
@@ -133,9 +141,9 @@ def test_a_patient_does_not_depend_on_the_others(assess, best, names, seed, conf
 def test_every_response_has_a_reason_that_fits_it(assess, best, names, cohort, confirm, death):
     visits = table(cohort)
     kept = visits.copy()
-    assessed = assess(visits, confirm=confirm)
+    assessed = assess(visits, criteria=CRITERIA[confirm])
     ends = pd.DataFrame({"patient_id": ["p000", "elsewhere"], "death_day": [death, np.nan]})
-    outcomes = best(assessed, ends, confirm=confirm)
+    outcomes = best(assessed, ends, criteria=CRITERIA[confirm])
     pd.testing.assert_frame_equal(visits, kept)
     for row in assessed.to_dict("records"):
         first, *_ = reasons = row["reason"].split(";")
@@ -186,8 +194,8 @@ def test_percentages_do_not_depend_on_the_scale_far_from_5_mm(assess, best, name
 def test_irecist_is_recist_up_to_the_first_progression_and_progresses_no_earlier(cohort, confirm):
     visits = table(cohort)
     recist, irecist = (
-        assess_recist(visits, confirm=confirm),
-        assess_irecist(visits, confirm=confirm),
+        assess_recist(visits, criteria=CRITERIA[confirm]),
+        assess_irecist(visits, criteria=CRITERIA[confirm]),
     )
     first_pd = recist["visit_day"].where(recist["response"] == "PD")
     stop = first_pd.groupby(recist["patient_id"]).transform("min").fillna(np.inf)
@@ -195,7 +203,10 @@ def test_irecist_is_recist_up_to_the_first_progression_and_progresses_no_earlier
     names = {RECIST[code]: IRECIST[code] for code in RECIST} | {"PD": "iUPD"}
     expected = recist["response"].map(names)
     assert (irecist["response"] == expected)[compared].all()
-    first, second = best_response(recist, confirm=confirm), best_irecist(irecist, confirm=confirm)
+    first, second = (
+        best_response(recist, criteria=CRITERIA[confirm]),
+        best_irecist(irecist, criteria=CRITERIA[confirm]),
+    )
     both = (first["pfs_event"] == 1) & (second["pfs_event"] == 1)
     assert (second["pfs_days"] >= first["pfs_days"])[both].all()
     assert (first["pfs_event"] >= second["pfs_event"]).all()
@@ -204,7 +215,7 @@ def test_irecist_is_recist_up_to_the_first_progression_and_progresses_no_earlier
 @LAW
 @given(cohort=cohorts, min_icpd_days=st.sampled_from([0, 14, 28, 42]))
 def test_confirmed_progression_follows_an_unconfirmed_one_of_the_same_block(cohort, min_icpd_days):
-    assessed = assess_irecist(table(cohort), min_icpd_days=min_icpd_days)
+    assessed = assess_irecist(table(cohort), criteria=ResponseCriteria(min_icpd_days=min_icpd_days))
     for _, rows in assessed.sort_values("visit_day").groupby("patient_id"):
         first = None
         for row in rows.to_dict("records"):

@@ -10,6 +10,7 @@ from test_recist_cases import number, visits_of
 
 from stratify.response.irecist import assess_irecist, best_irecist
 from stratify.response.recist import assess_recist
+from stratify.study import ResponseCriteria
 from stratify.tables.schema import load_schema
 
 
@@ -42,8 +43,8 @@ def test_best_response(visits, best, day, reason):
 
 @pytest.mark.parametrize(("visits", "best", "day"), by_sentence("iRECIST: confirmed best response"))
 def test_confirmed_best_response(visits, best, day):
-    assessed = assess_irecist(visits_of(visits), confirm=True)
-    row = best_irecist(assessed, confirm=True).iloc[0]
+    assessed = assess_irecist(visits_of(visits), criteria=ResponseCriteria(confirm=True))
+    row = best_irecist(assessed, criteria=ResponseCriteria(confirm=True)).iloc[0]
     assert (row["best_response"], row["best_response_day"]) == (best, number(day))
 
 
@@ -59,7 +60,9 @@ def test_pfs(visits, death, other, counted, event, not_counted, other_event):
     patients = pd.DataFrame({"patient_id": ["a"]} | ends)
     assessed = assess_irecist(visits_of(visits))
     for count, days, happened in ((True, counted, event), (False, not_counted, other_event)):
-        row = best_irecist(assessed, patients, count_unconfirmed_last=count).iloc[0]
+        row = best_irecist(
+            assessed, patients, criteria=ResponseCriteria(count_unconfirmed_last=count)
+        ).iloc[0]
         assert (row["pfs_days"], row["pfs_event"]) == (number(days), number(happened))
 
 
@@ -73,7 +76,9 @@ def test_duration_of_response_runs_from_the_first_response_to_the_confirmed_prog
 
 @pytest.mark.parametrize(("min_icpd_days", "last"), [(42, "iCPD"), (43, "iUPD")])
 def test_the_days_to_confirm_progression_can_be_set(min_icpd_days, last):
-    assessed = assess_irecist(visits_of("0:100 42:120 84:130"), min_icpd_days=min_icpd_days)
+    assessed = assess_irecist(
+        visits_of("0:100 42:120 84:130"), criteria=ResponseCriteria(min_icpd_days=min_icpd_days)
+    )
     assert assessed["response"].iloc[-1] == last
 
 

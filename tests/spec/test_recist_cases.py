@@ -11,6 +11,7 @@ from endpoint_document import by_sentence, cases_of
 
 from stratify.response.best_response import best_response
 from stratify.response.recist import assess_recist
+from stratify.study import ResponseCriteria
 from stratify.tables.schema import load_schema
 
 NUMBERS = {
@@ -112,7 +113,10 @@ def test_table_1_of_the_guideline(target, other, new):
 )
 def test_best_response(visits, confirm, best, day, reason):
     wanted = confirm == "yes"
-    row = best_response(assess_recist(visits_of(visits), confirm=wanted), confirm=wanted).iloc[0]
+    row = best_response(
+        assess_recist(visits_of(visits), criteria=ResponseCriteria(confirm=wanted)),
+        criteria=ResponseCriteria(confirm=wanted),
+    ).iloc[0]
     assert row["best_response"] == codes_of(best)[0]
     assert row["reason"] == reason
     np.testing.assert_equal(row["best_response_day"], number(day))
@@ -136,7 +140,10 @@ def test_pfs_and_duration_of_response(visits, death, other, pfs, event, duration
 
 def test_confirmed_response_lasts_from_the_first_that_was_confirmed():
     visits = visits_of("0:100 20:60 42:0 84:0 126:20")
-    row = best_response(assess_recist(visits, confirm=True), confirm=True).iloc[0]
+    row = best_response(
+        assess_recist(visits, criteria=ResponseCriteria(confirm=True)),
+        criteria=ResponseCriteria(confirm=True),
+    ).iloc[0]
     assert row["best_response"] == "CR"
     assert row["best_response_day"] == 42
     assert row["duration_of_response_days"] == 126 - 20
@@ -156,20 +163,31 @@ def test_confirmed_response_lasts_from_the_first_that_was_confirmed():
     ],
 )
 def test_disease_after_a_complete_response_is_pd_once_that_counts(visits, confirm, last):
-    assessed = assess_recist(visits_of(visits), confirm=confirm)
+    assessed = assess_recist(visits_of(visits), criteria=ResponseCriteria(confirm=confirm))
     assert assessed["response"].iloc[-1] == last
 
 
 @pytest.mark.parametrize(("min_sd_days", "best"), [(35, "SD"), (36, "NE")])
 def test_the_days_of_stable_disease_can_be_set(min_sd_days, best):
-    assessed = assess_recist(visits_of("0:100 35:95"), min_sd_days=min_sd_days)
-    assert best_response(assessed, min_sd_days=min_sd_days)["best_response"].item() == best
+    assessed = assess_recist(
+        visits_of("0:100 35:95"), criteria=ResponseCriteria(min_sd_days=min_sd_days)
+    )
+    assert (
+        best_response(assessed, criteria=ResponseCriteria(min_sd_days=min_sd_days))[
+            "best_response"
+        ].item()
+        == best
+    )
 
 
 @pytest.mark.parametrize(("confirm_days", "best"), [(56, "PR"), (57, "SD")])
 def test_the_days_of_confirmation_can_be_set(confirm_days, best):
-    assessed = assess_recist(visits_of("0:100 42:60 98:60"), confirm=True)
-    row = best_response(assessed, confirm=True, confirm_days=confirm_days)
+    assessed = assess_recist(
+        visits_of("0:100 42:60 98:60"), criteria=ResponseCriteria(confirm=True)
+    )
+    row = best_response(
+        assessed, criteria=ResponseCriteria(confirm=True, confirm_days=confirm_days)
+    )
     assert row["best_response"].item() == best
 
 

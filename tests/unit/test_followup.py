@@ -184,8 +184,9 @@ def test_text_variants_of_responses_are_read_in_files_too(hospital):
         ),
         (
             lambda d: d.update(response_criteria={"by": "who", "confirm_days": -1}),
-            "response_criteria.by: Input should be 'recist_1_1' or 'irecist'\n"
-            "  response_criteria.confirm_days: Input should be greater than or equal to 0",
+            "line 107, response_criteria.by: Input should be 'recist_1_1' or 'irecist'\n"
+            "  line 108, response_criteria.confirm_days: Input should be greater than or equal to "
+            "0",
         ),
     ],
     ids=["shared table", "first table", "two tables", "criteria"],
