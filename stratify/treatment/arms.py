@@ -53,6 +53,11 @@ class Arms:
         return self.estimand.outcomes[0]
 
     @property
+    def randomised(self) -> bool:
+        """Whether patients came to their arm by chance."""
+        return self.estimand.assignment == "randomised"
+
+    @property
     def sides(self) -> tuple[tuple[str, Flags], tuple[str, Flags]]:
         """Name and patients of the reference, and of the alternative."""
         names = (self.estimand.reference.name, self.estimand.alternative.name)

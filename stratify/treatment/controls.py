@@ -7,19 +7,21 @@ that is not recorded would have to be to explain the effect.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from stratify.arrays import Flags, Floats
 from stratify.statistics.intervals import Estimate
-from stratify.treatment.doubly_robust import doubly_robust_scores, folds_of, value_table
-from stratify.treatment.heterogeneity import ALPHA, best_linear_predictor
-from stratify.treatment.learners import TESTED, Encoded, learn_in_turn, turns_of
+from stratify.treatment.arms import Arms
+from stratify.treatment.doubly_robust import value_table
+from stratify.treatment.estimation import ScoredOutcome, estimate_effects
+from stratify.treatment.heterogeneity import ALPHA
+from stratify.treatment.learners import TESTED
+from stratify.treatment.outcomes import MEASURES
 
-__all__ = ["chance_findings", "e_value", "permuted_treatment"]
+__all__ = ["chance_findings", "e_value", "permuted_treatment", "unrecorded_confounding"]
 
 _TREE, _ALL, _NONE = "policy tree", "alternative for all", "reference for all"
 # Findings among 20 permutations that chance alone gives in fewer than one analysis of a hundred.
@@ -27,31 +29,21 @@ _RARE = 0.01
 
 
 def permuted_treatment(
-    matrices: Callable[[npt.NDArray[np.intp]], Encoded],
-    treated: Flags,
-    outcome: Floats,
-    *,
-    times: int,
-    depth: int = 2,
-    seed: int = 0,
-    progress: Callable[[str], None] = lambda _: None,
+    arms: Arms, *, seed: int = 0, progress: Callable[[str], None] = lambda _: None
 ) -> pd.DataFrame:
-    """Analyse with the treatment permuted among patients: a negative control.
+    """Analyse the primary outcome with the treatment permuted among patients: a negative control.
 
     Parameters
     ----------
-    matrices, depth
-        As for :func:`stratify.treatment.learners.learn_in_turn`.
-    treated, outcome : ndarray of shape (n_patients,)
-    times : int
-        Permutations.
+    arms : Arms
+        Their estimand says how many permutations.
     seed : int
     progress : callable
         Called with the name of each permutation.
 
     Returns
     -------
-    DataFrame of shape (times, 6)
+    DataFrame of shape (n_permutations, 6)
         permutation, p (of heterogeneity, DR-learner judged in turn), and the learned rule minus
         the better of both treatments for all: gain, gain_low, gain_high; better (than both).
 
@@ -59,30 +51,25 @@ def permuted_treatment(
     ----------
     Lipsitch M, Tchetgen Tchetgen E, Cohen T. Epidemiology 2010;21:383-388.
     """
-    rng = np.random.default_rng(seed)
-    everybody = np.arange(len(treated))
-    share = np.full(len(treated), treated.mean())
+    rng, times = np.random.default_rng(seed), arms.estimand.permutations
+    share = np.full(len(arms), arms.treated.mean())
+    drawn_at_random = replace(
+        arms,
+        estimand=arms.estimand.model_copy(update={"assignment": "randomised"}),
+        outcomes={arms.primary: arms.outcomes[arms.primary]},
+    )
     rows = []
     for k in range(times):
         progress(f"treatment permuted, {k + 1} of {times}")
-        drawn = rng.permutation(treated)
-        turn = turns_of(drawn, seed + k)
-        found = learn_in_turn(
-            matrices, drawn, outcome, share, turn,
-            learners=[TESTED], depth=depth, seed=seed + k,
-        )  # fmt: skip
-        X, *_ = matrices(everybody)
-        scores = doubly_robust_scores(X, drawn, outcome, share, fold=folds_of(drawn, seed + k))
-        judged = np.flatnonzero(found.judged)
-        inner = scores.take(judged)
-        _, p = best_linear_predictor(inner.effect, found.effects[TESTED][judged], turn[judged])
-        n = len(judged)
-        values = value_table(
-            inner, {_TREE: found.treats[judged], _ALL: np.ones(n), _NONE: np.zeros(n)}
-        )
+        drawn = replace(drawn_at_random, treated=rng.permutation(arms.treated))
+        found = estimate_effects(drawn, share, seed=seed + k)
+        n, treats = len(found.judged), found.in_turn.treats[found.judged]
+        rules = {_TREE: treats, _ALL: np.ones(n), _NONE: np.zeros(n)}
+        values = value_table(found.scores.take(found.judged), rules)
         against = values[(values["rule"] == _TREE) & (values["against"] != "")]
         least = int(np.argmin(against["value"].to_numpy()))
         gain = against[["value", "low", "high"]].to_numpy(dtype=float)[least]
+        _, p = found.slope(TESTED)
         rows.append((k + 1, p, *gain, bool((against["low"] > 0).all())))
     columns = ["permutation", "p", "gain", "gain_low", "gain_high", "better"]
     return pd.DataFrame(rows, columns=columns)
@@ -151,3 +138,13 @@ def e_value(
     if effect.low <= 0 <= effect.high:
         return needed(ratio(effect.value)), 1.0
     return needed(ratio(effect.value)), needed(ratio(min(effect.low, effect.high, key=abs)))
+
+
+def unrecorded_confounding(outcomes: Iterable[ScoredOutcome]) -> pd.DataFrame:
+    """Tabulate E-values of the average effects: outcome, e_value, e_value_limit, n."""
+    rows = []
+    for each in outcomes:
+        scale = MEASURES[each.name].scale(each.values, each.scores.reference)
+        found = e_value(each.scores.average_effect(), **scale)
+        rows.append((each.name, *found, len(each.values)))
+    return pd.DataFrame(rows, columns=["outcome", "e_value", "e_value_limit", "n"])

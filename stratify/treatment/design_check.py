@@ -115,7 +115,7 @@ def check_design(arms: Arms, *, seed: int = 0) -> DesignCheck:
             {
                 "covariate": compared.names,
                 "standardised_difference": before,
-                "weighted": before if compared.randomised else compared.weighted_differences,
+                "weighted": before if compared.arms.randomised else compared.weighted_differences,
             }
         ),
         refusals=[row.refusal for row in checks if row.refusal and not row.passed],
@@ -143,10 +143,6 @@ class _Compared:
     kept: Flags
     separation: float  # AUROC of the fitted propensity; NaN where patients are too few to fit one
 
-    @property
-    def randomised(self) -> bool:
-        return self.arms.estimand.assignment == "randomised"
-
     @cached_property
     def weight(self) -> Floats:
         return np.where(self.arms.treated, 1 / self.propensity, 1 / (1 - self.propensity))
@@ -168,7 +164,7 @@ def _compared(arms: Arms, seed: int) -> _Compared:
     matrix = CovariateMatrix(arms.covariates).fit(arms.table)
     propensity = np.full(len(arms), float(arms.treated.mean()))
     kept, separation = np.ones(len(arms), dtype=bool), np.nan
-    if arms.estimand.assignment != "randomised":
+    if not arms.randomised:
         if min(arms.sizes().values()) >= 2 * FOLDS:
             propensity = _cross_fitted(arms, seed)
             separation = auroc(arms.treated.astype(float), propensity).value
@@ -182,7 +178,7 @@ def _arms(compared: _Compared) -> Iterator[Check]:
     """How patients came to their arm, and how many they are."""
     estimand = compared.arms.estimand
     least, stated = estimand.min_arm, estimand.assignment
-    yield Check("assignment", stated, "randomised", compared.randomised)
+    yield Check("assignment", stated, "randomised", compared.arms.randomised)
     for name, size in compared.arms.sizes().items():
         yield Check(
             f"patients, {name}",

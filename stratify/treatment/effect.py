@@ -8,48 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from stratify.arrays import Floats, Ints
+from stratify.arrays import Floats
 from stratify.statistics.intervals import mean_interval
 from stratify.treatment.arms import Arms
-from stratify.treatment.average_effect import (
-    ScoredOutcome,
-    average_effects,
-    effects_by_score,
-    score_outcomes,
-    survival_by_arm,
-    unrecorded_confounding,
-)
-from stratify.treatment.controls import permuted_treatment
-from stratify.treatment.covariates import CovariateMatrix
+from stratify.treatment.controls import permuted_treatment, unrecorded_confounding
 from stratify.treatment.design_check import DesignCheck, check_design
 from stratify.treatment.doubly_robust import Scores, value_table
-from stratify.treatment.effect_tables import EffectTables
+from stratify.treatment.effect_tables import (
+    EffectTables,
+    average_effects,
+    effects_by_score,
+    survival_by_arm,
+)
+from stratify.treatment.estimation import Estimation, encoded_by, estimate_effects
 from stratify.treatment.harm import harm_tables
-from stratify.treatment.heterogeneity import (
-    ALPHA,
-    best_linear_predictor,
-    centred,
-    targeting,
-    targeting_curve,
-)
-from stratify.treatment.learners import (
-    FIRST,
-    LEARNERS,
-    TESTED,
-    Encoded,
-    InTurn,
-    learn_in_turn,
-    policy_tree,
-    require_econml,
-    turns_of,
-)
+from stratify.treatment.heterogeneity import ALPHA, centred, targeting, targeting_curve
+from stratify.treatment.learners import FIRST, LEARNERS, TESTED, policy_tree, require_econml
 from stratify.treatment.statements import beats_both, statements
 
 __all__ = ["EffectAnalysis", "analyse"]
@@ -140,23 +120,25 @@ def analyse(
     if not design.allowed:
         return EffectAnalysis(arms, design, statements=[design.statement])
     kept = np.flatnonzero(design.kept)
-    found = _estimated(arms.take(kept), design.propensity[kept], learners, seed, progress)
+    progress("estimating the effects, average and by patient")
+    found = estimate_effects(arms.take(kept), design.propensity[kept], learners, seed)
     arms, outcomes, scores = found.arms, found.outcomes.values(), found.scores
-    randomised = arms.estimand.assignment == "randomised"
     targeted, learned, along = _targeting(found), _learned_rules(found), {}
     if score is not None:
         score = score[kept]
-        along = effects_by_score(outcomes, arms, score, score_name)._asdict()
+        along = effects_by_score(outcomes, arms, score, score_name)
         measured = ~np.isnan(score)
         targeted[score_name] = targeting_curve(scores.effect[measured], score[measured])
         learned[BY_SCORE] = _treated_by_score(found, score)
     fixed = _fixed_rules(arms)
     fixed |= {name: np.asarray(treats)[kept] for name, treats in (rules or {}).items()}
-    control = _control(found, progress) if arms.estimand.permutations else None
+    control = None
+    if arms.estimand.permutations:
+        control = permuted_treatment(arms, seed=seed, progress=progress)
     progress("valuing the rules")
     harms, trade_off = harm_tables(arms, scores.average_effect())
     tables = EffectTables(
-        effects=average_effects(outcomes, randomised=randomised),
+        effects=average_effects(outcomes, randomised=arms.randomised),
         heterogeneity=_heterogeneity(found),
         targeting=pd.concat(
             [table.assign(ranked_by=name) for name, table in targeted.items()], ignore_index=True
@@ -164,7 +146,7 @@ def analyse(
         benefit=_benefit(found),
         values=_values(scores, fixed, learned),
         control=control,
-        unrecorded=None if randomised else unrecorded_confounding(outcomes),
+        unrecorded=None if arms.randomised else unrecorded_confounding(outcomes),
         harms=harms,
         trade_off=trade_off,
         **along,
@@ -183,86 +165,15 @@ def analyse(
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Estimated:
-    """Scores of the patients kept, and effects predicted in turn for some of them."""
-
-    arms: Arms
-    propensity: Floats
-    encoded: Callable[[npt.NDArray[np.intp]], Encoded]
-    turn: Ints
-    seed: int
-    outcomes: dict[str, ScoredOutcome]
-    in_turn: InTurn
-
-    @property
-    def scores(self) -> Scores:
-        """Scores of the primary outcome."""
-        return self.outcomes[self.arms.primary].scores
-
-    @cached_property
-    def effect(self) -> Floats:
-        """Doubly robust effect of those judged in turn."""
-        return self.scores.effect[self.in_turn.judged]
-
-    @cached_property
-    def predicted(self) -> dict[str, Floats]:
-        """Their effects as predicted by each learner."""
-        return {name: values[self.in_turn.judged] for name, values in self.in_turn.effects.items()}
-
-
-def _estimated(
-    arms: Arms,
-    propensity: Floats,
-    learners: Sequence[str],
-    seed: int,
-    progress: Callable[[str], None],
-) -> _Estimated:
-    progress("estimating the average effects")
-    outcomes = score_outcomes(arms, propensity, seed)
-    progress("predicting effects by patient")
-
-    def encoded(train: npt.NDArray[np.intp]) -> Encoded:
-        fitted = CovariateMatrix(arms.covariates).fit(arms.table.iloc[train])
-        return fitted.transform(arms.table), fitted.names_, fitted.plain
-
-    turn = turns_of(arms.treated, seed)
-    in_turn = learn_in_turn(
-        encoded,
-        arms.treated,
-        arms.outcomes[arms.primary],
-        propensity,
-        turn,
-        learners=[TESTED, *(name for name in learners if name != TESTED)],
-        depth=arms.estimand.tree_depth,
-        randomised=arms.estimand.assignment == "randomised",
-        seed=seed,
-    )
-    return _Estimated(arms, propensity, encoded, turn, seed, outcomes, in_turn)
-
-
-def _rule_of_all(found: _Estimated) -> str:
+def _rule_of_all(found: Estimation) -> str:
     """Words of the policy tree learned on all patients, with the names of the arms."""
-    X, names, plain = found.encoded(np.arange(len(found.arms)))
     estimand, scores = found.arms.estimand, found.scores
+    X, names, plain = encoded_by(found.arms, np.arange(len(found.arms)))
     tree = policy_tree(
         X, scores.reference, scores.alternative, names, depth=estimand.tree_depth, plain=plain
     )
     lines = [line.rpartition(": ") for line in tree.text.splitlines()]
     return "\n".join(f"{where}: {getattr(estimand, side).name}" for where, _, side in lines)
-
-
-def _control(found: _Estimated, progress: Callable[[str], None]) -> pd.DataFrame:
-    arms = found.arms
-    return permuted_treatment(
-        found.encoded,
-        arms.treated,
-        arms.outcomes[arms.primary],
-        times=arms.estimand.permutations,
-        depth=arms.estimand.tree_depth,
-        seed=found.seed,
-        progress=progress,
-    )
 
 
 def _fixed_rules(arms: Arms) -> dict[str, npt.NDArray[Any]]:
@@ -275,13 +186,13 @@ def _fixed_rules(arms: Arms) -> dict[str, npt.NDArray[Any]]:
     }
 
 
-def _learned_rules(found: _Estimated) -> dict[str, npt.NDArray[Any]]:
+def _learned_rules(found: Estimation) -> dict[str, npt.NDArray[Any]]:
     """Rules learned in turn; NaN for patients who only trained."""
     judged, effect = found.in_turn.judged, found.in_turn.effects[TESTED]
     return {TREE: found.in_turn.treats, LEARNER: np.where(judged, effect > 0, np.nan)}
 
 
-def _treated_by_score(found: _Estimated, score: Floats) -> Floats:
+def _treated_by_score(found: Estimation, score: Floats) -> Floats:
     """Choice by the score, in turn: the sign of an effect that is linear in it; NaN unjudged."""
     arms, propensity, turn = found.arms, found.propensity, found.turn
     weight = np.sqrt(np.where(arms.treated, 1 / propensity, 1 / (1 - propensity)))
@@ -321,19 +232,19 @@ def _selects(tables: EffectTables, primary: str) -> bool | None:
     return bool(row["p"].iloc[0] < ALPHA) and beats_both(tables.values, BY_SCORE)
 
 
-def _targeting(found: _Estimated) -> dict[str, pd.DataFrame]:
+def _targeting(found: Estimation) -> dict[str, pd.DataFrame]:
     """Targeting curves by the predictions of each learner."""
-    turn = found.turn[found.in_turn.judged]
+    turn = found.turn[found.judged]
     return {
         name: targeting_curve(found.effect, centred(values, turn))
         for name, values in found.predicted.items()
     }
 
 
-def _heterogeneity(found: _Estimated) -> pd.DataFrame:
+def _heterogeneity(found: Estimation) -> pd.DataFrame:
     rows = []
     for name, values in found.predicted.items():
-        slope, p = best_linear_predictor(found.effect, values, found.turn[found.in_turn.judged])
+        slope, p = found.slope(name)
         area = targeting(found.effect, values, seed=found.seed)
         rows.append((name, name == TESTED, *slope, p, *area["autoc"], *area["qini"]))
     columns = ["learner", "tested", "slope", "slope_low", "slope_high", "p"]
@@ -341,7 +252,7 @@ def _heterogeneity(found: _Estimated) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def _benefit(found: _Estimated) -> pd.DataFrame:
+def _benefit(found: Estimation) -> pd.DataFrame:
     """Predicted against observed effect by fifths of the prediction."""
     predicted = found.predicted[TESTED]
     rank = pd.Series(predicted).rank(method="first")

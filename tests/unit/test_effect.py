@@ -20,7 +20,7 @@ from stratify.treatment.design_check import check_design
 from stratify.treatment.doubly_robust import Scores, value_table
 from stratify.treatment.effect import analyse
 from stratify.treatment.heterogeneity import interaction
-from stratify.treatment.learners import policy_tree
+from stratify.treatment.learners import learn_in_turn, policy_tree
 
 TWO = {
     "assignment": "randomised",
@@ -366,3 +366,12 @@ def test_where_nothing_is_gained_the_tree_asks_no_question():
     X = np.random.default_rng(0).normal(size=(200, 2))
     rule = policy_tree(X, np.zeros(200), np.ones(200), ["tmb", "age"])
     assert rule.text == "everybody: alternative"
+
+
+def test_a_learner_that_nobody_knows_is_refused_with_those_there_are():
+    one = np.ones(40)
+    with pytest.raises(ArgumentError) as refusal:
+        learn_in_turn(lambda _: ..., one > 0, one, one / 2, np.arange(40) % 10, learners=["magic"])
+    assert str(refusal.value) == (
+        "learner 'magic' is not known; there are dr_learner, t_learner, x_learner, causal_forest."
+    )

@@ -7,7 +7,7 @@ import pytest
 from statsmodels.duration.survfunc import SurvfuncRight
 
 from stratify.errors import ArgumentError
-from stratify.treatment.average_effect import mean_difference
+from stratify.treatment.effect_tables import mean_difference
 from stratify.treatment.restricted_mean import unbiased_times
 
 HORIZON = 12.0

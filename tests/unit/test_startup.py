@@ -14,9 +14,20 @@ from stratify.scoring import load
 
 HEAVY = {"lightgbm", "matplotlib", "mlflow", "numba", "optuna", "scipy", "shap"}
 HEAVY |= {"sklearn", "statsmodels", "dask", "distributed"}
-SCORED = """\
+ABSENT = ["econml", "mlflow", "optuna", "pandera"]
+IMPORTED = f"""\
 import sys
-sys.modules.update(dict.fromkeys({absent}))
+sys.modules.update(dict.fromkeys({ABSENT}))
+import pkgutil
+from importlib import import_module
+import stratify
+for module in pkgutil.walk_packages(stratify.__path__, "stratify."):
+    if not module.name.startswith(("stratify.tracking", "stratify.cli.__main__")):
+        import_module(module.name)
+"""
+SCORED = f"""\
+import sys
+sys.modules.update(dict.fromkeys({ABSENT}))
 import pandas as pd
 import stratify
 from stratify.scoring import load
@@ -64,13 +75,15 @@ def test_importing_the_package_takes_little_beside_pandas_and_numpy():
     assert own == ["stratify"]
 
 
+def test_all_but_tracking_is_imported_where_these_are_not_installed():
+    subprocess.run([sys.executable, "-c", IMPORTED], check=True)
+
+
 def test_a_table_is_scored_where_what_scoring_does_not_need_is_not_installed(
     model, patients, tmp_path
 ):
-    absent = ["econml", "mlflow", "optuna", "pandera"]
     bundle, table, scores = (tmp_path / name for name in ("bundle", "table", "scores"))
     model.save(bundle)
     patients.to_pickle(table)
-    program = SCORED.format(absent=absent)
-    subprocess.run([sys.executable, "-c", program, bundle, table, scores], check=True)
+    subprocess.run([sys.executable, "-c", SCORED, bundle, table, scores], check=True)
     pd.testing.assert_frame_equal(pd.read_pickle(scores), load(bundle).score_table(patients))
