@@ -75,8 +75,7 @@ def init(
         if not arm:
             raise ArgumentError(f"--regimen is {pair!r}; ARM=CLASS is expected.")
         arms[arm.strip()] = level.strip()
-    read = {"adam": formats.from_adam, "cbioportal": formats.from_cbioportal}[source]
-    path = read(folder, out, regimens=arms)
+    path = formats.make_study(source, folder, out, regimens=arms)
     panels = ", ".join(f"panels/{panel.name}" for panel in sorted((out / "panels").iterdir()))
     typer.echo(f"Written to {out}: {path.name}, {panels}.")
     for note in Study.load(path).description.splitlines():

@@ -163,7 +163,7 @@ def _parameter(table: pd.DataFrame, name: str, file: str, notes: list[str]) -> p
 
 def _add_outcomes(export: SourceData, files: Mapping[str, Path]) -> None:
     """Add a column for the response, and two for each time: as AVAL, and as CNSR."""
-    parts: list[pd.Series] = []
+    columns: list[pd.Series] = []
     for dataset, values, outcomes in (
         ("adrs", ["AVALC"], ["best_response"]),
         ("adtte", ["AVAL", "CNSR"], ["pfs", "os"]),
@@ -184,10 +184,10 @@ def _add_outcomes(export: SourceData, files: Mapping[str, Path]) -> None:
             if dataset == "adtte":
                 export.units[name] = _stated_unit(rows, "AVALU", name, file)
                 export.columns[f"{name}_event"] = flag = f"{code}_CNSR"
-                parts.append(_censored(rows, file).rename(flag))
-            parts.append(rows.set_index("USUBJID")[values[0]].rename(code))
-    if parts:
-        joined = pd.concat(parts, axis=1).fillna("").sort_index()
+                columns.append(_censored(rows, file).rename(flag))
+            columns.append(rows.set_index("USUBJID")[values[0]].rename(code))
+    if columns:
+        joined = pd.concat(columns, axis=1).fillna("").sort_index()
         export.outcomes = joined.rename_axis("USUBJID").reset_index()
     if "adtte" in files:
         export.notes.append(

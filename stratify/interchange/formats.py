@@ -25,21 +25,25 @@ from stratify.tables.findings import listed, shared_levels
 from stratify.tables.schema import field_named
 from stratify.tables.tabular import make_folder, write_table
 
-__all__ = ["fill_ins", "from_adam", "from_cbioportal"]
+__all__ = ["fill_ins", "make_study"]
 
 _TITLES = {"adam": "CDISC ADaM", "cbioportal": "cBioPortal"}
+_READERS = {"adam": read_adam, "cbioportal": read_cbioportal}
 
 
-def from_adam(
-    folder: str | Path, out: str | Path, *, regimens: Mapping[str, str] | None = None
+def make_study(
+    source: str, folder: str | Path, out: str | Path, *, regimens: Mapping[str, str] | None = None
 ) -> Path:
-    r"""Make a study of a folder of CDISC ADaM datasets.
+    r"""Make a study of a folder in a format of trials or portals.
 
     Parameters
     ----------
+    source : {"adam", "cbioportal"}
+        For ``adam`` the folder holds ``adsl`` and, if there, ``adrs``, ``adtte``, ``adae``, each in
+        any case as ``.csv``, ``.xpt`` or ``.sas7bdat``; for ``cbioportal`` it holds
+        ``data_clinical_patient.txt`` and ``data_clinical_sample.txt`` with their four header rows
+        that begin with ``#``, or the website's export of them (TSV or CSV).
     folder : path
-        Holds ``adsl`` and, if there, ``adrs``, ``adtte``, ``adae``, each in any case as ``.csv``,
-        ``.xpt`` or ``.sas7bdat``.
     out : path
         Folder for ``study.yaml`` and ``panels/``; made if absent, and may hold neither.
     regimens : mapping of str to str, optional
@@ -54,19 +58,24 @@ def from_adam(
     Raises
     ------
     FileError
-        If the folder, ADSL or a file cannot be read, or ``out`` cannot be written.
+        If the folder or a file cannot be read, or ``out`` cannot be written.
     DataError
-        If a dataset lacks a variable, has two rows for a patient, a unit that is not known or a
-        censoring flag that is no number. Nothing is written then.
+        If a table lacks a variable or its header rows, has two rows for a patient, a unit that is
+        not known, a censoring flag that is no number or a status of two codings. Nothing is
+        written then.
     ArgumentError
         If ``regimens`` names an arm or a class that does not exist.
 
     Notes
     -----
-    CNSR 0 is an event, any positive number is censored. Times stay as in AVAL; the study file
+    ADaM: CNSR 0 is an event, any positive number is censored. Times stay as in AVAL; the study file
     states their unit. Of several parameters of best response or PFS the investigator's is taken
     first. ``adverse_events.csv`` has the worst CTCAE grade (0 where a treated patient has no
     event) and whether an immune-related event reached grade 3, for the comparison of arms.
+
+    cBioPortal: of several samples of a patient the first by identifier is taken, one before
+    treatment first; who has only later ones keeps no marker of them. A status is read by its prefix
+    (``1:`` is an event) or, where none has a prefix, by its word.
 
     Examples
     --------
@@ -74,59 +83,16 @@ def from_adam(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     adsl = "USUBJID,AGE,AGEU,SEX,ARM\na-1,61,YEARS,F,Drug A\na-2,58,YEARS,M,Drug A\n"
     ...     _ = (Path(folder) / "adsl.csv").write_text(adsl)
-    ...     study = from_adam(folder, Path(folder) / "out", regimens={"Drug A": "anti_pd1_pdl1"})
-    ...     study.name, fill_ins(study)
-    ('study.yaml', {})
+    ...     fill_ins(make_study("adam", folder, Path(folder) / "out"))
+    {'regimen': [27]}
     """
-    return _study_of(read_adam(Path(folder)), "adam", Path(out), regimens or {})
-
-
-def from_cbioportal(
-    folder: str | Path, out: str | Path, *, regimens: Mapping[str, str] | None = None
-) -> Path:
-    r"""Make a study of a folder with cBioPortal's clinical files.
-
-    Parameters
-    ----------
-    folder : path
-        Holds ``data_clinical_patient.txt`` and ``data_clinical_sample.txt`` with their four header
-        rows that begin with ``#``, or the website's export of them (TSV or CSV).
-    out, regimens
-        As in :func:`from_adam`.
-
-    Returns
-    -------
-    Path
-        The study file, as of :func:`from_adam`.
-
-    Raises
-    ------
-    FileError, DataError, ArgumentError
-        As :func:`from_adam`; also if header rows are missing or a status mixes two codings.
-
-    Notes
-    -----
-    Of several samples of a patient the first by identifier is taken, one before treatment first;
-    who has only later ones keeps no marker of them. A status is read by its prefix (``1:`` is an
-    event) or, where none has a prefix, by its word.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     table = "Patient ID,Drug Type,Overall Survival (Months),Overall Survival Status\n"
-    ...     table += "a-1,Drug A,7.5,1:DECEASED\na-2,Drug A,9,0:LIVING\n"
-    ...     _ = (Path(folder) / "x_clinical_data.csv").write_text(table)
-    ...     fill_ins(from_cbioportal(folder, Path(folder) / "out"))
-    {'regimen': [26]}
-    """
-    return _study_of(read_cbioportal(Path(folder)), "cbioportal", Path(out), regimens or {})
+    return _study_of(_READERS[source](Path(folder)), source, Path(out), regimens or {})
 
 
 def fill_ins(study: str | Path) -> dict[str, list[int]]:
     """Lines of a study file that wait for the user's answer, by canonical column.
 
-    The examples of :func:`from_adam` and :func:`from_cbioportal` show it.
+    The example of :func:`make_study` shows it.
     """
     found: dict[str, list[int]] = {}
     for number, line in enumerate(Path(study).read_text(encoding="utf-8").splitlines(), 1):

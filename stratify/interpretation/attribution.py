@@ -7,14 +7,13 @@ log-odds scale). They are associations of the model, not causes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from stratify.cohort.features import model_matrix
 from stratify.errors import StratifyError
-from stratify.interpretation.cycle import cycle
 from stratify.model.classifier import ResistanceClassifier
 from stratify.tables.schema import field_named, load_schema
 from stratify.uncertainty.posterior import LinearPosterior
@@ -22,7 +21,7 @@ from stratify.uncertainty.posterior import LinearPosterior
 if TYPE_CHECKING:
     import shap
 
-__all__ = ["attributions", "by_group", "explanation", "importance", "risk_points", "stability"]
+__all__ = ["attributions", "explanation", "importance", "risk_points", "stability"]
 
 # base value + sum of contributions must equal the margin to this, in log-odds.
 ADDITIVITY = 1e-6
@@ -137,35 +136,6 @@ def importance(long: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def by_group(long: pd.DataFrame, group: Literal["panel", "step"]) -> pd.DataFrame:
-    """Contributions summed by panel or by step of the cancer-immunity cycle.
-
-    Parameters
-    ----------
-    long : DataFrame
-        From :func:`attributions`.
-    group : {"panel", "step"}
-
-    Returns
-    -------
-    DataFrame
-        ``patient_id, cohort``, the group, ``shap`` in log-odds; with the base value they add up
-        to the margin, features that are not measured included.
-
-    Examples
-    --------
-    >>> long = pd.DataFrame({"patient_id": "1", "cohort": "a", "feature": ["tmb", "msi_high"],
-    ...                      "panel": "tmb", "shap": [0.5, -0.25]})
-    >>> by_group(long, "step").to_dict("records")
-    [{'patient_id': '1', 'cohort': 'a', 'step': 'release', 'shap': 0.25}]
-    """
-    steps = cycle().steps_of(long["feature"].unique())
-    named = long["panel"] if group == "panel" else long["feature"].map(steps)
-    keys = [long["patient_id"], long["cohort"], named.rename(group)]
-    summed: pd.DataFrame = long["shap"].groupby(keys, sort=False).sum().reset_index()
-    return summed
-
-
 def risk_points(long: pd.DataFrame, calibration: tuple[float, float]) -> pd.Series:
     """Contributions on the scale of the risk, by a stated conversion of the total.
 
@@ -224,7 +194,7 @@ def stability(
         Reasons looked at.
     posterior : LinearPosterior, optional
         Of the bundle. All members share one anchor; with the posterior each of the `draws` models
-        is a member beside an anchor whose effects are drawn from what the training patients leave
+        is a member with an anchor whose effects are drawn from what the training patients leave
         open about them. Without it the models are the members with the anchor as it is, which
         agree too often.
     draws : int
@@ -241,8 +211,8 @@ def stability(
     Notes
     -----
     On simulated patients models of other patients agreed in 89 %, as was stated with the
-    posterior; members that share their anchor would have said 100 %. Single reasons are told
-    apart less well: below 70 % stated, 88 % were found.
+    posterior; members that share their anchor would have said 100 %. Single reasons are
+    separated less well: below 70 % stated, 88 % were found.
     """
     features = classifier.features_
     matrix = model_matrix(table, features)
@@ -260,9 +230,9 @@ def stability(
     same, within = np.zeros((2, *strongest.shape))
     models = [*each]
     if posterior is not None:  # whose log-odds are calibrated, the contributions are not
-        parts = posterior.drawn_differences(matrix, draws, np.random.default_rng(seed))
+        drawn = posterior.drawn_differences(matrix, draws, np.random.default_rng(seed))
         slope = classifier.calibration_[0]
-        models = [each[k % len(each)] + part / slope for k, part in enumerate(parts)]
+        models = [each[k % len(each)] + more / slope for k, more in enumerate(drawn)]
     for model in models:
         same += np.sign(model[rows, strongest]) == np.sign(own)
         order = np.argsort(-np.abs(model), axis=1, kind="stable")[:, :top]

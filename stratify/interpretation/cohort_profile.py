@@ -104,7 +104,7 @@ def cohort_profile(
 
 
 def clustered_profiles(profiles: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Profiles in an order that puts like beside like, and the mean profile of each cluster.
+    """Profiles in an order that puts like next to like, and the mean profile of each cluster.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def clustered_profiles(profiles: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFra
 
 
 def leading_counts(leading: pd.DataFrame) -> pd.DataFrame:
-    """How many patients each step leads in; counts from 1 to 4 are not told.
+    """How many patients each step leads in; counts from 1 to 4 are not stated.
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ def subgroup_profiles(
         From :func:`stratify.interpretation.profile.resistance_profiles`.
     table : DataFrame of shape (n_patients, ...)
         The patients in the same order, with ``label``; subgroups are those in which a model is
-        judged, none so small that a patient could be told.
+        judged, none so small that a patient could be recognised.
     level : float
         Of the intervals, Welch's approximation.
 

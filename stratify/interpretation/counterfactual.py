@@ -19,7 +19,7 @@ from stratify.tables.schema import field_named
 
 __all__ = ["along", "what_if"]
 
-_TOLD = ["risk", "risk_low", "risk_high", "change", "change_low", "change_high", "outside"]
+_STATED = ["risk", "risk_low", "risk_high", "change", "change_low", "change_high", "outside"]
 _QUANTILES = (-2.0537, -1.2816, -0.5244, 0.0, 0.5244, 1.2816, 2.0537)  # 2 % to 98 %, as deviates
 
 
@@ -59,11 +59,11 @@ def along(
         raise ArgumentError(f"The model does not read {feature!r}; it reads {known}.")
     at = _grid(model, feature) if values is None else list(values)
     scored = _scored(model, patient, [{feature: value} for value in at])
-    return scored.assign(value=at)[["value", *_TOLD]]
+    return scored.assign(value=at)[["value", *_STATED]]
 
 
 def what_if(model: ResistanceModel, patient: pd.DataFrame) -> pd.DataFrame:
-    """Risk of one patient in the named states of ``cycle.yaml`` that the model can tell apart.
+    """Risk of one patient in the named states of ``cycle.yaml`` that the model distinguishes.
 
     Parameters
     ----------
@@ -85,9 +85,9 @@ def what_if(model: ResistanceModel, patient: pd.DataFrame) -> pd.DataFrame:
         if any(now[name] != value and now[name] == now[name] for name, value in changed.items()):
             states[state.title] = changed
     if not states:
-        return pd.DataFrame(columns=["state", *_TOLD])
+        return pd.DataFrame(columns=["state", *_STATED])
     scored = _scored(model, patient, list(states.values())).assign(state=list(states))
-    return scored[["state", *_TOLD]]
+    return scored[["state", *_STATED]]
 
 
 def _grid(model: ResistanceModel, feature: str) -> list[Any]:

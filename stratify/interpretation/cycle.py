@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from stratify.tables.documents import document
-from stratify.tables.schema import field_named, load_schema, patient_panels
+from stratify.tables.schema import field_named
 
 __all__ = [
     "Assignment",
@@ -24,7 +24,6 @@ __all__ = [
     "Partner",
     "Step",
     "cycle",
-    "unassigned",
 ]
 
 Evidence = Literal["A", "B", "C", "none"]
@@ -35,7 +34,7 @@ class _Entry(BaseModel):
 
 
 class Step(_Entry):
-    """A step of the cycle (numbered), or what stands beside it."""
+    """A step of the cycle (numbered), or what acts on it from outside."""
 
     id: str
     number: int | None = None
@@ -120,7 +119,7 @@ class Partner(_Entry):
 
 
 class Marker(_Entry):
-    """How a marker tells cold from hot: by a level, by a cut-off, or by thirds."""
+    """How a marker separates cold from hot: by a level, by a cut-off, or by thirds."""
 
     feature: str
     hot: str | float | None = None
@@ -142,7 +141,7 @@ class _Leading(_Entry):
     apart: float
 
 
-class _Together(_Entry):
+class _SharedCredit(_Entry):
     steps: list[str]
     features: list[str]
 
@@ -175,7 +174,7 @@ class Cycle(_Entry):
     mechanisms: dict[str, Mechanism]
     features: list[Assignment]
     panels: dict[str, str]
-    together: list[_Together]
+    shared_credit: list[_SharedCredit]
     leading: _Leading
     wording: dict[str, str]
     inflammation: _Inflammation
@@ -216,8 +215,8 @@ class Cycle(_Entry):
         """Step by feature."""
         return {name: self.assignment(name).step for name in features}
 
-    def go_together(self, one: str, other: str, features: Iterable[str]) -> bool:
-        """Whether markers of two steps share credit, so that the steps cannot be told apart.
+    def share_credit(self, one: str, other: str, features: Iterable[str]) -> bool:
+        """Whether markers of two steps share credit, so that the steps cannot be separated.
 
         Parameters
         ----------
@@ -228,13 +227,13 @@ class Cycle(_Entry):
 
         Examples
         --------
-        >>> cycle().go_together("infiltration", "killing", ["cd8_density", "pdl1_tps"])
+        >>> cycle().share_credit("infiltration", "killing", ["cd8_density", "pdl1_tps"])
         True
-        >>> cycle().go_together("infiltration", "release", ["cd8_density", "tmb"])
+        >>> cycle().share_credit("infiltration", "release", ["cd8_density", "tmb"])
         False
         """
         names = list(features)
-        for group in self.together:
+        for group in self.shared_credit:
             shared = [
                 n for n in names if any(fnmatchcase(n, pattern) for pattern in group.features)
             ]
@@ -252,19 +251,3 @@ def cycle() -> Cycle:
         for p in stated["partners"]
     ]
     return Cycle.model_validate({**stated, "partners": partners})
-
-
-def unassigned() -> list[str]:
-    """Features of the dictionaries that only their panel assigns.
-
-    Examples
-    --------
-    >>> unassigned()
-    []
-    """
-    return [
-        name
-        for panel in patient_panels()
-        for name, field in load_schema(panel).fields.items()
-        if field.enters_models and cycle().assignment(name).by_panel
-    ]

@@ -18,7 +18,7 @@ _CHUNK = 2000  # patients
 
 @dataclass(frozen=True)
 class Explained:
-    """What is told of a batch of patients.
+    """Explanations of a batch of patients.
 
     Attributes
     ----------
@@ -69,7 +69,7 @@ def explained_in_chunks(
     size : int
         Patients a chunk.
     progress : callable
-        Told after each chunk of how many patients are done, and of how many there are.
+        Called after each chunk with the number of patients done, and of all.
     """
     for start in range(0, len(table), size):
         yield explain(classifier, table.iloc[start : start + size])

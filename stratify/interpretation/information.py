@@ -1,7 +1,7 @@
 """What measuring a missing panel could change: value of information.
 
 The missing values are drawn from what the training patients looked like, given what is measured;
-the model's risk for each draw tells how far the risk could move. It is a statement about the
+the model's risk for each draw shows how far the risk could move. It is a statement about the
 model: nothing is said about what the measurement would show in this patient.
 """
 

@@ -1,4 +1,4 @@
-"""Which features drive a risk together: exact pairwise SHAP interactions."""
+"""Which features interact in a risk: exact pairwise SHAP interactions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BLOCK = 500  # patients whose matrices of pairs are held at once
 def interactions(
     classifier: ResistanceClassifier, table: pd.DataFrame, *, top: int | None = None
 ) -> pd.DataFrame:
-    """Pairs of features that drive each patient's risk together.
+    """Pairs of features that interact in each patient's risk.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def interactions(
     -------
     DataFrame
         ``patient_id, cohort, feature, other, shap``, strongest first. `shap` is what the two add
-        together beyond each by itself, both halves of the matrix, in log-odds before calibration.
+        beyond each by itself, both halves of the matrix, in log-odds before calibration.
     """
     features = np.array(classifier.features_, dtype=object)
     pairs = _pairs(classifier.interactions(model_matrix(table, list(features))))
@@ -50,7 +50,7 @@ def interactions(
 
 
 def interaction_summary(classifier: ResistanceClassifier, table: pd.DataFrame) -> pd.DataFrame:
-    """Pairs of features by how strongly they drive the risks of a cohort together.
+    """Pairs of features by how strongly they interact in the risks of a cohort.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Everything there is to tell about one patient: risk, reasons, profile, gaps, what if."""
+"""Everything that a report states of one patient: risk, reasons, profile, gaps, what if."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ from stratify.trees.model_text import UnsupportedTreesError
 __all__ = ["PatientFindings", "patient_findings", "the_patient", "training_risks"]
 
 _REASONS = 6
-_PAIRS, _TOGETHER = 3, 0.01  # pairs of features, and the log-odds from which they are told
+_PAIRS, _LEAST_PAIR = 3, 0.01  # pairs of features, and the log-odds from which they are stated
 _ALONG = 3  # reasons whose value is set to the training median
 
 
 @dataclass(frozen=True)
 class PatientFindings:
-    """What is told of one patient.
+    """What is found of one patient.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class PatientFindings:
         From :func:`~stratify.interpretation.interactions.interactions`: the strongest pairs of
         measured features; empty where the model's trees have none.
     unmeasured_points : float
-        Risk that all features without a value add or take together.
+        Risk that all features without a value add or take in sum.
     profile : DataFrame
         Rows of the ``profiles`` table, by step.
     leading, second, statement : str
@@ -134,19 +134,19 @@ def training_risks(model: ResistanceModel) -> pd.DataFrame | None:
     DataFrame or None
         ``low, high, n``: at least five patients a range; None for a bundle without them.
     """
-    doubt = model.uncertainty
-    if doubt is None or doubt.venn_abers is None:
+    pair = None if model.uncertainty is None else model.uncertainty.venn_abers
+    if pair is None:
         return None
-    edges = np.array([0.0, *doubt.venn_abers.edges, 1.0])
+    edges = np.array([0.0, *pair.edges, 1.0])
     if "recalibration" in model.card:
         edges = Recalibration.from_json(model.card["recalibration"]).risk(
             edges.clip(1e-6, 1 - 1e-6)
         )
-    return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "n": doubt.venn_abers.n})
+    return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "n": pair.n})
 
 
 def patient_findings(model: ResistanceModel, patient: Cohort) -> PatientFindings:
-    """Work out everything that a report tells of one patient.
+    """Work out everything that a report states of one patient.
 
     Parameters
     ----------
@@ -214,21 +214,21 @@ def _pairs(model: ResistanceModel, table: pd.DataFrame, measured: set[str]) -> p
     except UnsupportedTreesError:  # trees of a kind that only LightGBM scores have none
         found = pd.DataFrame(columns=["feature", "other", "shap"]).astype({"shap": float})
     known = found["feature"].isin(measured) & found["other"].isin(measured)
-    return found[known & (found["shap"].abs() >= _TOGETHER)].head(_PAIRS)
+    return found[known & (found["shap"].abs() >= _LEAST_PAIR)].head(_PAIRS)
 
 
 def _what_if(
     model: ResistanceModel, table: pd.DataFrame, matrix: pd.DataFrame, reasons: pd.DataFrame
 ) -> pd.DataFrame:
     """Named states, and the strongest reasons that raise the risk set to the training median."""
-    parts = [what_if(model, table).assign(feature="", value=np.nan)]
+    found = [what_if(model, table).assign(feature="", value=np.nan)]
     raising = reasons[(reasons["shap"] > 0) & reasons["median"].notna()]
     for row in raising[raising["value"] != raising["median"]].head(_ALONG).to_dict("records"):
-        found = along(model, table, row["feature"], [row["median"]])
-        parts.append(found.assign(feature=row["feature"], state=""))
+        moved = along(model, table, row["feature"], [row["median"]])
+        found.append(moved.assign(feature=row["feature"], state=""))
     columns = ["feature", "state", "value", "risk", "risk_low", "risk_high"]
     columns += ["change", "change_low", "change_high", "outside"]
-    kept = [part[columns] for part in parts if len(part)]
+    kept = [rows[columns] for rows in found if len(rows)]
     return pd.concat(kept, ignore_index=True) if kept else pd.DataFrame(columns=columns)
 
 

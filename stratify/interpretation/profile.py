@@ -66,13 +66,13 @@ def resistance_profiles(long: pd.DataFrame) -> pd.DataFrame:
     shap[patient, feature] = long["shap"].to_numpy()
     measured[patient, feature] = known
     step_of = cycle().steps_of(names)
-    parts = []
+    steps = []
     for step in cycle().steps:
         columns = np.array([step_of[name] == step.id for name in names], dtype=bool)
         ours, there = shap[:, columns], measured[:, columns]
         n_measured = there.sum(axis=1)
         counted = np.where(there, ours, 0.0)
-        parts.append(
+        steps.append(
             {
                 "step": np.full(shape[0], step.id, dtype=object),
                 "contribution": np.where(n_measured > 0, counted.sum(axis=1), np.nan),
@@ -84,11 +84,11 @@ def resistance_profiles(long: pd.DataFrame) -> pd.DataFrame:
             }
         )
     table = pd.DataFrame(
-        {name: np.stack([part[name] for part in parts], axis=1).ravel() for name in parts[0]}
+        {name: np.stack([step[name] for step in steps], axis=1).ravel() for name in steps[0]}
     )
     for name, level in zip(_KEY, (0, 1), strict=True):
         values = patients.get_level_values(level).to_numpy(dtype=object)
-        table[name] = np.repeat(values, len(parts))
+        table[name] = np.repeat(values, len(steps))
     return table[list(load_schema("profiles").fields)]
 
 
@@ -127,14 +127,14 @@ def leading_steps(profiles: pd.DataFrame, long: pd.DataFrame) -> pd.DataFrame:
     DataFrame of shape (n_patients, 5)
         ``cohort, patient_id, leading, second, statement``; `leading` is empty where no step
         raises the risk by the least of ``cycle.yaml``, `second` names a step of correlated markers
-        that cannot be told apart from it.
+        that cannot be separated from it.
 
     Notes
     -----
-    A step is found as far as its markers tell it from the others. On simulated patients in whom
+    A step is found as far as its markers separate it from the others. On simulated patients in whom
     one step was planted (``tests/unit/test_planted_step.py``) it is killing that is missed: all
     who lost the checkpoint axis have a TPS of 0, but so have half of all patients, and the
-    contribution of a TPS of 0 is the mean over both. What still tells them apart, expression
+    contribution of a TPS of 0 is the mean over both. What still separates them, expression
     lower than infiltration explains, counts for the step of the expression signature.
     """
     rules, wording = cycle().leading, cycle().wording
@@ -155,7 +155,7 @@ def leading_steps(profiles: pd.DataFrame, long: pd.DataFrame) -> pd.DataFrame:
             continue
         one, other = str(steps[first]), str(steps[next_])
         near = not np.isnan(runner) and runner >= max(rules.apart * most, rules.least)
-        near = near and cycle().go_together(one, other, features.get(key, []))
+        near = near and cycle().share_credit(one, other, features.get(key, []))
         leading.append(one)
         second.append(other if near else "")
         words = {
@@ -165,10 +165,6 @@ def leading_steps(profiles: pd.DataFrame, long: pd.DataFrame) -> pd.DataFrame:
         statements.append(wording["leads_two" if near else "leads"].format(**words))
     found = matrix.index.to_frame(index=False)
     return found.assign(leading=leading, second=second, statement=statements)
-
-
-def _title(step: str) -> str:
-    return cycle().step(step).title.lower()
 
 
 @dataclass(frozen=True)
@@ -217,7 +213,7 @@ def inflammation(values: Mapping[str, Any], numbers: NormalScores | None) -> Inf
     Returns
     -------
     Inflammation
-        Data that show where the cells lie decide; without them bulk expression tells how inflamed,
+        Data that show where the cells lie decide; without them bulk expression says how inflamed,
         and PD-L1 never decides.
 
     Examples

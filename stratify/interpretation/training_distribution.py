@@ -1,6 +1,6 @@
 """What the training patients looked like, as far as a bundle knows: draws of unmeasured features.
 
-All that a patient lacks is drawn together: levels given the numbers that are measured, numbers
+All that a patient lacks is drawn jointly: levels given the numbers that are measured, numbers
 given those and the levels. No training patient is in it.
 """
 
@@ -85,15 +85,15 @@ class TrainingDistribution:
             {name: np.repeat(patient[name].to_numpy(), n) for name in patient.columns}
         )
         names = list(self.numbers.knots)
-        told = [j for j, f in enumerate(names) if f in features and self.numbers.knots[f][0]]
-        wanted = np.array(told, dtype=int)
+        known = [j for j, f in enumerate(names) if f in features and self.numbers.knots[f][0]]
+        wanted = np.array(known, dtype=int)
         scores = self.numbers(patient)[0]
         given = np.flatnonzero(~np.isnan(scores) & ~np.isin(np.arange(len(names)), wanted))
         levels, shifted = self._levels(patient, features, scores, given, n, rng)
         for name in features:
             if name in levels:
-                known = np.array(list(self.shares[name]), dtype=object)
-                drawn[name] = known[levels[name]]
+                stated = np.array(list(self.shares[name]), dtype=object)
+                drawn[name] = stated[levels[name]]
         if len(wanted):
             r = self.joint.within
             covariance, mean = r[np.ix_(wanted, wanted)], shifted[:, wanted]
@@ -144,9 +144,9 @@ class TrainingDistribution:
                 shifted -= shift[codes[name]]
                 rest, own = scores[given] - shifted[:, given], shift[:, given]
                 weight = np.array(list(self.shares[name].values()))
-                told = rest @ precision @ own.T - np.einsum("ki,ij,kj->k", own, precision, own) / 2
+                fit = rest @ precision @ own.T - np.einsum("ki,ij,kj->k", own, precision, own) / 2
                 with np.errstate(divide="ignore"):
-                    odds = told + np.log(weight)
+                    odds = fit + np.log(weight)
                 likely = np.exp(odds - odds.max(axis=1, keepdims=True)).cumsum(axis=1)
                 lot = rng.random((n, 1)) * likely[:, -1:]
                 codes[name] = (likely < lot).sum(axis=1)

@@ -35,7 +35,7 @@ def drawn_cycle(profile: pd.DataFrame, leading: str, second: str) -> dict[str, A
     Returns
     -------
     dict
-        ``nodes`` (around the circle), ``beside`` (host and burden), ``arrows``, ``alt``.
+        ``nodes`` (around the circle), ``outside`` (host and burden), ``arrows``, ``alt``.
 
     Examples
     --------
@@ -58,19 +58,19 @@ def drawn_cycle(profile: pd.DataFrame, leading: str, second: str) -> dict[str, A
         node |= {"x": round(x, 1), "y": round(y, 1), "r": _NODE}
         node |= {"words_x": round(words_x, 1), "words_y": round(words_y, 1)}
         nodes.append(node | {"leads": step.id in {leading, second} - {""}})
-    beside = [
+    outside = [
         _node(name, values) | {"leads": name in (leading, second)} for name in ("host", "burden")
     ]
-    for k, node in enumerate(beside):
+    for k, node in enumerate(outside):
         node |= {"x": 18 + 300 * k, "y": 362}
-    told = [
-        PATIENT["drawing_step"].format(title=n["title"], value=n["said"]) for n in nodes + beside
+    said = [
+        PATIENT["drawing_step"].format(title=n["title"], value=n["said"]) for n in nodes + outside
     ]
     return {
         "nodes": nodes,
-        "beside": beside,
+        "outside": outside,
         "arrows": [_arc(i) for i in range(7)],
-        "alt": PATIENT["drawing"].format(" ".join(told)),
+        "alt": PATIENT["drawing"].format(" ".join(said)),
     }
 
 

@@ -34,7 +34,7 @@ _RESPONSES = {
     "PD": (COLOURS[1], "///"),
     "NE": (GREY, "xx"),
 }
-# Patients of a swimmer or waterfall plot; more cannot be told apart on one page.
+# Patients of a swimmer or waterfall plot; more cannot be distinguished on one page.
 MOST_PATIENTS = 120
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from stratify.cohort.reading import read_cohort
-from stratify.interchange.formats import fill_ins, from_cbioportal
+from stratify.interchange.formats import fill_ins, make_study
 from stratify.study import Study
 
 DATA = Path(os.environ.get("STRATIFY_DATA") or Path(__file__).parents[3] / "shared" / "data")
@@ -33,7 +33,7 @@ def error_columns(study: Path) -> dict[str, str]:
 
 
 def test_the_msk_tmb_cohort_reads_with_all_its_patients(tmp_path):
-    study = from_cbioportal(DATA / "tmb_mskcc_2018", tmp_path / "out")
+    study = make_study("cbioportal", DATA / "tmb_mskcc_2018", tmp_path / "out")
     table = read_cohort(Study.load(study), eligible_only=False).table
     assert len(table) == 1661
     assert table["regimen"].value_counts().to_dict() == {
@@ -52,7 +52,7 @@ def test_the_msk_tmb_cohort_reads_with_all_its_patients(tmp_path):
 
 
 def test_immotion150_reads_with_its_arms_and_response_rates(tmp_path):
-    study = from_cbioportal(DATA / "immotion150", tmp_path / "out")
+    study = make_study("cbioportal", DATA / "immotion150", tmp_path / "out")
     table = read_cohort(Study.load(study), eligible_only=False).table
     assert len(table) == 263
     response = table["best_response"].isin(["CR", "PR"]).groupby(table["arm"])
@@ -73,7 +73,7 @@ def test_immotion150_with_its_regimens_told_has_no_error(tmp_path):
         "Atezolizumab + Bevacizumab": "ici_targeted",
         "Sunitinib": "targeted",
     }
-    study = from_cbioportal(DATA / "immotion150", tmp_path / "out", regimens=regimens)
+    study = make_study("cbioportal", DATA / "immotion150", tmp_path / "out", regimens=regimens)
     cohort = read_cohort(Study.load(study))
     assert fill_ins(study) == {}
     assert not cohort.findings.has_errors

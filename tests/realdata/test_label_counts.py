@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stratify import Study, label_outcomes, read_cohort
-from stratify.interchange.formats import from_cbioportal
+from stratify.interchange.formats import make_study
 
 pytestmark = pytest.mark.realdata
 
@@ -80,7 +80,7 @@ def test_oak_by_arm(read):
 
 
 def test_immotion150_by_arm(public_data, tmp_path):
-    study = from_cbioportal(public_data / "immotion150", tmp_path / "out")
+    study = make_study("cbioportal", public_data / "immotion150", tmp_path / "out")
     assert by_arm(read_cohort(Study.load(study), eligible_only=False).table) == IMMOTION150
 
 

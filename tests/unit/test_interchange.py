@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,7 @@ from stratify.interchange import adam
 from stratify.interchange.exports import write_export
 from stratify.interchange.formats import (
     fill_ins,
-    from_adam,
-    from_cbioportal,
+    make_study,
 )
 from stratify.simulation import simulate, write_study
 from stratify.study import Study
@@ -26,6 +26,9 @@ from stratify.tables.documents import read_yaml
 from stratify.tables.schema import convert, load_schema
 
 ARMS = {"Drug A 1200 mg": "anti_pd1_pdl1"}
+
+from_adam = partial(make_study, "adam")
+from_cbioportal = partial(make_study, "cbioportal")
 
 
 def example_adam(n: int = 120, seed: int = 3) -> dict[str, pd.DataFrame]:
@@ -621,7 +624,8 @@ def test_the_website_export_is_read(tmp_path):
     study = from_cbioportal(tmp_path, tmp_path / "out")
     read = cohort_of(study, eligible_only=False)
     other = cohort_of(
-        from_cbioportal(write_cbioportal(tmp_path / "x"), tmp_path / "y"), eligible_only=False
+        from_cbioportal(write_cbioportal(tmp_path / "x"), tmp_path / "y"),
+        eligible_only=False,
     )
     columns = [c for c in other.columns if c not in ("cohort", "fraction_genome_altered")]
     pd.testing.assert_frame_equal(read[columns], other[columns])

@@ -11,11 +11,12 @@ from sklearn.base import clone
 
 from stratify.cohort.features import features_matrix, model_matrix
 from stratify.errors import ArgumentError
-from stratify.interpretation.attribution import attributions, by_group, risk_points, stability
+from stratify.interpretation.attribution import attributions, risk_points, stability
 from stratify.interpretation.counterfactual import along, what_if
 from stratify.interpretation.explained import explain, explained_in_chunks
 from stratify.interpretation.information import missing_features, value_of_information
 from stratify.interpretation.interactions import interaction_summary, interactions
+from stratify.interpretation.profile import resistance_profiles
 from stratify.interpretation.training_distribution import TrainingDistribution
 from stratify.model.recalibration import Recalibration
 from stratify.scoring.change import risk_change
@@ -33,9 +34,10 @@ def long(classifier, patients) -> pd.DataFrame:
 # --------------------------------------------------------------------------- groups and points
 
 
-@pytest.mark.parametrize("group", ["panel", "step"])
-def test_groups_and_base_value_add_up_to_the_margin(classifier, patients, long, group):
-    total = by_group(long, group).groupby(KEY, sort=False)["shap"].sum().to_numpy()
+def test_the_steps_and_the_base_value_add_up_to_the_margin(classifier, patients, long):
+    profiles = resistance_profiles(long)
+    each = profiles["contribution"].fillna(0) + profiles["unmeasured"]
+    total = each.groupby([profiles[k] for k in KEY], sort=False).sum().to_numpy()
     margin = classifier.contributions(model_matrix(patients, classifier.features_))[2]
     assert total + long["base_value"].iloc[0] == pytest.approx(margin, abs=1e-6)
 
