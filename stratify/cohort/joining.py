@@ -383,7 +383,7 @@ def _renamed(
         names = pd.Index([label, *columns.dropna()], dtype=object, name=raw.columns.name)
         renamed = raw[[label, *kept]].set_axis(names, axis=1)
     if unfit:
-        add_unfit(table.file, "identifiers", unfit, cohort, findings)
+        add_unfit(table.file, unfit, cohort, findings)
     return renamed
 
 

@@ -1,4 +1,4 @@
-"""Cells of an export -> numbers, dates, levels and yes/no; what is not surely read is told.
+"""Cells of an export -> numbers, dates, levels and yes/no; what is not surely read is a finding.
 
 Equal texts are read once. Ambiguous numbers and dates are never guessed.
 """
@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stratify.tables.findings import listed, shared_levels
-from stratify.tables.plausibility import Place
+from stratify.arrays import Flags, Ints
+from stratify.tables.findings import ColumnFindings, listed, shared_levels
 from stratify.tables.schema import plain_text
 from stratify.tables.sources import ColumnSource, TableSource
 
@@ -33,8 +33,6 @@ MISSING = frozenset(
     | {"not done", "not available"}
 )
 _ONE_KIND = ("string", "boolean", "integer", "floating")
-_Flags = np.ndarray[Any, np.dtype[np.bool_]]
-_Integers = np.ndarray[Any, np.dtype[np.int64]]
 
 
 def texts_of(cells: pd.Series, missing: Collection[str], meant: Collection[str] = ()) -> pd.Series:
@@ -46,7 +44,7 @@ def texts_of(cells: pd.Series, missing: Collection[str], meant: Collection[str] 
     return pd.Series(np.array(kept, dtype=object)[codes], index=cells.index)
 
 
-def _distinct(cells: pd.Series) -> tuple[_Integers, _Integers]:
+def _distinct(cells: pd.Series) -> tuple[Ints, Ints]:
     """Kind of each cell, and where each kind stands first: equal texts are read once."""
     if pd.api.types.infer_dtype(cells, skipna=True) not in _ONE_KIND:  # 1 and True are equal too
         return np.arange(len(cells)), np.arange(len(cells))
@@ -77,7 +75,7 @@ def numbers_in(
     coding: Mapping[str, Any],
     source: ColumnSource,
     table: TableSource,
-    place: Place,
+    found: ColumnFindings,
 ) -> pd.Series:
     """Numbers of cells: as coded, as typed by Excel or Parquet, or as written."""
     read = _reader(table.decimal, table.thousands, percent=source.unit == "percent")
@@ -100,7 +98,7 @@ def numbers_in(
     infinite = np.isinf(values)
     if infinite.any() or not pd.isna(unread).all():
         strange = pd.Series(unread[codes], cells.index, dtype="string")
-        add_unread(strange, infinite, table.decimal, place)
+        add_unread(strange, infinite, table.decimal, found)
     return pd.Series(np.where(infinite, np.nan, values), index=cells.index)
 
 
@@ -197,8 +195,8 @@ def _matches(text: pd.Series, pattern: str) -> pd.Series:
     return text.str.fullmatch(pattern).fillna(False).astype(bool)
 
 
-def add_unread(unread: pd.Series, infinite: _Flags, decimal: str, place: Place) -> None:
-    """Say what stands where a number is expected; ambiguous numbers are never guessed."""
+def add_unread(unread: pd.Series, infinite: Flags, decimal: str, found: ColumnFindings) -> None:
+    """Add what stands where a number is expected; ambiguous numbers are never guessed."""
     point, other = re.escape(decimal), "," if decimal == "." else r"\."
     foreign = _matches(
         unread,
@@ -206,46 +204,35 @@ def add_unread(unread: pd.Series, infinite: _Flags, decimal: str, place: Place) 
     )
     grouped = _matches(unread, r"[+-]?[1-9][0-9]{0,2}(?:[ ,.'][0-9]{3})+(?:[.,][0-9]*)?")
     ambiguous = _matches(unread, rf"[+-]?[1-9][0-9]{{0,2}}{other}[0-9]{{3}}")
-    if (foreign & ~ambiguous).any():  # beside 3,9 the number 3,125 has three decimals
+    if (foreign & ~ambiguous).any():  # next to 3,9 the number 3,125 has three decimals
         grouped &= ~foreign
     else:
         foreign &= ~ambiguous
     censored = _matches(unread, r"[<>≤≥].*")
     percent = _matches(unread, r"[^<>≤≥].*%")
     words = unread.notna() & ~(foreign | grouped | censored | percent)
-    if decimal == "." and foreign.any():
-        place.add(
-            "decimal_comma",
-            f"{place.at(foreign)}: decimal commas in a column of numbers.",
-            int(foreign.sum()),
-        )
+    if decimal == ".":
+        found.add_rows("decimal_comma", foreign, "decimal commas in a column of numbers.")
         foreign = foreign & False
-    if grouped.any():
-        place.add(
-            "grouped_digits",
-            f"{place.at(grouped)}: digits in groups of three, or three decimals behind another "
-            f"sign than {decimal!r}.",
-            int(grouped.sum()),
-        )
+    text = f"digits in groups of three, or three decimals behind another sign than {decimal!r}."
+    found.add_rows("grouped_digits", grouped, text)
     kinds = (
         (censored, "censored value such as '<1'", "censored values such as '<1'"),
         (percent, "value with a percent sign", "values with percent signs"),
         (foreign, "number with a decimal point", "numbers with decimal points"),
         (infinite, "infinite value", "infinite values"),
     )
-    found = [f"{n} {one if n == 1 else many}" for at, one, many in kinds if (n := int(at.sum()))]
+    held = [f"{n} {one if n == 1 else many}" for at, one, many in kinds if (n := int(at.sum()))]
     if words.any():
-        found.append(shared_levels(list(unread[words])))
+        held.append(shared_levels(list(unread[words])))
     wrong = censored | percent | foreign | infinite | words
-    if found:
-        place.add(
-            "not_numeric",
-            f"{place.at(wrong)}: {listed(found)} where a number is expected.",
-            int(wrong.sum()),
-        )
+    text = f"{listed(held)} where a number is expected."
+    found.add_rows("not_numeric", wrong, text)
 
 
-def dates_in(cells: pd.Series, text: pd.Series, source: ColumnSource, place: Place) -> pd.Series:
+def dates_in(
+    cells: pd.Series, text: pd.Series, source: ColumnSource, found: ColumnFindings
+) -> pd.Series:
     """Dates as typed by Excel or Parquet, or as written in the format stated."""
     form = source.date_format or "%Y-%m-%d"
     written = text.astype("string")
@@ -263,35 +250,29 @@ def dates_in(cells: pd.Series, text: pd.Series, source: ColumnSource, place: Pla
         readable = any(
             pd.to_datetime(unread, format=other, errors="coerce").notna().any() for other in others
         )
-        mixed = readable and dates.notna().any()  # tells mixture from nonsense
         hint = ", though a date in another" if readable else ""
         if _matches(unread, "[1-9][0-9]{4}").all():
             hint = ", but a number of days as Excel counts them"
-        place.add(
-            "mixed_date_formats" if mixed else "not_a_date",
-            f"{place.at(wrong)}: not a date in the format {form}{hint}.",
-            int(wrong.sum()),
-        )
+        mixed = readable and dates.notna().any()  # a mixture, not nonsense
+        code = "mixed_date_formats" if mixed else "not_a_date"
+        found.add_rows(code, wrong, f"not a date in the format {form}{hint}.")
     return dates
 
 
-def yes_no_in(text: pd.Series, coding: Mapping[str, Any], place: Place) -> pd.Series:
+def yes_no_in(text: pd.Series, coding: Mapping[str, Any], found: ColumnFindings) -> pd.Series:
     """Yes/no as 1 and 0; other texts than true and false need a coding."""
     spoken = {cell for cell in text.dropna().unique() if cell.lower() not in ("true", "false")}
     if not coding and spoken:
         others = [cell for cell in text.dropna() if cell in spoken]
-        place.add(
-            "coding_absent",
-            f"{place.file}: {place.field.name} holds {shared_levels(others)} beside true "
-            "and false, and no coding is stated.",
-            len(others),
-        )
+        levels = f"{found.field.name} holds {shared_levels(others)}"
+        message = f"{levels} besides true and false, and no coding is stated."
+        found.add("coding_absent", message, len(others))
         return pd.Series(np.nan, index=text.index, dtype=float)
-    return levels_in(text, coding, {"true": True, "false": False}, place).astype(float)
+    return levels_in(text, coding, {"true": True, "false": False}, found).astype(float)
 
 
 def levels_in(
-    text: pd.Series, coding: Mapping[str, Any], canonical: Mapping[str, Any], place: Place
+    text: pd.Series, coding: Mapping[str, Any], canonical: Mapping[str, Any], found: ColumnFindings
 ) -> pd.Series:
     """Levels as coded, else canonical levels by their :func:`plain_text`."""
     levels = list(text.dropna().unique())
@@ -300,12 +281,9 @@ def levels_in(
     }
     known |= {level: np.nan if goal is None else goal for level, goal in coding.items()}
     wrong = text.notna() & ~text.isin(list(known))
-    if wrong.any():
-        also = f", or by the coding {', '.join(map(repr, coding))}" if coding else ""
-        place.add(
-            "unknown_category",
-            f"{place.at(wrong)}: {shared_levels(list(text[wrong]))} of {place.field.name} not "
-            f"known; levels are {', '.join(place.field.enum or canonical)}{also}.",
-            int(wrong.sum()),
-        )
+    also = f", or by the coding {', '.join(map(repr, coding))}" if coding else ""
+    there = f"levels are {', '.join(found.field.enum or canonical)}{also}"
+    unknown = shared_levels(list(text[wrong])) if wrong.any() else ""
+    message = f"{unknown} of {found.field.name} not known; {there}."
+    found.add_rows("unknown_category", wrong, message)
     return text.map(known).astype(object)

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stratify.errors import DataError
-from stratify.tables.schema import load_schema
+from stratify.tables.schema import Field, load_schema
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Findings", "lines_text", "listed", "shared_levels"]
+__all__ = ["ColumnFindings", "Findings", "lines_text", "listed", "shared_levels"]
 
 # A level of a category is named in a message only if at least so many patients share it.
 SMALLEST_NAMED_GROUP = 5
@@ -176,6 +176,31 @@ class Findings:
                 "`stratify validate` lists every finding with advice.",
                 self.table(),
             )
+
+
+@dataclass(frozen=True)
+class ColumnFindings:
+    """Findings about one column of one file of a cohort."""
+
+    findings: Findings
+    cohort: str
+    file: str
+    field: Field
+
+    def add(self, code: str, message: str, n: int) -> None:
+        """Add a finding about the whole column."""
+        self._add(code, f"{self.file}: {message}", n)
+
+    def add_rows(self, code: str, wrong: pd.Series, message: str) -> None:
+        """Add a finding about the rows marked in ``wrong``, if there are any."""
+        lines = wrong.index[wrong.to_numpy(dtype=bool)]
+        if len(lines):
+            where = lines_text(lines, str(lines.name or "row"))
+            self._add(code, f"{self.file}, {where}: {message}", len(lines))
+
+    def _add(self, code: str, message: str, n: int) -> None:
+        about = {"cohort": self.cohort, "panel": self.field.panel, "column": self.field.name}
+        self.findings.add(code, message, **about, n=n)
 
 
 def lines_text(numbers: Iterable[int], word: str = "line", *, most: int = 5) -> str:

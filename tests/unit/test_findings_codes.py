@@ -258,7 +258,7 @@ CASES = [
             h.plant("markers", "CPS", {3: "100", 4: "100", 9: "100"}),
         ),
         "markers.csv, lines 3, 4 and 9: pdl1_tps reported as intervals, such as '<1'; the middle "
-        "is read, and the bounds are kept beside it.",
+        "is read, and the bounds are kept too.",
         n=3,
         column="pdl1_tps",
         panel="pdl1",
@@ -399,7 +399,7 @@ CASES = [
             h.column("msi_high").pop("coding"),
             h.change("markers", "MSI", {"0": "false", "1": "MSI-H"}.get),
         ),
-        "markers.csv: msi_high holds 'MSI-H' (16 rows) beside true and false, and no coding is "
+        "markers.csv: msi_high holds 'MSI-H' (16 rows) besides true and false, and no coding is "
         "stated.",
         n=16,
         column="msi_high",

@@ -335,7 +335,7 @@ def test_yes_no_numbers_need_a_coding():
     assert told == [
         (
             "coding_absent",
-            "t.csv: stage_iv holds 2 rare levels beside true and false, and no coding is stated.",
+            "t.csv: stage_iv holds 2 rare levels besides true and false, and no coding is stated.",
         )
     ]
 
