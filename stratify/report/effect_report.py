@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -135,38 +135,34 @@ _NUMERIC |= {"share", "weight", "flip_text", "fifth", "permutation", "gain_text"
 _NUMERIC |= {"e_value_limit"}
 
 
+_LIMITS = {"slope_text": "slope", "flip_text": "flip", "gain_text": "gain", "estimate": "value"}
+_LIMITS |= {"autoc": "autoc", "qini": "qini"}
+_WITHOUT_UNIT = ("slope_text", "flip_text")
+_WRITTEN: dict[str, Callable[[Any], str]] = {
+    **dict.fromkeys(("e_value", "e_value_limit"), "{:.2f}".format),
+    **dict.fromkeys(("n", "n_events", "events", "fifth"), "{:.0f}".format),
+    **dict.fromkeys(("estimator", "scale"), lambda value: str(EFFECT["estimators"][value])),
+    **dict.fromkeys(("passed", "better"), lambda value: str(TEXT["yes" if value else "no"])),
+    "p": lambda value: "< 0.001" if value < 0.001 else f"{value:.3f}",
+    "share": lambda value: f"{100 * value:.0f}\u00a0%",
+    "weight": "{:g}".format,
+    "learner": lambda value: LEARNERS[value].title,
+}
+
+
 def _cell(analysis: EffectAnalysis, column: str, row: Mapping[Any, Any]) -> str:
-    if column == "estimate":
-        return _number(row["value"], row["low"], row["high"], row["unit"])
-    if column == "slope_text":
-        return estimate(row["slope"], row["slope_low"], row["slope_high"])
-    if column == "flip_text":
-        return estimate(row["flip"], row["flip_low"], row["flip_high"])
-    if column == "gain_text":
-        return _number(row["gain"], row["gain_low"], row["gain_high"], row["unit"])
-    if column in ("e_value", "e_value_limit"):
-        return f"{row[column]:.2f}"
-    if column in ("autoc", "qini"):
-        return _number(row[column], row[f"{column}_low"], row[f"{column}_high"], row["unit"])
+    if column in _LIMITS:
+        name = _LIMITS[column]
+        start = "" if name == "value" else f"{name}_"
+        numbers = (row[name], row[f"{start}low"], row[f"{start}high"])
+        return estimate(*numbers) if column in _WITHOUT_UNIT else _number(*numbers, row["unit"])
     value = row[column]
     if column == "predicted":
         return _number(value, float("nan"), float("nan"), row["unit"])
-    if column == "p":
-        return "< 0.001" if value < 0.001 else f"{value:.3f}"
-    if column == "share":
-        return f"{100 * value:.0f}\u00a0%"
     if column == "outcome":
         return outcome_words(analysis, value)
-    if column in ("estimator", "scale"):
-        return str(EFFECT["estimators"][value])
-    if column in ("passed", "better"):
-        return str(TEXT["yes" if value else "no"])
-    if column in ("n", "n_events", "events", "fifth"):
-        return f"{value:.0f}"
-    if column == "weight":
-        return f"{value:g}"
-    if column == "learner":
-        return str(LEARNERS[value].title)
+    if column in _WRITTEN:
+        return _WRITTEN[column](value)
     return str(value).replace("_", " ") or "–"
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from stratify.interpretation.cycle import cycle
 from stratify.report.figures import estimate
-from stratify.report.page_table import PageTable, page_cells
+from stratify.report.page_table import PageTable, Row, page_cells, share_words
 from stratify.report.text import TEXT
 from stratify.tables.schema import field_named
 
@@ -50,48 +50,46 @@ def _characteristic(row: Mapping[Any, Any]) -> str:
 
 def explanation_tables(tables: Mapping[str, pd.DataFrame]) -> list[tuple[PageTable, bool]]:
     """Tables of a cohort's explanations, and whether each is folded away."""
-    words, found = TEXT["explanations"], []
+    words, columns = TEXT["explanations"], TEXT["columns"]
     step = {s.id: s.title for s in cycle().steps} | {"": words["no_step"]}
-    if (leading := tables.get("leading")) is not None:
-        rows = [
-            [step[r["step"]], _count(r["n"]), _share(r["share"])]
-            for r in leading.to_dict("records")
-        ]
-        heads = [words["step"], TEXT["columns"]["n"], TEXT["columns"]["share"]]
-        found.append((page_cells(words["leading"], heads, rows, words=1), False))
-    if (clusters := tables.get("clusters")) is not None:
-        steps = [name for name in clusters.columns if name not in ("cluster", "n")]
-        rows = [
-            [str(r["cluster"]), _count(r["n"]), *(estimate(r[name]) for name in steps)]
-            for r in clusters.to_dict("records")
-        ]
-        heads = [words["cluster"], TEXT["columns"]["n"], *(step[name] for name in steps)]
-        found.append((page_cells(words["clusters"], heads, rows, words=1), False))
-    if (pairs := tables.get("interactions")) is not None:
-        rows = [
-            [r["title"], r["other_title"], estimate(r["mean_abs_shap"], digits=3)]
-            for r in pairs.head(_PAIRS).to_dict("records")
-        ]
-        heads = [words["feature"], words["other"], TEXT["columns"]["mean_abs_shap"]]
-        found.append((page_cells(words["interactions"], heads, rows, words=2), True))
-    if (dependence := tables.get("dependence")) is not None:
-        rows = [
-            [field_named(r["feature"]).title, r["part"].replace("_", " "), _count(r["n"]),
-             estimate(r["mean_shap"])]
-            for r in dependence.to_dict("records")
-        ]  # fmt: skip
-        heads = [words["feature"], words["part"], TEXT["columns"]["n"], words["mean_shap"]]
-        found.append((page_cells(words["dependence"], heads, rows, words=2), True))
-    if (subgroups := tables.get("subgroup_profiles")) is not None:
-        rows = [
-            [r["subgroup"].replace("=", ": ").replace("_", " "), step[r["step"]], _count(r["n"]),
-             estimate(r["mean"]), estimate(r["difference"], r["low"], r["high"])]
-            for r in subgroups.to_dict("records")
-        ]  # fmt: skip
-        heads = [TEXT["columns"]["subgroup"], words["step"], TEXT["columns"]["n"], words["mean"]]
-        heads.append(words["difference"])
-        found.append((page_cells(words["subgroups"], heads, rows, words=2), True))
-    return [(table, folded) for table, folded in found if table.rows]
+    clusters = tables.get("clusters", pd.DataFrame())
+    steps = [name for name in clusters.columns if name not in ("cluster", "n")]
+    n, feature = columns["n"], words["feature"]
+    # table: caption, heads, columns of words, whether it is folded away, cells of a row
+    shown: dict[str, tuple[str, list[str], int, bool, Callable[[Row], list[str]]]] = {
+        "leading": (
+            "leading", [words["step"], n, columns["share"]], 1, False,
+            lambda r: [step[r["step"]], _count(r["n"]), share_words(r["share"])],
+        ),
+        "clusters": (
+            "clusters", [words["cluster"], n, *(step[name] for name in steps)], 1, False,
+            lambda r: [str(r["cluster"]), _count(r["n"]), *(estimate(r[name]) for name in steps)],
+        ),
+        "interactions": (
+            "interactions", [feature, words["other"], columns["mean_abs_shap"]], 2, True,
+            lambda r: [r["title"], r["other_title"], estimate(r["mean_abs_shap"], digits=3)],
+        ),
+        "dependence": (
+            "dependence", [feature, words["part"], n, words["mean_shap"]], 2, True,
+            lambda r: [field_named(r["feature"]).title, r["part"].replace("_", " "),
+                       _count(r["n"]), estimate(r["mean_shap"])],
+        ),
+        "subgroup_profiles": (
+            "subgroups",
+            [columns["subgroup"], words["step"], n, words["mean"], words["difference"]], 2, True,
+            lambda r: [r["subgroup"].replace("=", ": ").replace("_", " "), step[r["step"]],
+                       _count(r["n"]), estimate(r["mean"]),
+                       estimate(r["difference"], r["low"], r["high"])],
+        ),
+    }  # fmt: skip
+    found = []
+    for name, (caption, heads, texts, folded, cells) in shown.items():
+        rows = tables.get(name, pd.DataFrame())
+        rows = rows.head(_PAIRS) if name == "interactions" else rows
+        if len(rows):
+            written = [cells(row) for row in rows.to_dict("records")]
+            found.append((page_cells(words[caption], heads, written, words=texts), folded))
+    return found
 
 
 def reporting_table(items: Sequence[Mapping[str, str]]) -> PageTable | None:
@@ -105,7 +103,3 @@ def reporting_table(items: Sequence[Mapping[str, str]]) -> PageTable | None:
 
 def _count(n: float) -> str:
     return str(TEXT["explanations"]["few"]) if pd.isna(n) else f"{n:.0f}"
-
-
-def _share(share: float) -> str:
-    return "\u2013" if pd.isna(share) else f"{100 * share:.1f}\u00a0%"

@@ -13,6 +13,7 @@ from stratify.report.text import METRICS, TEXT
 __all__ = [
     "NUMBERS",
     "PageTable",
+    "Row",
     "cell_words",
     "finding_table",
     "metric_words",

@@ -173,7 +173,7 @@ def test_figures_and_tables_of_a_cohort_are_put_together(classifier, patients, e
     assert [(table.caption, folded) for table, folded in printed] == [
         ("Step that raises the risk most, patients", False),
         ("Mean profile of each cluster of patients", False),
-        ("Features that drive risks together, strongest pairs", True),
+        ("Features that interact in the risks, strongest pairs", True),
         ("Contribution by value of the strongest features", True),
         ("Profile by subgroup; the difference is from all other patients", True),
     ]
