@@ -125,8 +125,8 @@ def catalogue_markdown(panels: Sequence[str] | None = None) -> str:
         ]
         for row in rows.to_dict("records"):
             unit = row["unit"] or {"boolean": "yes/no", "levels": "levels"}.get(row["type"], "")
-            told = f"{row['title']}. {row['definition']}"
-            cells = (f"`{row['name']}`", unit, row["direction"], row["available_at"], told)
+            text = f"{row['title']}. {row['definition']}"
+            cells = (f"`{row['name']}`", unit, row["direction"], row["available_at"], text)
             line = " | ".join(str(cell).replace("|", "\\|") for cell in (*cells, row["source"]))
             lines.append(f"| {line} |")
     return "\n".join(lines) + "\n"

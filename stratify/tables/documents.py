@@ -130,7 +130,7 @@ def _entry(node: Any, step: str | int) -> tuple[int, Any] | None:
 
 
 def schemas_folder() -> Path:
-    """Folder of the dictionaries: inside the wheel, or beside the package in a checkout.
+    """Folder of the dictionaries: inside the wheel, or next to the package in a checkout.
 
     Examples
     --------

@@ -148,7 +148,7 @@ class Pdl1Rule(Strict):
     Attributes
     ----------
     clone : str
-        Values of other clones are read as missing; by default all stay, and are told.
+        Values of other clones are read as missing; by default all stay, and are findings.
     tiers : bool
         Add the cut-offs that each value reaches (``pdl1_tps_tier``, ...), by cancer type and clone.
     cutoffs_on : str
@@ -210,7 +210,7 @@ class DeconvolutionTable(Strict):
 
     @classmethod
     def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[Place, str]]:
-        """Cells that the method does not tell."""
+        """Cells that the method does not estimate."""
         method = signature_sets()["deconvolution"].get(str(data.get("method")))
         known = list(method["cells"].values()) if method else []
         yield from unknown_names("cells", data, known)

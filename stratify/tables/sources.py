@@ -1,6 +1,6 @@
 """Where each column of a cohort comes from: part of the study file.
 
-Every fault is told, by its place in the file; unknown keys are faults.
+Every fault is stated with its place in the file; unknown keys are faults.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class ColumnSource(Strict):
 
     @classmethod
     def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[Place, str]]:
-        """One source, and options that fit together."""
+        """One source, and options that agree."""
         if (data.get("column") is None) == (data.get("value") is None):
             yield (), "state either `column` (its name in the file) or `value`"
         coded = {as_text(key) for key in mapping_of(data.get("coding"))}
@@ -236,7 +236,7 @@ class TableSource(Strict):
                 else:
                     options = {"column": source} if isinstance(source, str) else mapping_of(source)
                     if name.endswith("*") != (options.get("column") == "*"):
-                        yield place, '`column: "*"` and a name that ends in * go together'
+                        yield place, '`column: "*"` and a name that ends in * need each other'
                     yield from ((place, text) for text in _misplaced(options, fields[name]))
                     if fields[name].numeric and "coding" not in options:
                         numbers.setdefault(str(options.get("column")), []).append(name)
@@ -252,7 +252,7 @@ class TableSource(Strict):
             yield (), "either `expression` or `deconvolution`; one file holds one matrix"
         for key in ("patient_id", "panels"):
             if matrices and data.get(key):
-                yield (key,), f"not beside `{matrices[0]}`, whose `labels` say where patients stand"
+                yield (key,), f"not with `{matrices[0]}`, whose `labels` say where patients stand"
             if not matrices and data.get(key) is None:
                 yield (key,), "required, but not stated"
         mutations = "mutations" in mapping_of(data.get("panels"))

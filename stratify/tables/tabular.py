@@ -90,7 +90,7 @@ def make_folder(path: Path) -> Path:
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside ``path``, renamed when the block succeeds, else removed.
+    """Give a temporary name next to ``path``, renamed when the block succeeds, else removed.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def written_whole(path: Path) -> Iterator[Path]:
 def written_chunks(path: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
     """Give a function that adds a chunk of rows to a Parquet file, whole or not at all.
 
-    The first chunk tells the types of the columns; one without any value in it holds text.
+    The first chunk decides the types of the columns; one without any value in it holds text.
 
     Raises
     ------

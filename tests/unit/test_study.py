@@ -306,7 +306,7 @@ FAULTS = [
     (
         "a star for a column with a name",
         lambda d: _clinical(d, age={"column": "*", "unit": "years"}),
-        f'{CLINICAL}.age: `column: "*"` and a name that ends in * go together',
+        f'{CLINICAL}.age: `column: "*"` and a name that ends in * need each other',
     ),
     (
         "an own rule that is taken",
@@ -353,7 +353,7 @@ FAULTS = [
     (
         "a matrix with patients in a column of panels",
         lambda d: _more(d, patient_id="ID", expression={"unit": "TPM"}),
-        f"{SECOND}.patient_id: not beside `expression`, whose `labels` say where patients stand",
+        f"{SECOND}.patient_id: not with `expression`, whose `labels` say where patients stand",
     ),
     (
         "two matrices in one file",
