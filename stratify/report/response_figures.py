@@ -6,7 +6,7 @@ part of what is logged.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -107,30 +107,16 @@ def swimmer(outcomes: pd.DataFrame, *, title: str) -> Figure:
             at = np.flatnonzero(mine)
             ax.barh(at, rows["pfs"].to_numpy()[mine], color=colour, height=0.8)
             ax.plot([], [], color=colour, linewidth=6, label=state.replace("_", " "))
+    dots: dict[str, Any] = {"linestyle": "none", "color": "black", "markersize": 4}
     for event, marker, name in ((1, "x", FIGURES["progression"]), (0, ">", FIGURES["censored"])):
         mine = (rows["pfs_event"] == event).to_numpy()
-        ax.plot(
-            rows["pfs"].to_numpy()[mine],
-            np.flatnonzero(mine),
-            linestyle="none",
-            marker=marker,
-            color="black",
-            markersize=4,
-            label=name,
-        )
+        at = np.flatnonzero(mine)
+        ax.plot(rows["pfs"].to_numpy()[mine], at, marker=marker, label=name, **dots)
     if "duration_of_response" in rows:
         first = (rows["pfs"] - rows["duration_of_response"]).to_numpy(dtype=float)
-        mine = ~np.isnan(first)
-        ax.plot(
-            first[mine],
-            np.flatnonzero(mine),
-            linestyle="none",
-            marker="^",
-            markerfacecolor="white",
-            markeredgecolor="black",
-            markersize=4,
-            label=FIGURES["first_response"],
-        )
+        at = np.flatnonzero(~np.isnan(first))
+        name = FIGURES["first_response"]
+        ax.plot(first[at], at, marker="^", markerfacecolor="white", label=name, **dots)
     ax.axvline(6, color="black", linestyle=":", linewidth=1)
     ax.set(
         xlabel=FIGURES["months_since"].format(FIGURES["first_dose"]),

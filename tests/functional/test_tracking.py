@@ -199,7 +199,7 @@ def test_artefacts_are_the_tables_the_figures_and_the_report(trained, logged):
         *("report.html", "performance.csv", "attrition.csv", "findings.csv", "study.yaml"),
         *("figures", "tables"),
     }
-    assert figures == {f"figures/{name}.png" for name in trained.results.figures}
+    assert figures == {f"figures/{name}.png" for name in trained.results.pictures}
     folder = Path(mlflow.artifacts.download_artifacts(f"{logged.run.info.artifact_uri}/"))
     for name in ("report.html", "performance.csv"):
         assert (folder / name).read_bytes() == (trained.out / name).read_bytes()
