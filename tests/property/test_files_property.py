@@ -26,7 +26,7 @@ BLANK = [[], [" "], ["", ""]]
 def delimited(draw):
     """Bytes of a text, how to read it, its named columns, and the rows in which something stands.
 
-    Every cell is quoted, so that none begins a comment.
+    Every cell is quoted, so that no row begins as a comment does.
     """
     n = draw(st.integers(2, 4))
     names = [draw(st.sampled_from([f"x{i}", f"Wert, {i}", f'"{i}"', f"a\n{i}"])) for i in range(n)]
@@ -36,6 +36,8 @@ def delimited(draw):
     )
     sign = draw(st.sampled_from(",;\t|"))
     comment = draw(st.sampled_from([None, "#"]))
+    if comment:  # a line that begins so is a comment within a quoted cell too
+        rows = [[cell.replace("\n#", "\n") for cell in row] for row in rows]
     text = io.StringIO()
     write = csv.writer(text, delimiter=sign, quoting=csv.QUOTE_ALL, lineterminator="\n").writerow
     hinted = draw(st.booleans())
