@@ -42,7 +42,8 @@ class Results:
     performance, attrition, findings, scores, attributions, labels : DataFrame
         As in the data dictionaries of the results.
     assessments : list of Assessment
-    figures : list of Picture
+    figures : dict of str to Picture
+        By name, in the order of the report.
     facts : CardFacts
         What the report prints next to the tables.
     hashes : dict of str to str
@@ -69,7 +70,7 @@ class Results:
     attributions: pd.DataFrame
     labels: pd.DataFrame
     assessments: list[Assessment]
-    figures: list[Picture]
+    figures: dict[str, Picture]
     facts: CardFacts
     hashes: dict[str, str]
     profiles: pd.DataFrame
@@ -107,11 +108,11 @@ class Results:
     @property
     def pictures(self) -> dict[str, bytes]:
         """PNG of each figure; drawn once, for the report and for tracking."""
-        return {figure.name: figure.png for figure in self.figures}
+        return {name: figure.png for name, figure in self.figures.items()}
 
     def write_report(self, path: Path) -> None:
         """Write the report alone."""
-        write_report(path, self.facts, self.report_tables(), self.figures)
+        write_report(path, self.facts, self.report_tables(), [*self.figures.values()])
 
     def report_tables(self) -> dict[str, pd.DataFrame]:
         """Tables of the report: aggregates only, no patient in them."""
@@ -173,6 +174,14 @@ def results_of(
     found = [a.performance for a in assessments]
     empty = pd.DataFrame(columns=list(load_schema("performance").fields))
     performance = pd.concat(found, ignore_index=True) if found else empty
+    shown_findings = CardFindings(
+        assessments,
+        cohort.labels,
+        plotted.attributions,
+        profile,
+        _selective_curves(shown, scores),
+        DECISION_THRESHOLD,
+    )
     return Results(
         model=model,
         study=study,
@@ -184,16 +193,7 @@ def results_of(
         attributions=explained.attributions,
         labels=cohort.labels,
         assessments=assessments,
-        figures=card_figures(
-            CardFindings(
-                assessments,
-                cohort.labels,
-                plotted.attributions,
-                profile,
-                _selective_curves(shown, scores),
-                DECISION_THRESHOLD,
-            )
-        ),
+        figures={picture.name: picture for picture in card_figures(shown_findings)},
         facts=card_facts(model, study, kind, cohort, hashes),
         hashes=hashes,
         datasets=_datasets(cohort),
