@@ -25,6 +25,7 @@ from stratify.biomarkers.ctdna_course import (
     draw_findings,
     visit_of_draws,
 )
+from stratify.biomarkers.measurement import Measurement, RawTables
 from stratify.biomarkers.variants import (
     DrawRows,
     absent_columns,
@@ -60,7 +61,9 @@ BASELINE = (
 )
 
 
-def draws_from_variants(variants: pd.DataFrame, rule: PlasmaRule) -> pd.DataFrame:
+def draws_from_variants(
+    variants: pd.DataFrame, rule: PlasmaRule, of: DrawRows | None = None
+) -> pd.DataFrame:
     """Sum a table of variants in plasma into a table of draws.
 
     Parameters
@@ -69,6 +72,8 @@ def draws_from_variants(variants: pd.DataFrame, rule: PlasmaRule) -> pd.DataFram
         As in the ``plasma_variants`` dictionary; VAF as fractions.
     rule : PlasmaRule
         Which variants count.
+    of : DrawRows, optional
+        Which rows are of one draw, where it is known already.
 
     Returns
     -------
@@ -99,10 +104,7 @@ def draws_from_variants(variants: pd.DataFrame, rule: PlasmaRule) -> pd.DataFram
     >>> draws["btmb"].round(2).tolist()
     [1.82, 0.0]
     """
-    return _draws(variants, rule, DrawRows(variants))
-
-
-def _draws(variants: pd.DataFrame, rule: PlasmaRule, of: DrawRows) -> pd.DataFrame:
+    of = of or DrawRows(variants)
     rows = _distinct_rows(variants, rule, of)
     n, place, vaf, tumour = len(of.firsts), rows["draw"], rows["vaf"], rows["tumour"]
     within = tumour & ~(rows["depth"] < rule.min_depth)
@@ -216,24 +218,13 @@ def quantified(draws: pd.DataFrame) -> pd.DataFrame:
 
 
 def plasma_variant_findings(
-    variants: pd.DataFrame, rule: PlasmaRule, *, name: str = "plasma_variants"
+    variants: pd.DataFrame,
+    rule: PlasmaRule,
+    *,
+    name: str = "plasma_variants",
+    of: DrawRows | None = None,
 ) -> Findings:
-    """Find everything that is wrong or unusual in a table of variants in plasma.
-
-    What concerns days and visits is found by
-    :func:`stratify.biomarkers.ctdna_course.draw_findings` of the draws.
-
-    Parameters
-    ----------
-    variants : DataFrame of shape (n_variants, ...)
-        As in the ``plasma_variants`` dictionary.
-    rule : PlasmaRule
-    name : str
-        Name of the table in messages, such as that of its file.
-
-    Returns
-    -------
-    Findings
+    """Find everything wrong or unusual in a table of variants in plasma, but for days and visits.
 
     Raises
     ------
@@ -243,16 +234,10 @@ def plasma_variant_findings(
     Examples
     --------
     >>> variants = pd.DataFrame({"patient_id": ["a", "b"], "vaf": [0.03, -0.01]})
-    >>> plasma_variant_findings(variants, PlasmaRule()).messages()[0]
-    'plasma_variants, row 2: vaf outside 0 to 1 fraction.'
+    >>> plasma_variant_findings(variants, PlasmaRule()).messages()
+    ['plasma_variants, row 2: vaf outside 0 to 1 fraction.']
     """
     check_table(variants=variants)
-    return _variant_findings(variants, rule, name, DrawRows(variants))
-
-
-def _variant_findings(
-    variants: pd.DataFrame, rule: PlasmaRule, name: str, of: DrawRows
-) -> Findings:
     found = Findings.of_table(variants, name, "plasma_variants")
     absent = [] if rule.btmb is None else absent_columns(variants, rule.btmb)
     needed = {
@@ -269,7 +254,7 @@ def _variant_findings(
     add_variant_faults(variants, load_schema("plasma_variants"), found)
     if found.rows:
         return found
-    add_variant_warnings(variants, rule.btmb, of, found)
+    add_variant_warnings(variants, rule.btmb, of or DrawRows(variants), found)
     _, dropped = _chip(variants, rule)
     how = "seen in matched white cells" if rule.drop_chip == "white_cells" else "by genes"
     text = f"variants left out as clonal haematopoiesis, {how}."
@@ -277,19 +262,18 @@ def _variant_findings(
     return found
 
 
-class PlasmaDna:
-    """Circulating tumour DNA, see :class:`stratify.biomarkers.measurement.Measurement`.
+class PlasmaDna(Measurement):
+    """Circulating tumour DNA.
 
     Without any row a patient is not measured. A draw without variants is undetected only where
     ``draw_passed`` is true or values or the call of the assay say so. ``cfdna_concentration`` of
     the patients is that of the baseline draw, where the draws have none.
     """
 
-    name: str = "ctDNA"
-    needs: tuple[str, ...] = ("plasma_variants", "plasma_draws")
-    panel: str = "ctdna"
-    measured: str = "ctdna_detected"
-    scalable: bool = False
+    name = "ctDNA"
+    needs = ("plasma_variants", "plasma_draws")
+    panel = "ctdna"
+    measured = "ctdna_detected"
 
     def rule(self, study: Study, cohort: CohortSource, table: TableSource) -> PlasmaRule:
         """Rule of the cohort."""
@@ -303,9 +287,7 @@ class PlasmaDna:
         """Columns of the baseline draw, and of each week on treatment."""
         return [*BASELINE, *course_columns(rule)]
 
-    def faults(
-        self, tables: Mapping[str, tuple[str, pd.DataFrame]], rule: PlasmaRule
-    ) -> tuple[pd.DataFrame | None, Findings]:
+    def faults(self, tables: RawTables, rule: PlasmaRule) -> tuple[pd.DataFrame | None, Findings]:
         """One table of draws: those of variants and the others; None where there are faults."""
         found = Findings()
         draws: dict[str, pd.DataFrame] = {}
@@ -314,9 +296,9 @@ class PlasmaDna:
             texts = {name: _levels(variants[name]) for name in TEXTS if name in variants}
             variants = variants.assign(**texts)  # each text is hashed once
             of = DrawRows(variants)
-            found.extend(_variant_findings(variants, rule, file, of))
+            found.extend(plasma_variant_findings(variants, rule, name=file, of=of))
             if not found.has_errors:
-                draws["plasma_variants"] = _draws(variants, rule, of)
+                draws["plasma_variants"] = draws_from_variants(variants, rule, of)
         if "plasma_draws" in tables:
             draws["plasma_draws"] = tables["plasma_draws"][1]
         for panel, table in draws.items():

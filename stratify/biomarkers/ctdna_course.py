@@ -259,21 +259,7 @@ def draw_findings(
     name: str = "plasma_draws",
     panel: str = "plasma_draws",
 ) -> Findings:
-    """Find everything that is wrong or unusual in a table of blood draws.
-
-    Parameters
-    ----------
-    draws : DataFrame of shape (n_draws, ...)
-        As in the ``plasma_draws`` dictionary.
-    rule : PlasmaRule
-    name : str
-        Name of the table in messages, such as that of its file.
-    panel : str
-        Dictionary of the table that the draws are of.
-
-    Returns
-    -------
-    Findings
+    """Find everything wrong or unusual in a table of draws, which are of the dictionary ``panel``.
 
     Raises
     ------

@@ -6,12 +6,11 @@ method only, and those of CIBERSORTx within one mode.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 
 from stratify.biomarkers.expression import some_of
+from stratify.biomarkers.measurement import Measurement, RawTables
 from stratify.biomarkers.reported import measured_columns
 from stratify.study import Study
 from stratify.tables.findings import Findings
@@ -132,23 +131,17 @@ def _plain(name: object) -> str:
     return " ".join(str(name).replace(".", " ").replace("_", " ").split()).casefold()
 
 
-class Deconvolution:
-    """Cells by deconvolution, see :class:`stratify.biomarkers.measurement.Measurement`."""
+class Deconvolution(Measurement):
+    """Cells by deconvolution."""
 
-    name: str = "deconvolution"
-    needs: tuple[str, ...] = ("deconvolution",)
-    panel: str = "infiltration"
-    measured: str = ""
-    scalable: bool = False
+    name = "deconvolution"
+    needs = ("deconvolution",)
+    panel = "infiltration"
 
     def rule(self, study: Study, cohort: CohortSource, table: TableSource) -> DeconvolutionTable:
         """How the table is written."""
         assert table.deconvolution is not None  # what it needs is such a table
         return table.deconvolution
-
-    def assay(self, rule: DeconvolutionTable, stated: Mapping[str, str]) -> str | None:
-        """Platform, and signature matrix."""
-        return rule.assay
 
     def gives(self, rule: DeconvolutionTable) -> list[str]:
         """Cells that the study names, all by default, in either mode of the method."""
@@ -157,9 +150,7 @@ class Deconvolution:
         prefixes = {rule.method, stated.get("absolute_prefix", rule.method)}
         return [f"{prefix}_{cell}" for prefix in sorted(prefixes) for cell in cells]
 
-    def faults(
-        self, tables: Mapping[str, tuple[str, pd.DataFrame]], rule: DeconvolutionTable
-    ) -> tuple[pd.DataFrame, Findings]:
+    def faults(self, tables: RawTables, rule: DeconvolutionTable) -> tuple[pd.DataFrame, Findings]:
         """See :func:`read_deconvolution`."""
         file, table = tables["deconvolution"]
         return read_deconvolution(table, rule, name=file)

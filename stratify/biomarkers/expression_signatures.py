@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import pandas as pd
 
 from stratify.biomarkers.expression import read_expression, some_of
 from stratify.biomarkers.expression_reference import ExpressionReference
+from stratify.biomarkers.measurement import Measurement, RawTables
 from stratify.biomarkers.reported import measured_columns
 from stratify.biomarkers.signatures import score_signatures, signature_coverage, signatures
 from stratify.study import Study
@@ -68,30 +67,25 @@ def signature_findings(
     return found
 
 
-class ExpressionSignatures:
-    """Signatures of bulk expression, see :class:`stratify.biomarkers.measurement.Measurement`."""
+class ExpressionSignatures(Measurement):
+    """Signatures of bulk expression."""
 
-    name: str = "signatures"
-    needs: tuple[str, ...] = ("expression",)
-    panel: str = "infiltration"
-    measured: str = ""
-    scalable: bool = True
+    name = "signatures"
+    needs = ("expression",)
+    panel = "infiltration"
+    scalable = True
 
     def rule(self, study: Study, cohort: CohortSource, table: TableSource) -> ExpressionMatrix:
         """How the matrix is written."""
         assert table.expression is not None  # what it needs is such a table
         return table.expression
 
-    def assay(self, rule: ExpressionMatrix, stated: Mapping[str, str]) -> str | None:
-        """Platform and library."""
-        return rule.assay
-
     def gives(self, rule: ExpressionMatrix) -> list[str]:
         """Signatures that the study names, all by default."""
         return rule.signatures or list(signatures())
 
     def faults(
-        self, tables: Mapping[str, tuple[str, pd.DataFrame]], rule: ExpressionMatrix
+        self, tables: RawTables, rule: ExpressionMatrix
     ) -> tuple[pd.DataFrame | None, Findings]:
         """Expression as read; None where the matrix has faults."""
         file, table = tables["expression"]

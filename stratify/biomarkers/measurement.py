@@ -1,34 +1,28 @@
-"""Raw measurements of a cohort -> features: what each measurement says of itself, and their table.
+"""Raw measurements of a cohort -> features: what each says of itself, and how they are added.
 
-A measurement is one object with what :class:`Measurement` asks for; :data:`MEASUREMENTS` lists
-them, and everything else iterates over it. What is reported with one row a patient is no
-measurement here: it has its dictionary alone.
+A measurement is one object; :mod:`stratify.biomarkers.measurements` lists them, and the cohort
+iterates over them. What is reported with one row a patient needs a dictionary alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import pandas as pd
 
-from stratify.biomarkers.ctdna import PlasmaDna
-from stratify.biomarkers.deconvolution import Deconvolution
-from stratify.biomarkers.expression_signatures import ExpressionSignatures
-from stratify.biomarkers.regions import TissueRegions
 from stratify.biomarkers.reported import with_derived
-from stratify.biomarkers.tmb import TissueBurden
 from stratify.study import Study
 from stratify.tables.findings import Findings, listed
 from stratify.tables.sources import CohortSource, TableSource
 
-__all__ = ["MEASUREMENTS", "Measurement", "RawTables", "add_derived", "add_measured", "read_values"]
+__all__ = ["Measurement", "RawTables", "add_derived", "add_measured", "read_values"]
 
 # By what a measurement needs: name of the file, and the table as read.
 RawTables: TypeAlias = Mapping[str, tuple[str, pd.DataFrame]]
 
 
-class Measurement(Protocol):
+class Measurement:
     """What a raw measurement says of itself.
 
     Attributes
@@ -48,20 +42,24 @@ class Measurement(Protocol):
     name: str
     needs: tuple[str, ...]
     panel: str
-    measured: str
-    scalable: bool
+    measured: str = ""
+    scalable: bool = False
 
     def rule(self, study: Study, cohort: CohortSource, table: TableSource) -> Any:
         """Say how it is read and derived, as the study states it for its (last) table."""
+        raise NotImplementedError
 
     def assay(self, rule: Any, stated: Mapping[str, str]) -> str | None:
-        """Assay of all features, given the rule and those stated by column of its tables."""
+        """Assay of all features: that of the rule, not those ``stated`` by column of a table."""
+        return getattr(rule, "assay", None)
 
     def gives(self, rule: Any) -> list[str]:
         """Columns that may be derived."""
+        raise NotImplementedError
 
     def faults(self, tables: RawTables, rule: Any) -> tuple[Any, Findings]:
         """Read tables; give what :meth:`derive` needs, and everything wrong or unusual."""
+        raise NotImplementedError
 
     def derive(
         self, values: Any, rule: Any, patients: pd.DataFrame, findings: Findings
@@ -71,15 +69,7 @@ class Measurement(Protocol):
         ``values`` are those of :meth:`faults` without errors, ``patients`` the joined panels; more
         findings go to ``findings``, which name the files as ``table_name``.
         """
-
-
-MEASUREMENTS: tuple[Measurement, ...] = (
-    TissueBurden(),
-    PlasmaDna(),
-    TissueRegions(),
-    ExpressionSignatures(),
-    Deconvolution(),
-)
+        raise NotImplementedError
 
 
 def read_values(
@@ -124,6 +114,7 @@ def add_measured(
 
     Examples
     --------
+    >>> from stratify.biomarkers.tmb import TissueBurden
     >>> from stratify.tables.measurements import BurdenRule
     >>> patients = pd.DataFrame({"patient_id": ["a", "b", "c"], "tmb_sequenced": [1.0, 1.0, None]})
     >>> mutations = pd.DataFrame({"patient_id": ["a"], "consequence": ["missense"]})

@@ -6,11 +6,10 @@ stroma around a tumour do not make it inflamed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 
+from stratify.biomarkers.measurement import Measurement, RawTables
 from stratify.biomarkers.reported import measured_columns
 from stratify.study import Study
 from stratify.tables.findings import Findings
@@ -132,18 +131,7 @@ def _phenotype_by_density(derived: pd.DataFrame, inflamed_from: float) -> pd.Ser
 
 
 def region_findings(regions: pd.DataFrame, *, name: str = "regions") -> Findings:
-    """Find everything that is wrong or unusual in a table of regions.
-
-    Parameters
-    ----------
-    regions : DataFrame of shape (n_rows, ...)
-        As in the ``regions`` dictionary.
-    name : str
-        Name of the table in messages, such as that of its file.
-
-    Returns
-    -------
-    Findings
+    """Find everything wrong or unusual in a table of regions, named ``name`` in messages.
 
     Raises
     ------
@@ -183,30 +171,22 @@ def region_findings(regions: pd.DataFrame, *, name: str = "regions") -> Findings
     return found
 
 
-class TissueRegions:
-    """Regions of slides, see :class:`stratify.biomarkers.measurement.Measurement`."""
+class TissueRegions(Measurement):
+    """Regions of slides."""
 
-    name: str = "regions"
-    needs: tuple[str, ...] = ("regions",)
-    panel: str = "infiltration"
-    measured: str = ""
-    scalable: bool = False
+    name = "regions"
+    needs = ("regions",)
+    panel = "infiltration"
 
     def rule(self, study: Study, cohort: CohortSource, table: TableSource) -> RegionRule:
         """Rule of the study."""
         return study.region_rule
 
-    def assay(self, rule: RegionRule, stated: Mapping[str, str]) -> str | None:
-        """None for all; a column has what is stated for its own."""
-        return None
-
     def gives(self, rule: RegionRule) -> list[str]:
         """Columns that regions have values of."""
         return [*VALUES, "immune_phenotype", "n_regions"]
 
-    def faults(
-        self, tables: Mapping[str, tuple[str, pd.DataFrame]], rule: RegionRule
-    ) -> tuple[pd.DataFrame, Findings]:
+    def faults(self, tables: RawTables, rule: RegionRule) -> tuple[pd.DataFrame, Findings]:
         """Regions as they are, see :func:`region_findings`."""
         file, regions = tables["regions"]
         return regions, region_findings(regions, name=file)

@@ -8,7 +8,7 @@ blood are different columns; values of other assays are brought to one scale by
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ import pandas as pd
 
 from stratify.arrays import Floats
 from stratify.biomarkers.derivation import Columns, DerivationRules, Fault
+from stratify.biomarkers.measurement import Measurement, RawTables
 from stratify.biomarkers.tmb_scale import FEWEST_PATIENTS, WithinAssayScale
 from stratify.biomarkers.variants import (
     DrawRows,
@@ -129,20 +130,7 @@ def capped_tmb(tmb: pd.Series) -> pd.Series:
 def mutation_findings(
     mutations: pd.DataFrame, rule: BurdenRule, *, name: str = "mutations"
 ) -> Findings:
-    """Find everything that is wrong or unusual in a table of mutations.
-
-    Parameters
-    ----------
-    mutations : DataFrame of shape (n_mutations, ...)
-        As in the ``mutations`` dictionary.
-    rule : BurdenRule
-        By which they are to be counted.
-    name : str
-        Name of the table in messages, such as that of its file.
-
-    Returns
-    -------
-    Findings
+    """Find everything wrong or unusual in a table of mutations, named ``name`` in messages.
 
     Raises
     ------
@@ -175,33 +163,26 @@ def mutation_findings(
     return found
 
 
-class TissueBurden:
-    """Burden counted from mutations, see :class:`stratify.biomarkers.measurement.Measurement`.
+class TissueBurden(Measurement):
+    """Burden counted from mutations.
 
     Patients without a row are not measured, but 0 where ``tmb_sequenced`` is true.
     """
 
-    name: str = "tissue burden"
-    needs: tuple[str, ...] = ("mutations",)
-    panel: str = "tmb"
-    measured: str = "tmb"
-    scalable: bool = False
+    name = "tissue burden"
+    needs = ("mutations",)
+    panel = "tmb"
+    measured = "tmb"
 
     def rule(self, study: Study, cohort: CohortSource, table: TableSource) -> BurdenRule:
         """Rule of the table of mutations."""
         return table.burden or BurdenRule(scored_mb=1)
 
-    def assay(self, rule: BurdenRule, stated: Mapping[str, str]) -> str | None:
-        """Assay of the rule."""
-        return rule.assay
-
     def gives(self, rule: BurdenRule) -> list[str]:
         """Burden, and whether normal tissue was lacking, if the rule says it."""
         return ["tmb", "tmb_tumour_only"][: 1 if rule.tumour_only is None else 2]
 
-    def faults(
-        self, tables: Mapping[str, tuple[str, pd.DataFrame]], rule: BurdenRule
-    ) -> tuple[pd.DataFrame, Findings]:
+    def faults(self, tables: RawTables, rule: BurdenRule) -> tuple[pd.DataFrame, Findings]:
         """Mutations as they are, see :func:`mutation_findings`."""
         file, mutations = tables["mutations"]
         return mutations, mutation_findings(mutations, rule, name=file)
@@ -267,9 +248,9 @@ class WithinPanel:
     ['assay_not_in_training']
     """
 
-    name: str = "tmb_within_panel"
+    name = "tmb_within_panel"
     source: str = "burdens"
-    needs: tuple[str, ...] = ("tmb",)
+    needs = ("tmb",)
     uses: tuple[str, ...] = ("tmb_assay",)
     gives: tuple[str, ...] = ("tmb_within_panel",)
     replaces: bool = False

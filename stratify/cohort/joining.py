@@ -17,7 +17,8 @@ import pandas as pd
 from stratify.biomarkers.derivation import DerivationRules, with_derivations
 from stratify.biomarkers.derivations import derivations
 from stratify.biomarkers.expression import read_matrix
-from stratify.biomarkers.measurement import MEASUREMENTS, Measurement, add_measured, read_values
+from stratify.biomarkers.measurement import Measurement, add_measured, read_values
+from stratify.biomarkers.measurements import MEASUREMENTS
 from stratify.biomarkers.reported import SAME, SAME_SHARE
 from stratify.biomarkers.tmb_scale import TmbCalibration, add_harmonised
 from stratify.cohort.feature_plan import FeaturePlan

@@ -117,18 +117,7 @@ def _summed(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def lesion_findings(lesions: pd.DataFrame, *, name: str = "lesions") -> Findings:
-    """Find everything that is wrong with a table of lesions.
-
-    Parameters
-    ----------
-    lesions : DataFrame of shape (n_measurements, ...)
-        As in the ``lesions`` dictionary.
-    name : str
-        Name of the table in messages, such as that of its file.
-
-    Returns
-    -------
-    Findings
+    """Find everything wrong in a table of lesions, named ``name`` in messages.
 
     Raises
     ------

@@ -123,8 +123,8 @@ def course_of(visits: pd.DataFrame, criteria: ResponseCriteria) -> Course:
     faults = visit_faults(visits)
     if faults.rows:
         codes = ", ".join(dict.fromkeys(faults.codes()))
-        message = f"visits cannot be assessed ({codes}); `visit_findings` lists every finding."
-        raise DataError(message, faults.table())
+        text = f"visits cannot be assessed ({codes}); `visit_findings` lists every finding."
+        raise DataError(text, faults.table())
     patient, ids = pd.factorize(visits["patient_id"])
     order = np.lexsort((numbers_of(visits, "visit_day"), patient))
     patient = patient[order].astype(np.int64)
@@ -137,7 +137,6 @@ def course_of(visits: pd.DataFrame, criteria: ResponseCriteria) -> Course:
     other = _non_target(visits, order, start)
     n_new = np.nan_to_num(np.fmax(measures["n_new_lesions"], measures["new_lesion"]))
     measured, (not_nodes, gone) = ~np.isnan(total), _targets_left(measures)
-
     no_new = after & (n_new == 0)
     complete = no_new & np.where(
         has_target, gone & np.isin(other, [ABSENT, CR]), ~(total > 0) & (other == CR)
@@ -145,22 +144,13 @@ def course_of(visits: pd.DataFrame, criteria: ResponseCriteria) -> Course:
     silent = no_new & (other != PD) & np.where(has_target, ~measured, other == NE)
     counted = np.where((after | (place == "baseline")) & (at_start > 0), total, np.nan)
     nadir = _smallest_before(patient, steps, counted)
-    least = criteria.confirm_days if criteria.confirm else 0
-    had_complete = _complete_before(patient, steps, day, complete, silent, least)
+    apart = criteria.confirm * criteria.confirm_days
+    had_complete = _complete_before(patient, steps, day, complete, silent, apart)
 
     larger = grown(np.where(measured, total, measures["target_sum_partial"]), nadir) & ~gone
     target_back = had_complete & has_target & (not_nodes > 0) & measured & ~larger
     other_back = had_complete & (other == NON)
-    cases = [
-        (~has_target & (total > 0), NE),
-        (~has_target, ABSENT),
-        (larger | target_back, PD),
-        (~measured, NE),
-        (gone, CR),
-        (total <= (1 - limits()["shrinkage"] + ROUNDING) * baseline, PR),
-    ]
-    met, codes_of = zip(*cases, strict=True)
-    target = np.select(met, codes_of, SD)
+    target = _target(total, baseline, has_target, larger | target_back, gone)
     bits = [larger & has_target, other == PD, target_back | other_back]
     progression = sum(flag * (1 << i) for i, flag in zip((0, 2, 3), bits, strict=True))
     return Course(
@@ -180,6 +170,20 @@ def course_of(visits: pd.DataFrame, criteria: ResponseCriteria) -> Course:
         worse=measures["non_target_worse"] > 0,
         progression=np.asarray(progression),
     )
+
+
+def _target(total: Floats, baseline: Floats, has: Flags, progresses: Flags, gone: Flags) -> Ints:
+    """Category of the target lesions at each visit."""
+    cases = [
+        (~has & (total > 0), NE),
+        (~has, ABSENT),
+        (progresses, PD),
+        (np.isnan(total), NE),
+        (gone, CR),
+        (total <= (1 - limits()["shrinkage"] + ROUNDING) * baseline, PR),
+    ]
+    met, codes = zip(*cases, strict=True)
+    return np.asarray(np.select(met, codes, SD))
 
 
 def _places(patient: Ints, day: Floats, n: int) -> tuple[Strings, Ints, list[Ints]]:

@@ -14,7 +14,13 @@ from stratify.biomarkers.ctdna import (
     plasma_variant_findings,
     quantified,
 )
-from stratify.biomarkers.ctdna_course import course_features, draw_findings, visit_of_draws
+from stratify.biomarkers.ctdna_course import (
+    RatioRule,
+    course_columns,
+    course_features,
+    draw_findings,
+    visit_of_draws,
+)
 from stratify.biomarkers.measurement import add_measured
 from stratify.tables.findings import Findings
 from stratify.tables.measurements import PlasmaRule
@@ -655,3 +661,27 @@ def test_another_kind_than_a_table_is_refused(function, name):
     with pytest.raises(TypeError) as wrong:
         function({"patient_id": ["a"]}, PlasmaRule())
     assert str(wrong.value) == f"{name} is a dict; expected a DataFrame."
+
+
+def test_a_response_category_is_a_rule_in_data(monkeypatch):
+    levels = {"cleared": 0, "decrease": 0.5, "other": None}
+    rule = RatioRule("category", levels=levels)
+    monkeypatch.setattr("stratify.biomarkers.ctdna_course.response_rules", lambda: (rule,))
+    draws = pd.DataFrame(
+        {
+            "patient_id": list("aabbccd"),
+            "draw_day": [0.0, 42.0, 0.0, 42.0, 0.0, 42.0, 42.0],
+            "ctdna_mean_vaf": [0.2, 0.0, 0.2, 0.1, 0.2, 0.3, 0.1],
+            "ctdna_detected": [1.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0],
+        }
+    )
+    features = course_features(draws, PlasmaRule())
+    assert features["ctdna_category_week_6"].tolist()[:3] == ["cleared", "decrease", "other"]
+    assert features["ctdna_category_week_6"].isna().tolist() == [False, False, False, True]
+    assert "ctdna_category_week_6" in course_columns(PlasmaRule())
+
+
+def test_what_is_derived_of_plasma_is_what_it_says_to_give():
+    table, _ = added(plasma_variants=variants(), plasma_draws=draws())
+    derived = set(table) - {"patient_id"}
+    assert derived <= set(PlasmaDna().gives(PlasmaRule())) | {"cfdna_concentration"}
