@@ -59,7 +59,8 @@ def by_risk(risk: pd.DataFrame, policy: Policy) -> RuleDecision:
     """Decide by the interval of a risk and two thresholds."""
     below, above = policy.thresholds
     low, high = risk["risk_low"].to_numpy(), risk["risk_high"].to_numpy()
-    point, rule, limits = risk["risk"].to_numpy(), policy.rule, _limits(below, above)
+    point, rule = risk["risk"].to_numpy(), policy.rule
+    between, crossed, leaves = _limits(below, above)
     decided = _decided(
         [
             _Case(
@@ -77,12 +78,12 @@ def by_risk(risk: pd.DataFrame, policy: Policy) -> RuleDecision:
             _Case(
                 (point >= below) & (point < above),
                 UNDECIDED,
-                f"The risk lies {limits.between} ({rule}).",
-                limits.leaves,
+                f"The risk lies {between} ({rule}).",
+                leaves,
             ),
         ],
         UNDECIDED,
-        f"The interval of the risk crosses a threshold ({limits.crossed}; {rule}).",
+        f"The interval of the risk crosses a threshold ({crossed}; {rule}).",
         NARROWER,
     )
     if policy.utilities is not None:
@@ -95,35 +96,31 @@ def by_risk(risk: pd.DataFrame, policy: Policy) -> RuleDecision:
     return _at_baseline(policy, *decided)
 
 
-class _Limits(NamedTuple):
-    """Words of two thresholds, of which utilities may put one where no risk is."""
+def _limits(below: float, above: float) -> tuple[str, str, str]:
+    """Words of a risk between two thresholds, of those crossed, and of what leaves them.
 
-    between: str
-    crossed: str
-    leaves: str
-
-
-def _limits(below: float, above: float) -> _Limits:
+    Utilities may put a threshold where no risk is.
+    """
     low, high = f"{below:.4g}", f"{above:.4g}"
     if below > 0 and above <= 1:
-        return _Limits(
+        return (
             f"between {low} and {high}",
             f"{low} or {high}",
             f"A risk whose whole interval lies below {low} or at or above {high}.",
         )
     if below > 0:
-        return _Limits(
+        return (
             f"at or above {low}, and no risk gives the combination",
             low,
             f"A risk whose whole interval lies below {low}.",
         )
     if above <= 1:
-        return _Limits(
+        return (
             f"below {high}, and no risk gives monotherapy",
             high,
             f"A risk whose whole interval lies at or above {high}.",
         )
-    return _Limits(
+    return (
         "where weights and harms decide, as every risk does",
         "none is reached",
         "Fewer weights, or a narrower interval of the relative risk.",

@@ -98,10 +98,6 @@ def check_design(arms: Arms, *, seed: int = 0) -> DesignCheck:
     arms : Arms
     seed : int
         Of the folds of the propensity model.
-
-    Returns
-    -------
-    DesignCheck
     """
     compared = _compared(arms, seed)
     checks = [row for check in CHECKS[arms.estimand.assignment] for row in check(compared)]
