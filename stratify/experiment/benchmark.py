@@ -43,14 +43,13 @@ class BenchmarkTask(Strict):
 
     Attributes
     ----------
-    name, title : str
     studies : list of str
         Study files, relative to the benchmark file; their patients are pooled.
     by : {"cohort", "site", "start_year", "cancer_type"}
         What is left out in turn.
     together : mapping of str to str
-        Cohort to the group it is left out with, where patients are shared; groups that are found by
-        quasi-identifiers are added.
+        Cohort to the group it is left out with, where patients are shared; groups that are found
+        by quasi-identifiers are added.
     in_sample : mapping of str to list of str
         Reference to the cohorts it was fitted on by its authors: shown there, not pooled.
     note : str
@@ -74,17 +73,14 @@ class _BenchmarkFile(Strict):
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What a benchmark has shown.
+    """What a benchmark has shown, with the column ``task`` first.
 
     Attributes
     ----------
-    performance : DataFrame
-        As in the ``performance`` dictionary, with ``task`` first.
-    pooled : DataFrame
-        As in the ``meta_analysis`` dictionary, with ``task`` first.
+    performance, pooled : DataFrame
+        As in the ``performance`` and ``meta_analysis`` dictionaries.
     missingness : DataFrame
-        By task: share of patients whose cohort the gaps alone identify, and the share of the
-        largest cohort.
+        Share of patients whose cohort the gaps alone identify, and of the largest cohort.
     """
 
     performance: pd.DataFrame
@@ -172,15 +168,8 @@ def run_benchmark(
         ``benchmark.md`` (the headline tables) and one ``forest_TASK.png`` a task.
     classifier : ResistanceClassifier, optional
         Unfitted, with other settings than the default.
-    workers : int
-        Processes that share the folds, as in
-        :func:`~stratify.validation.internal_external.internal_external`.
-    progress : callable
-        Called with a line for each step.
-
-    Returns
-    -------
-    Benchmark
+    workers, progress
+        As of :func:`~stratify.validation.internal_external.internal_external`.
 
     Raises
     ------

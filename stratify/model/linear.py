@@ -250,19 +250,10 @@ class LinearScore:
     def contributions(self, matrix: Floats, *, expect: bool = True) -> Floats:
         """Exact SHAP values of the score: contribution of each column against its training mean.
 
-        Parameters
-        ----------
-        matrix : ndarray of shape (n_patients, n_features)
-        expect : bool
-            Without, missing columns are not expected from measured ones, which takes less time
-            where every patient misses others.
-
-        Returns
-        -------
-        ndarray of shape (n_patients, n_features)
-            Log-odds; a missing number contributes as the training median does. With ``expected``
-            a missing column contributes nothing, and what it would is shared out among the
-            measured columns it is expected from.
+        They are log-odds of shape (n_patients, n_features). A missing number contributes as the
+        training median does. With ``expected`` a missing column contributes nothing, and what it
+        would is shared out among the measured columns it is expected from; not so without `expect`,
+        which takes less time where every patient misses others.
 
         References
         ----------

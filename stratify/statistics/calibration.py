@@ -18,6 +18,7 @@ from stratify.statistics.checks import check_both_classes, checked
 from stratify.statistics.intervals import (
     UNDEFINED,
     Estimate,
+    log_odds,
     mean_interval,
     normal_quantile,
     wald,
@@ -107,12 +108,6 @@ def brier_skill(y: ArrayLike, p: ArrayLike, level: float = 0.95) -> Estimate:
     return percentile_interval(value, [skill(block) for block in resamples(truth.size)], level)
 
 
-def _logit(p: Floats) -> Floats:
-    clipped = np.clip(p, _CLIP, 1 - _CLIP)
-    logits: Floats = np.log(clipped) - np.log1p(-clipped)
-    return logits
-
-
 def calibration_intercept(y: ArrayLike, p: ArrayLike, level: float = 0.95) -> Estimate:
     """Calibration in the large: log-odds to add to every prediction; 0 is perfect.
 
@@ -135,7 +130,7 @@ def calibration_intercept(y: ArrayLike, p: ArrayLike, level: float = 0.95) -> Es
     normal_quantile(level)
     if truth.sum() in (0, truth.size):
         return UNDEFINED
-    offset = _logit(risk)
+    offset = log_odds(risk, _CLIP)
     # The score falls with the shift, so bisection finds its one root where least squares
     # reweighted diverges on confident and wrong predictions.
     bound = float(np.abs(offset).max() + np.log(truth.size) + 1)
@@ -161,7 +156,7 @@ def calibration_slope(y: ArrayLike, p: ArrayLike, level: float = 0.95) -> Estima
     """
     truth, risk = checked(("y", y, "binary"), ("p", p, "probability"))
     normal_quantile(level)
-    coefficients, covariance = recalibration_line(truth, _logit(risk))
+    coefficients, covariance = recalibration_line(truth, log_odds(risk, _CLIP))
     return wald(float(coefficients[1]), float(covariance[1, 1] ** 0.5), level)
 
 

@@ -14,6 +14,7 @@ from stratify.errors import ArgumentError
 __all__ = [
     "UNDEFINED",
     "Estimate",
+    "log_odds",
     "mean_interval",
     "normal_quantile",
     "standard_error",
@@ -94,6 +95,12 @@ def weighted_mean(values: ArrayLike, errors: ArrayLike, weight: ArrayLike) -> tu
     share = share / share.sum()
     error = np.sqrt(((share * np.asarray(errors, dtype=float)) ** 2).sum())
     return float(share @ np.asarray(values, dtype=float)), float(error)
+
+
+def log_odds(p: Floats, clip: float) -> Floats:
+    """Log-odds of probabilities, clipped to ``[clip, 1 - clip]`` so that 0 and 1 have some."""
+    clipped = np.clip(p, clip, 1 - clip)
+    return np.asarray(np.log(clipped) - np.log1p(-clipped))
 
 
 def wilson_limits(

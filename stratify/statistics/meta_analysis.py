@@ -53,13 +53,8 @@ _SCALES = {
 class Pooled(NamedTuple):
     """Mean over cohorts with the limits of its interval, and what a new cohort would show.
 
-    Attributes
-    ----------
-    value, low, high : float
-    prediction_low, prediction_high : float
-        Interval for the true value of a new cohort; NaN for fewer than 3 cohorts.
-    tau : float
-        Standard deviation between cohorts; NaN for one.
+    The prediction interval is for the true value of a new cohort, NaN for fewer than 3 cohorts;
+    ``tau`` is the standard deviation between cohorts, NaN for one.
     """
 
     value: float

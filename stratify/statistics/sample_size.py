@@ -38,10 +38,8 @@ class SampleSize:
     ----------
     parameters : int
         Candidate predictor parameters.
-    prevalence : float
-        Share of patients with the event.
-    cox_snell : float
-        Anticipated Cox–Snell R².
+    prevalence, cox_snell : float
+        Share of patients with the event; anticipated Cox–Snell R².
     shrinkage, optimism, intercept : int
         Patients for a shrinkage of at least 0.9; for at most 0.05 between apparent and adjusted
         Nagelkerke R²; for the overall risk to within 0.05.
@@ -73,8 +71,7 @@ def required_sample_size(
         Share of patients with the event, between 0 and 1.
     cox_snell : float, optional
         Anticipated Cox–Snell R² of the model, above 0 and below its maximum, for example by
-        :func:`cox_snell_from_auroc`; by default 15 % of its maximum, as Riley advises where
-        nothing is known.
+        :func:`cox_snell_from_auroc`; by default 15 % of its maximum (Riley 2020).
 
     Raises
     ------
@@ -120,12 +117,7 @@ def _for_shrinkage(parameters: int, cox_snell: float, shrinkage: float) -> int:
 
 
 def cox_snell_maximum(prevalence: float) -> float:
-    """Compute the greatest Cox–Snell R² that a model of a binary outcome can have.
-
-    Raises
-    ------
-    ArgumentError
-        If `prevalence` is not between 0 and 1.
+    """Compute the greatest Cox–Snell R² that a model can have at a prevalence between 0 and 1.
 
     References
     ----------
@@ -144,7 +136,8 @@ def cox_snell_maximum(prevalence: float) -> float:
 def cox_snell_from_auroc(auroc: float, prevalence: float) -> float:
     """Compute the Cox–Snell R² of a calibrated model from its AUROC.
 
-    The margins are taken as normal with equal variance in both classes.
+    The margins are taken as normal with equal variance in both classes. The published method
+    simulates a million patients; here the same expectation is integrated.
 
     Parameters
     ----------
@@ -152,15 +145,6 @@ def cox_snell_from_auroc(auroc: float, prevalence: float) -> float:
         Above 0.5 and below 1, for example of a published model; corrected for optimism.
     prevalence : float
         Share of patients with the event, between 0 and 1.
-
-    Raises
-    ------
-    ArgumentError
-        If a number is outside its range.
-
-    Notes
-    -----
-    The published method simulates a million patients; here the same expectation is integrated.
 
     References
     ----------
@@ -187,11 +171,6 @@ def cox_snell_from_auroc(auroc: float, prevalence: float) -> float:
 
 def candidate_parameters(matrix: pd.DataFrame) -> int:
     """Count the parameters of a linear model: one a number, one less than its levels a category.
-
-    Parameters
-    ----------
-    matrix : DataFrame of shape (n_patients, n_features)
-        Features of the training patients, levels as text.
 
     Examples
     --------

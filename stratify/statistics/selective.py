@@ -15,7 +15,7 @@ from stratify.arrays import Floats
 from stratify.errors import ArgumentError
 from stratify.statistics.checks import checked
 from stratify.statistics.discrimination import auroc
-from stratify.statistics.intervals import UNDEFINED, normal_quantile, wilson
+from stratify.statistics.intervals import UNDEFINED, log_odds, normal_quantile, wilson
 
 __all__ = ["certainty", "selective_curve"]
 
@@ -40,8 +40,8 @@ def certainty(risk: ArrayLike, low: ArrayLike, high: ArrayLike, threshold: float
     if not 0 < threshold < 1:
         message = f"threshold is {threshold}; expected a risk above 0 and below 1."
         raise ArgumentError(message)
-    half = np.maximum((_logit(highs) - _logit(lows)) / 2, _CLIP)
-    distance: Floats = np.abs(_logit(risks) - np.log(threshold / (1 - threshold))) / half
+    half = np.maximum((log_odds(highs, _CLIP) - log_odds(lows, _CLIP)) / 2, _CLIP)
+    distance: Floats = np.abs(log_odds(risks, _CLIP) - np.log(threshold / (1 - threshold))) / half
     return distance
 
 
@@ -113,9 +113,3 @@ def selective_curve(
         }
         rows += [(share, name, *estimate, n, events) for name, estimate in estimates.items()]
     return pd.DataFrame(rows, columns=["share", "metric", "value", "low", "high", "n", "n_events"])
-
-
-def _logit(p: Floats) -> Floats:
-    clipped = np.clip(p, _CLIP, 1 - _CLIP)
-    logits: Floats = np.log(clipped) - np.log1p(-clipped)
-    return logits

@@ -95,25 +95,17 @@ def cross_validate(
     folds : int
         Stratified by label; fewer where a class is smaller.
     seed : int
-    censoring : EarlyCensoring, optional
-        As in :func:`~stratify.validation.training.fit_with_references`; these patients are in no
-        fold.
-    trials, storage
-        As in :func:`~stratify.validation.training.fit_with_references`: settings are chosen anew
-        in every fold.
+    censoring, trials, storage
+        As of :func:`~stratify.validation.training.fit_with_references`: patients censored early
+        are in no fold, and settings are chosen anew in every fold.
     rescaled : callable, optional
         Given the table and which patients train, gives it on scales learned from these, such as
         :class:`stratify.cohort.training_scales.RefittedScales`; for every fold.
     workers : int
         Processes of one thread each that share the folds; 1 for this process, with the threads
-        of the classifier. The risks are the same.
+        of the classifier. The risks are the same, in the order of ``table``.
     progress : callable, optional
         Called with a line for each fold, and the time left.
-
-    Returns
-    -------
-    Risks
-        In the order of ``table``.
     """
     label = table["label"].to_numpy(dtype=float)
     folds = max(2, min(folds, int(label.sum()), int((1 - label).sum())))
@@ -152,6 +144,12 @@ def assess(
 ) -> Assessment:
     """Judge risks against labels and survival.
 
+    Row group ``all`` holds every patient and the references that cover them, some with training
+    medians for missing inputs. Row groups ``measured=...`` hold the patients with complete inputs
+    of a reference that does not cover all. Those of
+    :func:`~stratify.cohort.subgroups.subgroups` follow, with the references of ``all`` and the
+    metrics that need no bootstrap.
+
     Parameters
     ----------
     table : DataFrame of shape (n_patients, ...)
@@ -167,15 +165,6 @@ def assess(
     apparent : Risks, optional
         Of the same patients by models that learned from them: adds the optimism, by which they
         look better than `risks`.
-
-    Returns
-    -------
-    Assessment
-        Row group ``all`` holds every patient and the references that cover them, some with
-        training medians for missing inputs. Row groups ``measured=...`` hold the patients with
-        complete inputs of a reference that does not cover all. Those of
-        :func:`~stratify.cohort.subgroups.subgroups` follow, with the references of ``all`` and the
-        metrics that need no bootstrap.
     """
     label = table["label"].to_numpy(dtype=float)
     judged = partial(performance_table, cohort=cohort, split=split)

@@ -34,12 +34,7 @@ _FOLDS, _BINS = 5, 10
 def check_training(home: Cohort, features: list[str]) -> None:
     """Add findings on a leak, on gaps that predict label or cohort, and on too few patients.
 
-    Parameters
-    ----------
-    home : Cohort
-        Training patients with a label; gets the findings.
-    features : list of str
-        Features of the model.
+    `home` holds the training patients with a label and gets the findings.
     """
     label = home.table["label"].to_numpy(dtype=float)
     matrix = model_matrix(home.table, features)
@@ -93,18 +88,9 @@ def _check_missingness(
 def single_feature_auroc(matrix: pd.DataFrame, label: npt.ArrayLike) -> dict[str, float]:
     """Judge each feature alone, whatever the shape of its relation to the label.
 
-    Parameters
-    ----------
-    matrix : DataFrame of shape (n_patients, n_features)
-        Numbers, or levels as text.
-    label : array_like of shape (n_patients,)
-        1 or 0, at least 5 of each.
-
-    Returns
-    -------
-    dict of str to float
-        Cross-validated AUROC of the share of label 1 by level or by tenth of the number; missing
-        is a level of its own, so that an informative gap is seen too.
+    The cross-validated AUROC is that of the share of label 1 by level or by tenth of the number;
+    missing is a level of its own, so that an informative gap is seen too. At least 5 patients of
+    each label are needed.
 
     Examples
     --------
@@ -138,18 +124,9 @@ def _alone(column: pd.Series, label: Floats) -> float:
 
 
 def missingness_auroc(matrix: pd.DataFrame, label: npt.ArrayLike) -> float:
-    """How well the gaps alone predict the label.
+    """Cross-validated AUROC of a ridge logistic regression on what is missing; 0.5 without gaps.
 
-    Parameters
-    ----------
-    matrix : DataFrame of shape (n_patients, n_features)
-    label : array_like of shape (n_patients,)
-        1 or 0, at least 5 of each.
-
-    Returns
-    -------
-    float
-        Cross-validated AUROC of a ridge logistic regression on what is missing; 0.5 without gaps.
+    At least 5 patients of each label are needed.
 
     Examples
     --------
@@ -165,11 +142,7 @@ def missingness_auroc(matrix: pd.DataFrame, label: npt.ArrayLike) -> float:
 def cohort_from_missingness(matrix: pd.DataFrame, groups: npt.ArrayLike) -> tuple[float, float]:
     """How well the gaps alone predict the cohort, site or another group.
 
-    Parameters
-    ----------
-    matrix : DataFrame of shape (n_patients, n_features)
-    groups : array_like of shape (n_patients,)
-        Groups of fewer than 5 patients count as the largest.
+    Groups of fewer than 5 patients count as the largest.
 
     Returns
     -------

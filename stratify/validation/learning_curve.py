@@ -49,25 +49,19 @@ def learning_curve(
 
     Parameters
     ----------
-    classifier : ResistanceClassifier
-        Unfitted, or fitted (then cloned).
-    table : DataFrame of shape (n_patients, ...)
-        Training patients with ``label``.
-    features : sequence of str
+    classifier, table, features, seed, progress
+        As of :func:`~stratify.validation.assessment.cross_validate`.
     shares : sequence of float
         Of the training patients of a fold, above 0 and at most 1.
     repeats, folds : int
         At least 2.
-    seed : int
-    progress : callable, optional
-        Called with a line for each size.
 
     Returns
     -------
     DataFrame
         As in the ``learning_curve`` dictionary: AUROC and Brier score of the model and of plain
-        logistic regression by number of training patients. The interval holds the error of the
-        patients judged and of the repeats' mean.
+        logistic regression. The interval holds the error of the patients judged and of the mean
+        of the repeats.
 
     Raises
     ------

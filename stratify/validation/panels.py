@@ -36,10 +36,7 @@ def added_value(
 ) -> pd.DataFrame:
     """Add every panel to the clinical features, by cross-validation on the same folds.
 
-    Parameters
-    ----------
-    classifier, table, features, folds, seed, rescaled, progress
-        As in :func:`masking_cost`.
+    Parameters are as of :func:`masking_cost`.
 
     Returns
     -------
@@ -110,17 +107,8 @@ def masking_cost(
 
     Parameters
     ----------
-    classifier : ResistanceClassifier
-        Unfitted, or fitted (then cloned).
-    table : DataFrame of shape (n_patients, ...)
-        Patients with ``label``.
-    features : sequence of str
-    folds, seed : int
-        Of the cross-validation.
-    rescaled : callable, optional
-        As in :func:`~stratify.validation.assessment.cross_validate`.
-    progress : callable
-        Called with a line for each fold.
+    classifier, table, features, folds, seed, rescaled, progress
+        As of :func:`~stratify.validation.assessment.cross_validate`.
 
     Returns
     -------

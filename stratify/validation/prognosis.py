@@ -30,8 +30,7 @@ def prognosis(model: ResistanceModel, cohort: Cohort, *, outcome: str = "os") ->
     ----------
     model : ResistanceModel
     cohort : Cohort
-        From :func:`stratify.cohort.reading.read_cohort` with ``labels=False``; patients whose
-        survival is not recorded are left out.
+        Read without labels; patients whose survival is not recorded are left out.
     outcome : {"os", "pfs"}
 
     Returns
@@ -45,10 +44,6 @@ def prognosis(model: ResistanceModel, cohort: Cohort, *, outcome: str = "os") ->
     ------
     CohortError
         If no patient has the outcome recorded.
-
-    References
-    ----------
-    Harrell FE. JAMA 1982;247:2543-2546. Cox DR. J R Stat Soc B 1972;34:187-220.
     """
     table = cohort.table
     known = pd.Series(False, index=table.index)

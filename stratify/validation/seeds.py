@@ -40,14 +40,12 @@ def across_seeds(
         Cohorts to judge on, with ``label``.
     seeds : sequence of int
     progress : callable
-        Called with a line for each seed.
 
     Returns
     -------
     DataFrame
-        One row a seed, cohort and reference: ``auroc`` of the model, ``auroc_reference``, their
-        ``difference`` with ``low`` and ``high`` (95 %, DeLong), ``n``. References that do not
-        cover all patients of a cohort are left out.
+        One row a seed, cohort and reference that covers all its patients: ``auroc`` of the model,
+        ``auroc_reference``, their ``difference`` with ``low`` and ``high`` (95 %, DeLong), ``n``.
 
     Raises
     ------
@@ -81,19 +79,10 @@ def across_seeds(
 def weighted_differences(found: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     """Mean over cohorts, weighted by patients, of the seed in the middle.
 
-    Parameters
-    ----------
-    found : DataFrame
-        From :func:`across_seeds`.
-    level : float
-        Of the interval.
-
-    Returns
-    -------
-    DataFrame
-        One row a reference that stands in every cohort: weighted AUROC of both, and the paired
-        ``difference`` with ``low`` and ``high``, for the seed whose weighted AUROC is the lower
-        median; ``seed_low`` and ``seed_high`` are the range of the model's AUROC over seeds.
+    One row a reference that stands in every cohort of the table of :func:`across_seeds`: weighted
+    AUROC of both, and the paired ``difference`` with ``low`` and ``high``, for the seed whose
+    weighted AUROC is the lower median; ``seed_low`` and ``seed_high`` are the range of the model's
+    AUROC over seeds.
 
     Examples
     --------

@@ -39,7 +39,7 @@ class Risks:
     Attributes
     ----------
     by_model : dict of str to ndarray of shape (n_patients,)
-        ``stratify`` first; higher is worse.
+        The model first; higher is worse.
     complete : dict of str to ndarray of bool of shape (n_patients,)
         Patients with every input of a reference measured.
     covering : frozenset of str
@@ -61,15 +61,7 @@ class Risks:
 
 @dataclass(frozen=True)
 class EarlyCensoring:
-    """Training patients censored before the horizon of the label, and that horizon.
-
-    Attributes
-    ----------
-    table : DataFrame of shape (n_patients, ...)
-        ``pfs`` (months) and ``pfs_event``.
-    horizon : float
-        Months.
-    """
+    """Training patients censored before the horizon of the label (months): pfs and pfs_event."""
 
     table: pd.DataFrame
     horizon: float
@@ -92,7 +84,8 @@ def fit_with_references(
     ----------
     classifier : ResistanceClassifier
     table : DataFrame of shape (n_patients, ...)
-        Patients with ``label``.
+        Patients with ``label``. The anchor also learns from their other outcomes, see
+        :func:`stratify.model.horizons.horizon_outcomes`.
     features : list of str
     censoring : EarlyCensoring, optional
         Patients for whom those with a label stand, by inverse-probability-of-censoring weights.
@@ -103,11 +96,6 @@ def fit_with_references(
         File in which the search is kept, so that an interrupted one goes on.
     tried, progress : callable, optional
         Called with each setting and its loss, and with how many settings are tried.
-
-    Notes
-    -----
-    The anchor also learns from other outcomes of the same patients that are recorded, see
-    :func:`stratify.model.horizons.horizon_outcomes`.
     """
     label = table["label"].to_numpy(dtype=float)
     weight = None
