@@ -26,7 +26,7 @@ class ExpressionReference:
         Unit of the expression: TPM, CPM or normalised.
     n_patients : int
     genes : dict of str to (float, float)
-        Mean and standard deviation of log2(x + 1), to four digits; no patient can be told from
+        Mean and standard deviation of log2(x + 1), to four digits; no patient can be read from
         them. Genes that do not vary are left out.
 
     Examples

@@ -253,11 +253,11 @@ def add_harmonised(
     Examples
     --------
     >>> burden = pd.Series(np.arange(1.0, 41.0))
-    >>> told = Findings()
+    >>> found = Findings()
     >>> add_harmonised(pd.DataFrame({"tmb": [10.0, 90.0]}), TmbCalibration.fit(burden, burden / 2),
-    ...                "home", told)["tmb_harmonised"].round(6).tolist()
+    ...                "home", found)["tmb_harmonised"].round(6).tolist()
     [5.0, 45.0]
-    >>> told.codes()
+    >>> found.codes()
     ['beyond_paired_samples']
     """
     table = calibration.apply(pd.Series(numbers_of(patients, "tmb"), patients.index))

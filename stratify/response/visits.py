@@ -87,21 +87,8 @@ def visit_findings(
 ) -> Findings:
     """Find everything that is wrong or unusual in a visit table.
 
-    Parameters
-    ----------
-    visits : DataFrame of shape (n_visits, ...)
-        As in the ``visits`` dictionary.
-    patients : DataFrame of shape (n_patients, ...), optional
-        See :func:`stratify.response.best_response.best_response`.
-    name : str
-        Name of the table in messages, such as that of its file.
-
-    Returns
-    -------
-    Findings
-        Messages name rows (from 1, or the lines of a file if the index is named ``line`` or
-        ``row``) and never a value of a patient. What can be lived with is looked for where there
-        is no fault.
+    Messages name rows (from 1, or the lines of a file if the index is named ``line`` or ``row``)
+    and never a value of a patient. What can be lived with is looked for where there is no fault.
 
     Raises
     ------
