@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
@@ -16,6 +15,7 @@ from stratify.interpretation.explained import Explained
 from stratify.interpretation.interactions import interaction_summary
 from stratify.interpretation.profile import profile_matrix
 from stratify.model.classifier import ResistanceClassifier
+from stratify.statistics.intervals import normal_quantile
 from stratify.tables.schema import field_named
 from stratify.trees.model_text import UnsupportedTreesError
 
@@ -192,7 +192,7 @@ def subgroup_profiles(
     matrix = profile_matrix(profiles).to_numpy()
     known = table["label"].notna().to_numpy()
     label = table.loc[known, "label"].to_numpy(dtype=float)
-    z = NormalDist().inv_cdf(0.5 + level / 2)
+    z = normal_quantile(level)
     rows = []
     for name, mask in subgroups(table[known].reset_index(drop=True), label):
         for j, step in enumerate(cycle().steps):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from statistics import NormalDist
-
 import numpy as np
 import pandas as pd
 
 from stratify.arrays import Floats
 from stratify.scoring.resistance_model import ResistanceModel
+from stratify.statistics.intervals import normal_quantile
 
 __all__ = ["interval_of_change", "risk_change"]
 
@@ -45,7 +44,7 @@ def risk_change(model: ResistanceModel, before: pd.DataFrame, after: pd.DataFram
         classifier.ensemble_.margins(classifier.readable(c.encoded)) for c in (first, second)
     ]
     found = [model.risk_and_interval(*pair) for pair in zip((first, second), margins, strict=True)]
-    quantile = NormalDist().inv_cdf(0.5 + classifier.interval_level / 2)
+    quantile = normal_quantile(classifier.interval_level)
     there, here = (logit(risk) for risk, _, _ in found)
     errors = [(logit(high) - logit(low)) / (2 * quantile) for _, low, high in found]
     slope = 1.0 if line is None else line.slope.value

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,7 @@ from stratify.references import References
 from stratify.scoring.manifest import as_json, sums_of, version_of, write_bundle
 from stratify.scoring.prepared import KEYS, Prepared, prepared
 from stratify.scoring.reasons import top_reasons
+from stratify.statistics.intervals import normal_quantile
 from stratify.study import MONOTHERAPY
 from stratify.study.policy import Policy
 from stratify.tables.findings import Findings
@@ -314,7 +314,7 @@ class ResistanceModel:
         variance = np.zeros(len(risk)) if line is None else line.variance(original)
         if self.uncertainty is not None:
             variance += slope**2 * self.uncertainty.variance(columns, original)
-        quantile = NormalDist().inv_cdf(0.5 + self.classifier.interval_level / 2)
+        quantile = normal_quantile(self.classifier.interval_level)
         spread = (logit(high) - logit(low)) / 2
         half = np.sqrt(spread**2 + quantile**2 * variance)
         return risk, expit(margin - half), expit(margin + half)
