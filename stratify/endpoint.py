@@ -13,14 +13,14 @@ from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from stratify.arrays import Flags, Floats, Strings
 from stratify.errors import ArgumentError
 from stratify.extensions import by_name
 from stratify.tables.documents import document
 from stratify.tables.schema import field_named
-from stratify.tables.strict import Place, Strict, as_text, list_of
+from stratify.tables.strict import Place, Strict, as_text
 
 __all__ = [
     "KINDS",
@@ -30,11 +30,11 @@ __all__ = [
     "OwnRule",
     "ProgressionRule",
     "RegimenRule",
+    "Regimens",
     "endpoint_reasons",
     "endpoint_rule",
     "endpoint_rules",
     "label_outcomes",
-    "unknown_regimens",
 ]
 
 Text = Annotated[str, Field(min_length=1)]
@@ -42,12 +42,13 @@ Endpoint: TypeAlias = "str | Mapping[str, Any] | EndpointRule"
 Version = Annotated[str, BeforeValidator(as_text), Field(min_length=1)]
 
 
-def unknown_regimens(data: dict[str, Any], key: str) -> Iterator[tuple[Place, str]]:
-    """Faults of a list of regimens."""
-    regimens = field_named("regimen").enum
-    for i, name in enumerate(list_of(data.get(key))):
-        if isinstance(name, str) and name not in regimens:
-            yield (key, i), f"{name!r} is not known; regimens are {', '.join(regimens)}"
+def _known(name: str) -> str:
+    if name not in (regimens := field_named("regimen").enum):
+        raise ValueError(f"{name!r} is not known; regimens are {', '.join(regimens)}")
+    return name
+
+
+Regimens = Annotated[list[Annotated[str, AfterValidator(_known)]], Field(min_length=1)]
 
 
 class OwnRule(Strict):
@@ -62,7 +63,7 @@ class OwnRule(Strict):
     version: Version
     title: Text
     source: Text
-    regimens: Annotated[list[str], Field(min_length=1)] | None = None
+    regimens: Regimens | None = None
     inclusive: bool | None = None
     response_spares: bool | None = None
     best_response_pd: bool | None = None
@@ -80,7 +81,6 @@ class OwnRule(Strict):
             yield ("based_on",), f"a rule by progression is expected: {', '.join(fitting)}"
         if name in rules or name.lower().startswith("sitc"):
             yield ("name",), "names of published rules, and those that begin with sitc, are taken"
-        yield from unknown_regimens(data, "regimens")
 
 
 class EndpointRule(Strict):

@@ -9,7 +9,7 @@ import pandas as pd
 
 from stratify.cohort.reading import Cohort, read_cohort
 from stratify.errors import DataError, FileError
-from stratify.study import Study
+from stratify.study.study_file import Study, faults_of_study
 from stratify.tables.findings import Findings
 from stratify.tables.schema import long_panels
 
@@ -79,7 +79,7 @@ def check_study(path: str | Path) -> StudyCheck:
     study, faults = Study.read(path)
     findings = Findings()
     for fault in faults:
-        _add(findings, "study_fault", path, str(fault), in_other_file=bool(fault.file))
+        findings.add("study_fault", fault.of(path.name), n=1)
     wrong = {str(fault.place[0]) for fault in faults if fault.place}
     cohort, unread = None, "its sections on the data have faults"
     if study is not None and not wrong & READ_BY:
@@ -110,20 +110,21 @@ def check_study(path: str | Path) -> StudyCheck:
     return StudyCheck(study.name, findings, cohort.attrition, unchecked)
 
 
-def _add(findings: Findings, code: str, path: Path, text: str, *, in_other_file: bool) -> None:
-    findings.add(code, f"{text}." if in_other_file else f"{path.name}, {text}.", n=1)
-
-
 def _add_absent(findings: Findings, study: Study, path: Path, cohort: Cohort) -> None:
     """Add names that no mapped or derived column has; a column with a finding is there."""
-    mapped = {
+    columns = {*cohort.table.columns} | {
         name
         for source in study.cohorts
         for table in source.tables
-        for panel, columns in table.panels.items()
+        for panel, mapped in table.panels.items()
         if panel not in long_panels()
-        for name in columns
+        for name in mapped
     }
-    for named, fault in study.absent({*mapped, *cohort.table.columns}, path):
-        code = "study_fault" if named.required else "name_without_column"
-        _add(findings, code, path, str(fault), in_other_file=bool(fault.file))
+    lacking = {each.place: each for each in study.named() if each.name not in columns}
+    faults = [
+        (place, f"{each.name} is not among the mapped or derived columns")
+        for place, each in lacking.items()
+    ]
+    for fault in faults_of_study(path, faults):
+        code = "study_fault" if lacking[fault.place].required else "name_without_column"
+        findings.add(code, fault.of(path.name), n=1)

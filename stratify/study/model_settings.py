@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BeforeValidator, ValidationError
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from stratify.errors import ArgumentError
-from stratify.study.policy import marker_fault
+from stratify.study.policy import Biomarker
 from stratify.tables.faults import faults_of
 from stratify.tables.strict import Place, Strict, list_of, mapping_of
 
@@ -17,6 +17,7 @@ __all__ = ["ModelSettings", "check_settings"]
 
 _WHOLE, _NUMBER = (int, np.integer), (int, float, np.integer, np.floating)
 _TINY, _MOST = 1e-9, 1e9
+_FEATURE = TypeAdapter(Biomarker)
 
 
 def _expected(words: str, fits: Callable[[Any], bool]) -> BeforeValidator:
@@ -98,14 +99,16 @@ class ModelSettings(Strict):
     @classmethod
     def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[Place, str]]:
         """Names that are no features."""
-        named: list[tuple[Place, object]] = [
-            (("anchor", i), name) for i, name in enumerate(list_of(data.get("anchor")))
-        ]
+        named: dict[Place, object] = {
+            ("anchor", i): name for i, name in enumerate(list_of(data.get("anchor")))
+        }
         for key in ("panels", "monotone"):
-            named += [((key, str(name)), name) for name in mapping_of(data.get(key))]
-        for place, name in named:
-            if isinstance(name, str) and (fault := marker_fault(name, ("feature",))):
-                yield place, fault
+            named |= {(key, name): name for name in mapping_of(data.get(key))}
+        for place, name in named.items():
+            try:
+                _FEATURE.validate_python(name)
+            except ValidationError as error:
+                yield place, faults_of(error)[0][1]
 
     @property
     def parameters(self) -> dict[str, Any]:

@@ -13,16 +13,17 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from stratify.errors import ArgumentError, DataError
+from stratify.errors import DataError
 from stratify.study.utilities import Utilities
-from stratify.tables.faults import faults_in_words, faults_of, located
+from stratify.tables.faults import without_faults
 from stratify.tables.schema import field_named
 from stratify.tables.strict import Place, Strict, as_text
 from stratify.tables.tabular import read_mapping
 
 __all__ = [
+    "Biomarker",
     "Condition",
     "Contraindication",
     "LabelCheck",
@@ -30,7 +31,6 @@ __all__ = [
     "MarkerRule",
     "NamedColumn",
     "Policy",
-    "marker_fault",
 ]
 
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -46,22 +46,18 @@ Caution = Literal[
 ]
 
 
-def marker_fault(name: str, roles: tuple[str, ...] = ("feature", "design")) -> str | None:
-    """Say what is wrong with a marker's name, if anything."""
-    try:
+def _has_role(*roles: str) -> AfterValidator:
+    def checked(name: str) -> str:
         field = field_named(name)
-    except ArgumentError as error:
-        return str(error).removesuffix(".")
-    return None if field.role in roles or field.enters_models else f"{name} is no biomarker"
+        if field.role not in roles and not field.enters_models:
+            raise ValueError(f"{name} is no biomarker")
+        return name
+
+    return AfterValidator(checked)
 
 
-def _biomarker(name: str) -> str:
-    if fault := marker_fault(name, ("feature",)):
-        raise ValueError(fault)
-    return name
-
-
-Biomarker = Annotated[str, AfterValidator(_biomarker)]
+Biomarker = Annotated[str, _has_role("feature")]
+Marker = Annotated[str, _has_role("feature", "design")]
 
 
 class NamedColumn(NamedTuple):
@@ -70,10 +66,6 @@ class NamedColumn(NamedTuple):
     place: Place
     name: str
     required: bool = False
-
-    def below(self, key: str) -> NamedColumn:
-        """Name the same column in the section `key`."""
-        return self._replace(place=(key, *self.place))
 
 
 class Condition(Strict):
@@ -86,16 +78,14 @@ class Condition(Strict):
     [False, True, None]
     """
 
-    marker: str
+    marker: Marker
     equals: bool | str | None = None
     at_least: float | None = None
     below: float | None = None
 
     @classmethod
     def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[Place, str]]:
-        """Unknown markers, and conditions that say nothing or two things."""
-        if isinstance(name := data.get("marker"), str) and (fault := marker_fault(name)):
-            yield ("marker",), fault
+        """Conditions that say nothing or two things."""
         stated = [key for key in ("equals", "at_least", "below") if data.get(key) is not None]
         if len(stated) != 1:
             found = " and ".join(stated) or "none"
@@ -108,11 +98,8 @@ class Condition(Strict):
             met = values == self.equals
         else:
             numbers = pd.to_numeric(values, errors="coerce").astype(float)
-            met = (
-                numbers.ge(self.at_least)
-                if self.at_least is not None
-                else numbers.lt(self.below or 0)
-            )
+            low = self.at_least
+            met = numbers.ge(low) if low is not None else numbers.lt(self.below or 0)
         return met.astype(object).where(values.notna(), None)
 
     def __str__(self) -> str:
@@ -253,21 +240,15 @@ class Policy(Strict):
         if isinstance(low, float) and 0 < low < 1:
             yield from _in_order(data, "monotherapy_below", "combination_from")
         others = [key for key in ("marker_rule", "utilities") if data.get(key) is not None]
-        stated = [
-            key for key in ("monotherapy_below", "combination_from") if data.get(key) is not None
-        ]
+        limits = ("monotherapy_below", "combination_from")
+        stated = [key for key in limits if data.get(key) is not None]
         if not others:
-            for key in ("monotherapy_below", "combination_from"):
-                if key not in stated:
-                    yield (key,), "required, but not stated"
+            lacking = [key for key in limits if key not in stated]
+            yield from (((key,), "required, but not stated") for key in lacking)
         elif len(others) + bool(stated) > 1:
-            yield (
-                (),
-                (
-                    f"{' and '.join([*stated, *others])} decide in two ways; one is expected: both "
-                    "thresholds, marker_rule or utilities"
-                ),
-            )
+            ways = " and ".join([*stated, *others])
+            expected = "one is expected: both thresholds, marker_rule or utilities"
+            yield (), f"{ways} decide in two ways; {expected}"
 
     @property
     def thresholds(self) -> tuple[float, float]:
@@ -359,16 +340,15 @@ class Policy(Strict):
         Parameters
         ----------
         available : iterable of str
-            Columns that the cohort or the model has.
+            Columns of the cohort or the model.
         where : str
             What has them, for the message: "the study our_trial".
         landmark_weeks : float, optional
-            Landmark of the model.
 
         Raises
         ------
         DataError
-            If a marker of the policy is not among them: every patient would be referred.
+            If a marker is not among them: every patient would be referred.
 
         Examples
         --------
@@ -402,12 +382,6 @@ class Policy(Strict):
             If it is not YAML or anything in it is wrong; all faults are listed.
         """
         if isinstance(source, dict):
-            path, where, document = None, "policy", source
-        else:
-            path = (folder or Path()) / source
-            where, document = str(path), read_mapping(path, "policy file")
-        try:
-            return cls.model_validate(document)
-        except ValidationError as error:
-            faults = located(faults_of(error), path)
-            raise DataError(f"{where}: {faults_in_words(faults, 'policy')}") from None
+            return without_faults(cls, source, "policy")
+        path = (folder or Path()) / source
+        return without_faults(cls, read_mapping(path, "policy file"), "policy", path)

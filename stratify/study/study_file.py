@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,18 +25,17 @@ from pydantic import (
 from stratify.endpoint import (
     Endpoint,
     EndpointRule,
+    Regimens,
     endpoint_rule,
     endpoint_rules,
-    unknown_regimens,
 )
 from stratify.errors import DataError, FileError
 from stratify.study.estimand import Estimand
 from stratify.study.model_settings import ModelSettings
-from stratify.study.policy import NamedColumn, Policy
+from stratify.study.policy import Biomarker, NamedColumn, Policy
 from stratify.study.response_criteria import ResponseCriteria
 from stratify.tables.faults import Fault, faults_in_words, faults_of, located
 from stratify.tables.measurements import RegionRule
-from stratify.tables.schema import field_named
 from stratify.tables.sources import CohortSource
 from stratify.tables.strict import Place, Strict, Texts, list_of, mapping_of, one_of
 from stratify.tables.tabular import read_mapping
@@ -120,14 +119,14 @@ class Study(Strict):
     endpoint: Annotated[EndpointRule, PlainValidator(_rule_of)] = Field(
         default_factory=lambda: endpoint_rule("proxy_pfs6")
     )
-    eligible_regimens: Annotated[list[str], Field(min_length=1)] = ["anti_pd1_pdl1"]
+    eligible_regimens: Regimens = ["anti_pd1_pdl1"]
     split: Split = Split()
     landmark_weeks: Annotated[float, Field(gt=0)] | None = None
     censored_early: Literal["exclude", "weight"] = "exclude"
     response_criteria: ResponseCriteria = ResponseCriteria()
     region_rule: RegionRule = RegionRule()
     training_scales: list[Literal["expression", "tmb"]] = []
-    features: list[str] | None = None
+    features: list[Biomarker] | None = None
     policy: Annotated[Policy | None, BeforeValidator(_policy_read)] = None
     effect: Annotated[Estimand | None, one_of("a mapping", dict, Estimand)] = None
     thresholds: list[Annotated[float, Field(gt=0, lt=1)]] = [0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
@@ -144,19 +143,10 @@ class Study(Strict):
 
     @classmethod
     def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[Place, str]]:
-        """Regimens and features that do not exist, and cohorts of one name."""
-        yield from unknown_regimens(data, "eligible_regimens")
+        """Cohorts of one name."""
         names = [mapping_of(cohort).get("name") for cohort in list_of(data.get("cohorts"))]
         for name in sorted({str(n) for n in names if n is not None and names.count(n) > 1}):
             yield ("cohorts",), f"two cohorts have the name {name!r}"
-        for i, name in enumerate(list_of(data.get("features"))):
-            try:
-                field = field_named(str(name))
-            except ValueError as error:
-                yield ("features", i), str(error).removesuffix(".")
-                continue
-            if not field.enters_models:
-                yield ("features", i), f"{name} has the role {field.role} and is never a feature"
 
     def conflicts(self) -> Iterator[tuple[Place, str]]:
         """Find a policy that does not decide at the landmark, and weights without a horizon."""
@@ -221,9 +211,9 @@ class Study(Strict):
             If the file cannot be read or is not YAML.
         """
         path = Path(path)
-        document = whole = read_mapping(path, "study file")
-        if endpoint is not None:
-            document = whole = {**document, "endpoint": endpoint}
+        whole = read_mapping(path, "study file")
+        whole |= {} if endpoint is None else {"endpoint": endpoint}
+        document = whole
         found: dict[tuple[Place, str], None] = {}
         wrong: set[str | int] = set()
         study = None
@@ -240,36 +230,19 @@ class Study(Strict):
                 document |= {"name": "study"} if "name" in wrong else {}
         if study is not None:
             study = study.model_copy(update={"source": path.resolve()})
-        return study, located_faults(whole, path, found)
+        return study, faults_of_study(path, found)
 
-    def absent(self, columns: Container[str], path: Path) -> Iterator[tuple[NamedColumn, Fault]]:
-        """Find names that stand in the study and are no column.
-
-        Parameters
-        ----------
-        columns : container of str
-            Columns that are mapped or derived.
-        path : Path
-            Study file, for the lines.
-
-        Yields
-        ------
-        name : NamedColumn
-        fault : Fault
-        """
-        named = [NamedColumn(("features", i), name) for i, name in enumerate(self.features or [])]
-        if self.policy is not None:
-            named += [each.below("policy") for each in self.policy.named(self.landmark_weeks)]
-        if self.effect is not None:
-            named += [each.below("effect") for each in self.effect.named()]
-        lacking = [each for each in named if each.name not in columns]
-        faults = [
-            (each.place, f"{each.name} is not among the mapped or derived columns")
-            for each in lacking
-        ]
-        document = read_mapping(path, "study file") if faults else {}
-        by_place = {fault.place: fault for fault in located_faults(document, path, faults)}
-        yield from ((each, by_place[each.place]) for each in lacking)
+    def named(self) -> Iterator[NamedColumn]:
+        """Every column that the sections name, by its place."""
+        yield from (
+            NamedColumn(("features", i), name) for i, name in enumerate(self.features or [])
+        )
+        sections = {
+            "policy": self.policy.named(self.landmark_weeks) if self.policy else (),
+            "effect": self.effect.named() if self.effect else (),
+        }
+        for section, columns in sections.items():
+            yield from (each._replace(place=(section, *each.place)) for each in columns)
 
     @property
     def folder(self) -> Path:
@@ -321,15 +294,13 @@ class Study(Strict):
         return document
 
 
-def located_faults(
-    document: dict[str, Any], path: Path, faults: Iterable[tuple[Place, str]]
-) -> list[Fault]:
+def faults_of_study(path: Path, faults: Iterable[tuple[Place, str]]) -> list[Fault]:
     """Faults of a study with their lines; those inside a policy file with its name and lines."""
-    file = document.get("policy")
-    inside: list[tuple[Place, str]] = []
-    own: list[tuple[Place, str]] = []
-    for place, text in faults:
-        within = isinstance(file, str) and place[:1] == ("policy",) and len(place) > 1
-        (inside if within else own).append((place, text))
-    policy = path.parent / file if isinstance(file, str) else None
-    return located(own, path) + located(inside, policy, str(policy))
+    faults = list(faults)
+    file = read_mapping(path, "study file").get("policy") if faults else None
+    if not isinstance(file, str):
+        return located(faults, path)
+    inside = [each for each in faults if each[0][:1] == ("policy",) and len(each[0]) > 1]
+    policy = path.parent / file
+    own = located([each for each in faults if each not in inside], path)
+    return own + (located(inside, policy, str(policy)) if inside else [])

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
+from stratify.errors import DataError
 from stratify.tables.documents import LinesOfYaml
 from stratify.tables.strict import Place
 
-__all__ = ["Fault", "faults_in_words", "faults_of", "located"]
+__all__ = ["Fault", "faults_in_words", "faults_of", "located", "without_faults"]
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,11 @@ class Fault:
         line = "" if self.line is None else f"line {self.line}"
         within = self.place[1:] if self.file else self.place
         where = [self.file, line, ".".join(map(str, within))]
-        return ": ".join([*filter(None, [", ".join(filter(None, where))]), self.text])
+        return ": ".join(filter(None, [", ".join(filter(None, where)), self.text]))
+
+    def of(self, name: str) -> str:
+        """Sentence that names the file, which is `name` where it is the one that was asked for."""
+        return f"{self}." if self.file else f"{name}, {self}."
 
 
 def faults_of(error: ValidationError) -> list[tuple[Place, str]]:
@@ -60,14 +68,30 @@ def located(faults: Iterable[tuple[Place, str]], path: Path | None, file: str = 
 
     With `file`, the file holds only the section that the first key of each place names.
     """
-    faults = list(faults)
-    if path is None or not faults:
+    if path is None:
         return [Fault(place, text, None, file) for place, text in faults]
     lines = LinesOfYaml(path.read_text(encoding="utf-8-sig"))
     found = [
         Fault(place, text, lines.of(place[1:] if file else place), file) for place, text in faults
     ]
     return sorted(found, key=lambda fault: fault.line or 0)
+
+
+def without_faults(
+    model: type[Model], document: Mapping[str, Any], what: str, path: Path | None = None
+) -> Model:
+    """Object of a document, of a file where there is one.
+
+    Raises
+    ------
+    DataError
+        If anything is wrong; all faults are listed.
+    """
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        faults = located(faults_of(error), path)
+        raise DataError(f"{path or what}: {faults_in_words(faults, what)}") from None
 
 
 def faults_in_words(faults: Iterable[Fault], what: str) -> str:

@@ -281,12 +281,12 @@ FAULTS = [
     (
         "an outcome as a feature",
         lambda d: d.update(features=["pfs"]),
-        "features.0: pfs has the role outcome and is never a feature",
+        "features.0: pfs is no biomarker",
     ),
     (
         "the regimen as a feature",
         lambda d: d.update(features=["regimen"]),
-        "features.0: regimen has the role design and is never a feature",
+        "features.0: regimen is no biomarker",
     ),
     (
         "cohorts of one name",

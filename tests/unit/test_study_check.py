@@ -306,13 +306,13 @@ def test_names_without_a_column_are_listed_with_their_lines(hospital):
     lacks = "is not among the mapped or derived columns."
     assert said == [
         f"study.yaml, line {line_of(hospital, 'hemoglobin')}, features.1: hemoglobin {lacks}",
-        f"{hospital.folder / 'board.yaml'}, line 8, required_markers.1: cd8_percent {lacks}",
         f"study.yaml, line {line_of(hospital, 'effect:')}, effect.column: arm {lacks}",
         f"study.yaml, line {line_of(hospital, 'prior_lines')}, effect.confounders.1: prior_lines "
         f"{lacks}",
+        f"{hospital.folder / 'board.yaml'}, line 8, required_markers.1: cd8_percent {lacks}",
     ]
     severities = [row["severity"] for row in found.findings.rows[:4]]
-    assert severities == ["warning", "error", "error", "warning"]
+    assert severities == ["warning", "error", "warning", "error"]
     assert found.statement == (
         "Not checked: whether the patients suffice to train a model (`stratify train`); whether "
         "the arms occur and their patients and outcomes suffice for the effect (`stratify "
