@@ -295,9 +295,8 @@ def performance_table(
         for found in _computed(_RANKING, truth, risk, level, left_out):
             add(name, found)
         if time is not None:
-            times, died = arrays[-2:]
-            found = ("c_index", _or_nan(c_index, times, died, risk, level), np.nan)
-            add(name, found, events=int(died.sum()))
+            found = ("c_index", _or_nan(c_index, *arrays[-2:], risk, level), np.nan)
+            add(name, found, events=int(arrays[-1].sum()))
         if predictions[name].binary:
             for metric, estimate in classification_at(truth, risk, 0.5, level).items():
                 add(name, (metric, estimate, np.nan))
