@@ -7,11 +7,13 @@ The measurements themselves are described in ``data_schemas/panels/``; what the 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from stratify.tables.documents import document
 from stratify.tables.schema import load_schema, signature_sets
 from stratify.tables.strict import Name, Place, Strict, as_text, list_of
 
@@ -81,6 +83,11 @@ class PairedSamples(Strict):
     power: Annotated[float, Field(ge=0, le=4)] = 1.0
 
 
+def _visits(name: str) -> Any:
+    """Give the default of a visit's window, as in ``data_schemas/ctdna.yaml``."""
+    return Field(default_factory=lambda: copy(document("ctdna")["visits"][name]))
+
+
 class PlasmaRule(Strict):
     """How variants in plasma and blood draws become features of the ctdna panel.
 
@@ -118,21 +125,21 @@ class PlasmaRule(Strict):
         *("ASXL1", "CBL", "DNMT3A", "GNB1", "JAK2", "PPM1D", "SF3B1", "SRSF2", "TET2"),
     ]
     btmb: BurdenRule | None = None
-    weeks: list[int] = [3, 6, 9, 12]
-    within_days: Annotated[float, Field(ge=0)] = 7
-    baseline_within_days: Annotated[float, Field(ge=0)] = 42
+    weeks: list[int] = _visits("weeks")
+    within_days: Annotated[float, Field(ge=0)] = _visits("within_days")
+    baseline_within_days: Annotated[float, Field(ge=0)] = _visits("baseline_within_days")
 
     @classmethod
     def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[Place, str]]:
         """Weeks without a feature, and windows that overlap."""
         weeks_of = load_schema("plasma_draws").fields["draw_visit"].weeks
         known = [week for week in weeks_of.values() if week]
-        weeks = list_of(data.get("weeks", [3, 6, 9, 12]))
+        weeks = list_of(data.get("weeks", document("ctdna")["visits"]["weeks"]))
         for week in weeks:
             if week not in known:
                 yield ("weeks",), f"{week!r} is not known; weeks are {', '.join(map(str, known))}"
         ordered = sorted(week for week in weeks if week in known)
-        days = data.get("within_days", 7)
+        days = data.get("within_days", document("ctdna")["visits"]["within_days"])
         for one, next_one in pairwise(ordered):
             if isinstance(days, (int, float)) and 7 * (next_one - one) <= 2 * days:
                 yield (
