@@ -115,6 +115,11 @@ class FeaturePlan:
         """The features, then every other column from which they may follow."""
         return self._used[1]
 
+    @cached_property
+    def input_set(self) -> frozenset[str]:
+        """The inputs, to be looked up."""
+        return frozenset(self.inputs)
+
     def rules(
         self, assays: Mapping[str, str] | None = None, stated: Pdl1Rule | None = None
     ) -> DerivationRules:

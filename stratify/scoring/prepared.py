@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from stratify.cohort.feature_plan import FeaturePlan
 from stratify.cohort.features import model_matrix
 from stratify.model.columns import FeatureColumns, array_of, array_of_one
 from stratify.tables.findings import Findings
-from stratify.tables.possible import impossible
+from stratify.tables.possible import impossible_numbers, unknown_levels
 from stratify.tables.schema import Field, field_named, known_field
 
 __all__ = ["KEYS", "Prepared", "prepared"]
@@ -147,14 +147,15 @@ def prepared(
     Prepared
         Values that cannot be are missing in it, and stand in its `faults`.
     """
-    values, faults = _read(source, plan, levels)
     n = len(source) if isinstance(source, pd.DataFrame) else 1
+    values, faults = _read(source, plan, n)
     index = source.index if isinstance(source, pd.DataFrame) else pd.RangeIndex(1)
     values.setdefault("patient_id", np.array([str(i + 1) for i in range(n)], dtype=object))
     values.setdefault("cohort", np.full(n, cohort, dtype=object))
     stated = assays or {}
     by_cohort = {}
-    for name in map(str, pd.unique(values["cohort"])):
+    names = values["cohort"] if n == 1 else pd.unique(values["cohort"])
+    for name in map(str, names):
         of_cohort = {column: each[name] for column, each in stated.items() if name in each}
         by_cohort[name] = (rules or {}).get(name) or plan.rules(of_cohort)
     for rule, own in _alike(by_cohort):
@@ -186,31 +187,48 @@ def _alike(by_cohort: Mapping[str, DerivationRules]) -> list[tuple[DerivationRul
 
 
 def _read(
-    source: pd.DataFrame | Mapping[str, Any],
-    plan: FeaturePlan,
-    levels: Mapping[str, Sequence[str]],
+    source: pd.DataFrame | Mapping[str, Any], plan: FeaturePlan, n: int
 ) -> tuple[dict[str, npt.NDArray[Any]], dict[tuple[str, str], Flags]]:
-    """Columns as arrays of their kind; values that cannot be are missing, and told apart."""
+    """Read columns as arrays of their kind; values that cannot be are missing, and listed."""
+    one, inputs = not isinstance(source, pd.DataFrame), plan.input_set
     values: dict[str, npt.NDArray[Any]] = {}
-    faults: dict[tuple[str, str], Flags] = {}
-    one = not isinstance(source, pd.DataFrame)
+    wrong: dict[tuple[str, str], Flags] = {}
+    numbers = []
     for name in map(str, source):
-        known = None if name in KEYS else known_field(name)
-        if (
-            known is None
-            or known.type == "date"
-            or not (name in plan.inputs or known.role in ("feature", "alternative", "design"))
-        ):
+        kind = _kind(name, inputs)
+        if kind == "number":
+            numbers.append(name)
+        elif kind == "level":
+            cells = source[name]
+            values[name] = array_of_one(cells, level=True)[0] if one else cells.to_numpy(object)
+            for unknown in unknown_levels(values[name], field_named(name)):
+                wrong["unknown_category", name] = unknown
+        else:
             cells = [source[name]] if one else source[name]
             values[name] = np.asarray(cells, dtype=object if one else None)
-            continue
-        level = known.categorical or name in levels
-        read = array_of_one if one else array_of
-        values[name], garbled = read(source[name], level=level)
-        wrong = impossible(values[name], known)
-        if garbled is not None:
-            wrong["not_numeric"] = garbled | wrong.get("not_numeric", garbled)
-        for code, rows in wrong.items():
-            faults[code, name] = rows
-            values[name] = np.where(rows, np.nan, values[name])
-    return values, faults
+    matrix = np.empty((n, len(numbers)), order="F")
+    garbled = np.zeros_like(matrix, dtype=bool)
+    read = array_of_one if one else array_of
+    for j, name in enumerate(numbers):
+        matrix[:, j], text = read(source[name], level=False)
+        if text is not None:
+            garbled[:, j] = text
+        values[name] = matrix[:, j]
+    for code, marks in {"text": garbled, **impossible_numbers(matrix, tuple(numbers))}.items():
+        for j in np.flatnonzero(marks.any(axis=0)).tolist():
+            key = ("not_numeric" if code == "text" else code, numbers[j])
+            wrong[key] = marks[:, j] | wrong.get(key, False)
+    for (_, name), rows in wrong.items():
+        values[name] = np.where(rows, np.nan, values[name])
+    return values, wrong
+
+
+@lru_cache(maxsize=4096)
+def _kind(name: str, plan_inputs: frozenset[str]) -> str:
+    """How a column is read: as numbers, levels, or as it is."""
+    known = None if name in KEYS else known_field(name)
+    if known is None or known.type == "date":
+        return "other"
+    if name not in plan_inputs and known.role not in ("feature", "alternative", "design"):
+        return "other"
+    return "level" if known.categorical else "number"

@@ -2,63 +2,79 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from stratify.arrays import Flags
-from stratify.tables.schema import Field
+from stratify.arrays import Flags, Floats, Strings
+from stratify.tables.schema import Field, field_named
 
-__all__ = ["LONGEST_LEVEL", "impossible"]
+__all__ = ["LONGEST_LEVEL", "impossible_numbers", "unknown_levels"]
 
 LONGEST_LEVEL = 200  # characters of a level that a dictionary does not list
 
 
-def impossible(values: npt.NDArray[Any], field: Field) -> dict[str, Flags]:
-    """Which values of a column cannot be, by the code of the finding.
+class _Limits(NamedTuple):
+    low: Floats
+    high: Floats
+    whole: Flags
+
+
+@lru_cache(maxsize=256)
+def _limits(names: tuple[str, ...]) -> _Limits:
+    fields = [field_named(name) for name in names]
+    whole = np.array([field.type in ("integer", "boolean") for field in fields], dtype=bool)
+    ends = [
+        (0.0, 1.0) if field.type == "boolean" else (field.minimum, field.maximum)
+        for field in fields
+    ]
+    low = np.array([-np.inf if least is None else least for least, _ in ends], dtype=float)
+    high = np.array([np.inf if most is None else most for _, most in ends], dtype=float)
+    return _Limits(low, high, whole)
+
+
+def impossible_numbers(matrix: Floats, names: tuple[str, ...]) -> dict[str, Flags]:
+    """Find numbers that cannot be, by the code of the finding.
 
     Parameters
     ----------
-    values : ndarray of shape (n_patients,)
-        In the unit of the dictionary; float64 with NaN for missing, or levels as objects.
-    field : Field
+    matrix : ndarray of shape (n_patients, n_columns)
+        Numbers and yes/no in the units of the dictionaries, NaN for missing.
+    names : tuple of str
+        Columns of the dictionaries.
 
     Returns
     -------
-    dict of str to ndarray of bool of shape (n_patients,)
-        Codes of the findings that arise, missing values in none of them.
+    dict of str to ndarray of bool of shape (n_patients, n_columns)
 
     Examples
     --------
-    >>> from stratify.tables.schema import field_named
-    >>> impossible(np.array([1.0, 1.5, np.nan, 9.0]), field_named("ecog"))
-    {'outside_limits': array([False, False, False,  True]),
-     'not_integer': array([False,  True, False, False])}
-    >>> impossible(np.array(["male", None, "m"], dtype=object), field_named("sex"))
-    {'unknown_category': array([False, False,  True])}
+    >>> impossible_numbers(np.array([[1.0], [1.5], [np.nan], [9.0]]), ("ecog",))["not_integer"].T
+    array([[False,  True, False, False]])
     """
-    found: dict[str, Flags] = {}
-    if values.dtype == np.float64:
-        infinite = np.isinf(values)
-        if field.type == "boolean":
-            outside = ~np.isin(values, (0.0, 1.0)) & np.isfinite(values)
-        else:
-            low = -np.inf if field.minimum is None else field.minimum
-            high = np.inf if field.maximum is None else field.maximum
-            outside = ((values < low) | (values > high)) & ~infinite
-        found["not_numeric"], found["outside_limits"] = infinite, outside
-        if field.type == "integer":
-            found["not_integer"] = np.isfinite(values) & (values % 1 != 0) & ~outside
-    else:
-        given = ~np.asarray(pd.isna(values), dtype=bool)
-        allowed = field.enum
-        found["unknown_category"] = given & np.array(
-            [
-                (text not in allowed) if allowed else len(str(text)) > LONGEST_LEVEL
-                for text in values
-            ],
-            dtype=bool,
-        )
-    return {code: wrong for code, wrong in found.items() if wrong.any()}
+    low, high, whole = _limits(names)
+    infinite = np.isinf(matrix)
+    outside = ((matrix < low) | (matrix > high)) & ~infinite
+    fractions = np.zeros_like(outside)
+    if whole.any():
+        cells = matrix[:, whole]
+        fractions[:, whole] = np.isfinite(cells) & (cells != np.floor(cells)) & ~outside[:, whole]
+    return {"not_numeric": infinite, "outside_limits": outside, "not_integer": fractions}
+
+
+def unknown_levels(levels: Strings, field: Field) -> list[Flags]:
+    """Find levels that a dictionary does not list, or that are no levels: too long; none or one.
+
+    Examples
+    --------
+    >>> unknown_levels(np.array(["male", None, "m"], dtype=object), field_named("sex"))
+    [array([False, False,  True])]
+    """
+    kinds, distinct = pd.factorize(levels)
+    bad = [
+        level not in field.enum if field.enum else len(str(level)) > LONGEST_LEVEL
+        for level in distinct
+    ]
+    return [np.array([*bad, False], dtype=bool)[kinds]] if any(bad) else []
