@@ -220,6 +220,9 @@ def _read(
             wrong[key] = marks[:, j] | wrong.get(key, False)
     for (_, name), rows in wrong.items():
         values[name] = np.where(rows, np.nan, values[name])
+    if len(wrong) > 1:  # in the order of the columns
+        place = {str(name): k for k, name in enumerate(source)}
+        wrong = dict(sorted(wrong.items(), key=lambda each: place[each[0][1]]))
     return values, wrong
 
 
