@@ -13,7 +13,7 @@ from functools import cache
 import numpy as np
 
 from stratify.arrays import Floats
-from stratify.biomarkers.derivation import Columns, DerivationRules, Fault
+from stratify.biomarkers.derivation import Columns, DerivationFault, DerivationRules
 from stratify.tables.documents import document
 
 __all__ = ["ClinicalIndex", "PointScore", "indices"]
@@ -59,12 +59,12 @@ class ClinicalIndex:
         """Compute the index."""
         return {self.name: self.formula(*(columns[name] for name in self.needs))}
 
-    def faults(self, columns: Columns, rules: DerivationRules) -> Iterable[Fault]:
+    def faults(self, columns: Columns, rules: DerivationRules) -> Iterable[DerivationFault]:
         """Report counts of 0 that are divided by."""
         zero = int((columns[self.divisor] == 0).sum()) if self.divisor else 0
         if zero:
             text = f"{zero} patients have no {self.divisor}; ratios to them are missing."
-            yield Fault("ratio_undefined", self.divisor, zero, text)
+            yield DerivationFault("ratio_undefined", self.divisor, zero, text)
 
 
 @dataclass(frozen=True)

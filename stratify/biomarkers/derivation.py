@@ -23,8 +23,8 @@ from stratify.tables.schema import field_named
 __all__ = [
     "Columns",
     "Derivation",
+    "DerivationFault",
     "DerivationRules",
-    "Fault",
     "derive",
     "in_order",
     "inputs_of",
@@ -52,7 +52,7 @@ class DerivationRules:
     tmb_scale: WithinAssayScale | None = None
 
 
-class Fault(NamedTuple):
+class DerivationFault(NamedTuple):
     """What a derivation finds wrong or doubtful: a code of the findings, a column, n, a text."""
 
     code: str
@@ -108,7 +108,7 @@ class Derivation(Protocol):
         mapping of str to ndarray of shape (n_patients,)
         """
 
-    def faults(self, columns: Columns, rules: DerivationRules) -> Iterable[Fault]:
+    def faults(self, columns: Columns, rules: DerivationRules) -> Iterable[DerivationFault]:
         """Report what is wrong or doubtful about its inputs."""
 
 
@@ -140,7 +140,7 @@ def derive(
     """
     known = dict(columns)
     changed: dict[str, npt.NDArray[Any]] = {}
-    reported: set[Fault] = set()
+    reported: set[DerivationFault] = set()
     for each in derivations:
         if not all(name in known for name in each.needs):
             continue

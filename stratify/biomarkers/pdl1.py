@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stratify.biomarkers.derivation import Columns, DerivationRules, Fault
+from stratify.biomarkers.derivation import Columns, DerivationFault, DerivationRules
 from stratify.tables.findings import Findings, listed
 from stratify.tables.schema import field_named, pdl1_cutoffs
 
@@ -224,11 +224,11 @@ class ReportedPdl1:
             given["pdl1_clone"] = values["pdl1_clone"].to_numpy(dtype=object)
         return given
 
-    def faults(self, columns: Columns, rules: DerivationRules) -> Iterable[Fault]:
+    def faults(self, columns: Columns, rules: DerivationRules) -> Iterable[DerivationFault]:
         """Report texts in which nothing, or more than one value, is found."""
         _, found = _read(columns)
         for row in found.rows:
-            yield Fault(
+            yield DerivationFault(
                 str(row["code"]), str(row["column"]), int(str(row["n"])), str(row["message"])
             )
 
@@ -259,7 +259,7 @@ class OneClone:
             if name in columns and not np.isnan(columns[name][other]).all()
         }
 
-    def faults(self, columns: Columns, rules: DerivationRules) -> Iterable[Fault]:
+    def faults(self, columns: Columns, rules: DerivationRules) -> Iterable[DerivationFault]:
         """Values that are left out, or several clones next to each other."""
         for method in METHODS:
             if method not in columns:
@@ -272,14 +272,14 @@ class OneClone:
                         f"{method} of {others} patients is not known to be of {rules.pdl1.clone}; "
                         "it is read as missing."
                     )
-                    yield Fault("clone_left_out", method, others, text)
+                    yield DerivationFault("clone_left_out", method, others, text)
                 continue
             counts = pd.Series(clones, dtype=object).fillna("not stated").value_counts()
             if len(counts) > 1:
                 names = {each: None if each == "not stated" else each for each in counts.index}
                 why = concordance(names, method)
                 each = listed([f"{clone} in {n}" for clone, n in counts.sort_index().items()])
-                yield Fault(
+                yield DerivationFault(
                     "clones_mixed" if why else "clones_concordant",
                     method,
                     len(counts),
@@ -358,13 +358,13 @@ class Tier:
             tier[sure] = reached[sure]
         return {self.name: tier}
 
-    def faults(self, columns: Columns, rules: DerivationRules) -> Iterable[Fault]:
+    def faults(self, columns: Columns, rules: DerivationRules) -> Iterable[DerivationFault]:
         """Values whose assay names no clone."""
         assay = rules.assays.get(self.method)
         if assay is not None and clone_in(assay) is None and "pdl1_clone" not in columns:
             n = int((~np.isnan(columns[self.method])).sum())
             text = f"the assay of {self.method} names no clone, or several."
-            yield Fault("clone_absent", self.method, n, text)
+            yield DerivationFault("clone_absent", self.method, n, text)
 
 
 def _valid(method: str, day: str | None) -> pd.DataFrame:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from stratify.arrays import Floats
-from stratify.biomarkers.derivation import Columns, DerivationRules, Fault
+from stratify.biomarkers.derivation import Columns, DerivationFault, DerivationRules
 from stratify.biomarkers.measurement import Measurement, RawTables
 from stratify.biomarkers.tmb_scale import FEWEST_PATIENTS, WithinAssayScale
 from stratify.biomarkers.variants import (
@@ -231,7 +231,7 @@ class Transform:
         """Transform the burden."""
         return {self.name: self.formula(pd.Series(columns[self.burden])).to_numpy(dtype=float)}
 
-    def faults(self, columns: Columns, rules: DerivationRules) -> Iterable[Fault]:
+    def faults(self, columns: Columns, rules: DerivationRules) -> Iterable[DerivationFault]:
         """Nothing can be wrong."""
         return ()
 
@@ -261,7 +261,7 @@ class WithinPanel:
             return {}
         return {self.name: self._scores(columns, rules.tmb_scale, rules)}
 
-    def faults(self, columns: Columns, rules: DerivationRules) -> Iterable[Fault]:
+    def faults(self, columns: Columns, rules: DerivationRules) -> Iterable[DerivationFault]:
         """Burdens by an assay that was not learned."""
         if rules.tmb_scale is None:
             return
@@ -269,7 +269,7 @@ class WithinPanel:
         n = int((measured & np.isnan(self._scores(columns, rules.tmb_scale, rules))).sum())
         if n:
             learned = ", ".join(rules.tmb_scale.assays) or "none"
-            yield Fault(
+            yield DerivationFault(
                 "assay_not_in_training",
                 self.name,
                 n,

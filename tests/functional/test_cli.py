@@ -403,7 +403,7 @@ def a_folder_without_a_manifest(place: Place) -> list[object]:
 def a_bundle_of_another_format(place: Place) -> list[object]:
     def change(bundle: Path) -> None:
         manifest = bundle / "manifest.json"
-        text = manifest.read_text("utf-8").replace('"1.0"', '"2.0"')
+        text = manifest.read_text("utf-8").replace('"1.1"', '"2.0"')
         manifest.write_text(text, encoding="utf-8")
 
     study = place.trained.study
@@ -557,7 +557,7 @@ CASES = [
         "bundle of another format",
         12,
         a_bundle_of_another_format,
-        "Error: {0}/bundle has bundle format 2.0; this version of stratify reads 1.0. Train again "
+        "Error: {0}/bundle has bundle format 2.0; this version of stratify reads 1.1. Train again "
         "or use the matching version.\n",
     ),
     Case("no bundle", 13, no_bundle, "Error: There is no bundle folder {0}/bundle.\n"),

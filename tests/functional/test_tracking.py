@@ -266,14 +266,16 @@ def library_risk(trained: Trained, table: pd.DataFrame) -> np.ndarray[Any, Any]:
 
 def test_the_signature_names_every_feature_and_requires_none(trained, served):
     inputs = served.metadata.signature.inputs
-    features = trained.results.model.classifier.features_
+    model = trained.results.model
 
-    assert inputs.input_names() == ["patient_id", *features]
+    assert inputs.input_names() == ["patient_id", *model.inputs]
+    assert model.inputs[: len(model.classifier.features_)] == model.classifier.features_
     assert inputs.required_input_names() == []
     types = dict(zip(inputs.input_names(), inputs.input_types(), strict=True))
     assert {n for n, kind in types.items() if kind.name == "string"} == {
-        *("patient_id", "sex", "cancer_type", "histology", "immune_phenotype")
-    }
+        *("patient_id", "sex", "cancer_type", "histology", "immune_phenotype"),
+        *("pdl1_clone", "pdl1_report", "regimen", "tmb_assay"),
+    } & {"patient_id", *model.inputs}
     outputs = served.metadata.signature.outputs
     assert outputs.input_names() == [
         *load_schema("scores").fields,

@@ -20,6 +20,7 @@ def changed(name: str, public_data: Path, column: str, **source: Any) -> list[tu
     """Codes and messages about a column when its entry in the study file is another."""
     document = read_yaml((STUDIES / f"{name}.yaml").read_text(encoding="utf-8"))
     document["data"] = str(public_data / name)
+    document.pop("policy", None)  # of another folder
     for table in document["cohorts"][0]["tables"]:
         for columns in table["panels"].values():
             if column in columns:

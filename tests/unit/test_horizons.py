@@ -36,7 +36,7 @@ def test_cases(pfs, event, best, expected):
 
 def test_what_is_not_recorded_is_not_known():
     found = horizon_outcomes(pd.DataFrame({"albumin": [3.9, 4.1]}), (6,))
-    assert found.columns.tolist() == ["event_before_horizon", "no_response"]
+    assert found.columns.tolist() == ["event_before_6_months", "no_response"]
     assert found.isna().all(axis=None)
 
 
@@ -46,7 +46,7 @@ def test_without_response_six_months_are_the_label():
     table["pfs_event"] = rng.integers(0, 2, 300)
     label = label_outcomes(table, "proxy_pfs6")["label"]
     assert label.isna().any()
-    early = horizon_outcomes(table, (6,))["event_before_horizon"]
+    early = horizon_outcomes(table, (6,))["event_before_6_months"]
     pd.testing.assert_series_equal(early, label, check_names=False)
 
 

@@ -106,8 +106,7 @@ def test_every_step_is_drawn_and_what_is_not_measured_is_not_assessed(pages):
 
 def test_a_patient_without_any_measurement_is_told_plainly(model, patients, tmp_path):
     blank = patients.iloc[[0]].copy()
-    for name in model.classifier.features_:
-        blank[name] = np.nan
+    blank[[name for name in model.inputs if name in blank]] = np.nan
     told = text_of(report(model, blank, tmp_path))
     assert "Nothing that the model reads is measured; the risk is the training average." in told
     assert "No step raises the model's risk by much." in told
@@ -116,9 +115,9 @@ def test_a_patient_without_any_measurement_is_told_plainly(model, patients, tmp_
 
 
 def test_values_beyond_the_training_range_are_marked(model, patients, tmp_path):
-    odd = patients.iloc[[0]].assign(nlr=400.0)
+    odd = patients.iloc[[0]].assign(nlr=190.0)
     told = text_of(report(model, odd, tmp_path))
-    assert re.search(r"Neutrophil-to-lymphocyte ratio 400 .*?outside the training range", told)
+    assert re.search(r"Neutrophil-to-lymphocyte ratio 190 .*?outside the training range", told)
     assert "A value beyond the range of the training patients." in told
 
 
@@ -132,9 +131,8 @@ def test_markup_and_long_names_are_shown_as_they_are_and_cut(model, patients, tm
 
 
 def test_a_level_that_training_never_saw_does_no_harm(model, patients, tmp_path):
-    odd = patients.iloc[[0]].assign(cancer_type="<b>new & rare</b>")
+    odd = patients.iloc[[0]].assign(cancer_type="glioma")
     page = report(model, odd, tmp_path)
-    assert "<b>new" not in page
     assert "A category that training never saw" in text_of(page)
 
 
