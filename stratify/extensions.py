@@ -1,23 +1,27 @@
-"""Objects that other packages add to those of this one, by the entry points of Python packaging.
+"""Objects and data that other packages add to those of this one, by entry points.
 
 A package adds an object by naming it in its ``pyproject.toml``, for example::
 
     [project.entry-points."stratify.references"]
     our_score = "our_package:our_score"
 
-Groups are ``stratify.derivations``, ``stratify.references``, ``stratify.exports`` and
-``stratify.endpoints``; the protocol of each stands where its objects do.
+Groups are ``stratify.derivations``, ``stratify.references``, ``stratify.exports``,
+``stratify.endpoints`` and ``stratify.figures``; the protocol of each stands where its objects do.
+A package with data alone names itself in the group ``stratify.data``. See ``docs/recipes/``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import distributions, entry_points
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from stratify.errors import StratifyError
 
-__all__ = ["Named", "by_name"]
+__all__ = ["Named", "by_name", "data_folders"]
 
 
 class Named(Protocol):
@@ -72,4 +76,18 @@ def by_name(group: str, own: Iterable[T]) -> dict[str, T]:
                 f"{name}, which is taken. Rename it, or uninstall the package that names it."
             )
         found[name] = added
+    return found
+
+
+@cache
+def data_folders() -> dict[str, Path]:
+    """Find the folders ``data_schemas`` of the packages that name a group, by package."""
+    points = {point for installed in distributions() for point in installed.entry_points}
+    ours = (point.module for point in points if point.group.startswith("stratify."))
+    found = {}
+    for package in sorted({module.partition(".")[0] for module in ours}):
+        spec = find_spec(package)
+        for place in (spec and spec.submodule_search_locations) or ():
+            if (folder := Path(place, "data_schemas")).is_dir():
+                found[package] = folder
     return found

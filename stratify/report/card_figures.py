@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import pandas as pd
 
+from stratify.extensions import by_name
 from stratify.interpretation.cohort_profile import CohortProfile
 from stratify.report.figures import calibration, decision_curve, roc
 from stratify.report.page_figure import Drawn, PageFigure, Picture, page_figure, pictures
@@ -23,9 +24,6 @@ from stratify.report.share_figures import error_by_share
 from stratify.report.text import CARD
 from stratify.tables.schema import field_named
 from stratify.validation.assessment import Assessment
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["CardFindings", "card_figures"]
 
@@ -161,9 +159,15 @@ EXPLANATION_FIGURES: list[PageFigure[CardFindings]] = [
 
 
 def card_figures(found: CardFindings) -> list[Picture]:
-    """Draw every figure that is available, those of each assessment after one another."""
+    """Draw every figure that is available, those of each assessment after one another.
+
+    Those of other packages, in the entry-point group ``stratify.figures``, are drawn of the same
+    findings and come last.
+    """
+    own: list[PageFigure[Any]] = [*COHORT_FIGURES, *ASSESSMENT_FIGURES, *EXPLANATION_FIGURES]
+    added = list(by_name("stratify.figures", own).values())[len(own) :]
     drawn = pictures(COHORT_FIGURES, found)
     for assessment in found.assessments:
         if assessment.split != "train":
             drawn += pictures(ASSESSMENT_FIGURES, assessment)
-    return drawn + pictures(EXPLANATION_FIGURES, found)
+    return drawn + pictures([*EXPLANATION_FIGURES, *added], found)

@@ -21,7 +21,7 @@ from stratify.interpretation.cohort_profile import CohortProfile
 from stratify.report.evaluation_report import CardFacts
 from stratify.report.figures import estimate
 from stratify.report.text import CARD
-from stratify.scoring import ResistanceModel
+from stratify.scoring.resistance_model import ResistanceModel
 from stratify.study import Study
 from stratify.tables.documents import document
 from stratify.tables.schema import field_named, panel_versions

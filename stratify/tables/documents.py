@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -10,9 +11,12 @@ from typing import Any, cast
 
 import yaml
 
-from stratify.errors import BundleError
+from stratify.errors import BundleError, StratifyError
+from stratify.extensions import data_folders
 
 __all__ = ["LinesOfYaml", "document", "read_yaml", "schemas_folder"]
+
+_NAMING = ("name", "id", "feature")  # keys by which the entries of a list are known
 
 
 class _StudyLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -149,7 +153,72 @@ def schemas_folder() -> Path:
 
 @cache
 def document(name: str) -> dict[str, Any]:
-    """Return one file of ``data_schemas/`` as it is written, read once; ``name`` without suffix."""
-    return cast(
-        dict[str, Any], read_yaml((schemas_folder() / f"{name}.yaml").read_text(encoding="utf-8"))
-    )
+    """One file of ``data_schemas/`` with what installed packages add to it, read once.
+
+    A package adds by a file of the same name in its own folder ``data_schemas/``: entries at the
+    end of lists, keys to mappings. What is there cannot be changed.
+
+    Parameters
+    ----------
+    name : str
+        Without suffix: ``panels/tmb``.
+
+    Raises
+    ------
+    StratifyError
+        If the file of a package cannot be read, names what is taken, or adds to no file of ours.
+    """
+    content = read_yaml((schemas_folder() / f"{name}.yaml").read_text(encoding="utf-8"))
+    for package, path in _additions().get(name, ()):
+        content = _merged(content, _added(package, path), f"The package {package} adds ", path)
+    return cast(dict[str, Any], content)
+
+
+def _additions() -> dict[str, list[tuple[str, Path]]]:
+    """List packages and files that add to a document, by its name."""
+    found: dict[str, list[tuple[str, Path]]] = {}
+    for package, folder in data_folders().items():
+        for path in sorted(folder.rglob("*.yaml")):
+            inside = path.relative_to(folder)
+            if not (schemas_folder() / inside).is_file():
+                raise StratifyError(
+                    f"The package {package} adds to {inside}, which stratify does not have: "
+                    f"{path}. Name it like a file of {schemas_folder()}."
+                )
+            found.setdefault(inside.with_suffix("").as_posix(), []).append((package, path))
+    return found
+
+
+def _added(package: str, path: Path) -> dict[str, Any]:
+    try:
+        content = read_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise StratifyError(
+            f"The package {package} has a file that cannot be read, {path}: {error} Correct it, or "
+            "uninstall the package."
+        ) from error
+    if not isinstance(content, dict):
+        raise StratifyError(f"The package {package} has a file that is no mapping: {path}.")
+    return content
+
+
+def _merged(own: Any, added: Any, saying: str, path: Path, place: str = "") -> Any:
+    """Join a part of a document and what is added to it; nothing of it is replaced."""
+    if isinstance(own, dict) and isinstance(added, dict):
+        inner = {
+            key: _merged(own[key], value, saying, path, f"{place}.{key}") if key in own else value
+            for key, value in added.items()
+        }
+        return own | inner
+    taken = [place[1:]]
+    if all(
+        isinstance(part, list) and all(isinstance(e, dict) for e in part) for part in (own, added)
+    ):
+        names = Counter(f"{place[1:]}.{e[key]}" for e in own + added for key in _NAMING if key in e)
+        taken = [name for name, n in names.items() if n > 1]
+    if taken:
+        raise StratifyError(
+            f"{saying}{', '.join(taken)} in {path}, which is taken. Rename it, or uninstall the "
+            "package."
+        )
+    return own + added

@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 
-from stratify.errors import ArgumentError
+from stratify.errors import ArgumentError, StratifyError
 from stratify.tables.dictionaries import (
     long_panels,
     outcome_panels,
@@ -301,6 +301,16 @@ def _field(entry: Mapping[str, Any], panel: str) -> Field:
     return Field(**{**kept, **pairs, **read})
 
 
+def _read_field(entry: Mapping[str, Any], panel: str) -> Field:
+    try:
+        return _field(entry, panel)
+    except (KeyError, TypeError, ValueError) as error:  # only packages have entries untested
+        raise StratifyError(
+            f"The dictionary {panel} has an entry {entry.get('name')} that cannot be read: "
+            f"{type(error).__name__}, {error}. Correct it in the package that adds it."
+        ) from error
+
+
 @cache
 def load_schema(name: str) -> Schema:
     """Load a dictionary by name.
@@ -329,7 +339,7 @@ def load_schema(name: str) -> Schema:
                 name=content["name"],
                 version=content["version"],
                 title=content["title"],
-                fields=Fields({entry["name"]: _field(entry, name) for entry in content["fields"]}),
+                fields=Fields({e["name"]: _read_field(e, name) for e in content["fields"]}),
                 rules=tuple(content.get("rules", ())),
                 codes=content.get("codes", {}),
             )
@@ -339,14 +349,17 @@ def load_schema(name: str) -> Schema:
 
 @cache
 def _fields() -> Fields:
-    return Fields(
-        {
-            name: entry
-            for panel in patient_panels()
-            for name, entry in load_schema(panel).fields.items()
-            if name != "patient_id"
-        }
-    )
+    found = Fields()
+    for panel in patient_panels():
+        for name, entry in load_schema(panel).fields.items():
+            if name in found.keys():  # noqa: SIM118, members of families may have their own entry
+                raise StratifyError(
+                    f"The panels {found[name].panel} and {panel} both have a column {name}. Rename "
+                    "it in the package that adds it, or uninstall the package."
+                )
+            if name != "patient_id":
+                found[name] = entry
+    return found
 
 
 def field_named(name: str) -> Field:
