@@ -22,6 +22,7 @@ from stratify.references import References
 from stratify.scoring.manifest import check_versions, read_manifest, version_of
 from stratify.scoring.resistance_model import FITTED, ResistanceModel
 from stratify.study.policy import Policy
+from stratify.tables.schema import known_field
 from stratify.trees.model_text import check_model_text
 from stratify.uncertainty.risk_interval import Uncertainty
 
@@ -44,8 +45,8 @@ def load(path: str | Path) -> ResistanceModel:
     FileError
         If there is no such folder.
     BundleError
-        If it is no bundle, was altered, or was made for another major version of the format or
-        of a data dictionary.
+        If it is no bundle, was altered, was made for another major version of the format or of a
+        data dictionary, or needs a column that a package adds which is not installed.
     """
     path = Path(path)
     if not path.is_dir():
@@ -55,6 +56,11 @@ def load(path: str | Path) -> ResistanceModel:
     card = json.loads(texts["card.json"])
     check_versions(path, card["schema_versions"])
     fitted = json.loads(texts["classifier.json"])
+    if unknown := [name for name in fitted["features_"] if known_field(name) is None]:
+        raise BundleError(
+            f"{path} needs {', '.join(unknown)}, which no dictionary has. Install the package that "
+            "adds it."
+        )
     classifier = ResistanceClassifier(**fitted["parameters"])
     members = [
         _member(path, name, text)
