@@ -283,19 +283,6 @@ def endpoint_rules() -> dict[str, EndpointRule]:
 def endpoint_rule(endpoint: Endpoint) -> EndpointRule:
     """Rule by its name, or as a study file defines it from another one.
 
-    Parameters
-    ----------
-    endpoint : str, mapping or EndpointRule
-        Name of a rule; or ``name``, ``based_on`` (a rule), ``version``, ``title``, ``source`` and
-        the settings in which it differs, as in :class:`OwnRule`; or a rule, which is returned.
-
-    Raises
-    ------
-    ArgumentError
-        If there is no such rule.
-    pydantic.ValidationError
-        If the definition has faults.
-
     Examples
     --------
     >>> rule = endpoint_rule({"name": "ici_ici", "based_on": "sitc_mono_2020", "version": "0.1",

@@ -406,19 +406,6 @@ def write_study(folder: str | Path, *, n: int = 600, seed: int = 0) -> Path:
     one CSV a panel; albumin in g/L, survival in days, 1 = censored, codes in place of words. The
     study file states all of it. The policy's thresholds are an illustration.
 
-    Parameters
-    ----------
-    folder : path
-        Made if absent.
-    n : int
-        Training patients.
-    seed : int
-
-    Returns
-    -------
-    Path
-        The study file.
-
     Examples
     --------
     >>> import tempfile

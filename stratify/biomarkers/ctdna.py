@@ -70,10 +70,6 @@ def draws_from_variants(
     ----------
     variants : DataFrame of shape (n_variants, ...)
         As in the ``plasma_variants`` dictionary; VAF as fractions.
-    rule : PlasmaRule
-        Which variants count.
-    of : DrawRows, optional
-        Which rows are of one draw, where it is known already.
 
     Returns
     -------
@@ -225,11 +221,6 @@ def plasma_variant_findings(
     of: DrawRows | None = None,
 ) -> Findings:
     """Find everything wrong or unusual in a table of variants in plasma, but for days and visits.
-
-    Raises
-    ------
-    TypeError
-        If ``variants`` is not a DataFrame.
 
     Examples
     --------

@@ -114,8 +114,6 @@ def visit_of_draws(draws: pd.DataFrame, rule: PlasmaRule) -> pd.Series:
     ----------
     draws : DataFrame of shape (n_draws, ...)
         As in the ``plasma_draws`` dictionary.
-    rule : PlasmaRule
-        Weeks and windows.
 
     Returns
     -------
@@ -150,13 +148,6 @@ def chosen_draws(draws: pd.DataFrame, rule: PlasmaRule) -> dict[str, pd.DataFram
     ----------
     draws : DataFrame of shape (n_draws, ...)
         As in the ``plasma_draws`` dictionary.
-    rule : PlasmaRule
-
-    Returns
-    -------
-    dict of str to DataFrame
-        By visit that has draws: rows of ``draws``. Of several, the last one at or before the first
-        dose, and the one nearest to the week (the earlier of two that are as near).
 
     Examples
     --------
@@ -185,8 +176,6 @@ def course_features(draws: pd.DataFrame, rule: PlasmaRule) -> pd.DataFrame:
     ----------
     draws : DataFrame of shape (n_draws, ...)
         From :func:`stratify.biomarkers.ctdna.quantified`.
-    rule : PlasmaRule
-        What is followed, weeks and windows.
 
     Returns
     -------
@@ -260,11 +249,6 @@ def draw_findings(
     panel: str = "plasma_draws",
 ) -> Findings:
     """Find everything wrong or unusual in a table of draws, which are of the dictionary ``panel``.
-
-    Raises
-    ------
-    TypeError
-        If ``draws`` is not a DataFrame.
 
     Examples
     --------

@@ -29,25 +29,11 @@ def read_deconvolution(
 ) -> tuple[pd.DataFrame, Findings]:
     """Read a table of cells.
 
-    Parameters
-    ----------
-    table : DataFrame
-        Patients x cells, or cells x patients, as the method writes it.
-    settings : DeconvolutionTable
-    name : str
-        Name of the table in messages, such as that of its file.
-
     Returns
     -------
     features : DataFrame of shape (n_patients, n_cells)
         By patient, named by method and cell as in the ``infiltration`` dictionary. CIBERSORTx in
         absolute mode, where cells do not add up to 1, is named apart: ``cibersortx_abs_...``.
-    findings : Findings
-
-    Raises
-    ------
-    TypeError
-        If it is not a DataFrame.
 
     Examples
     --------

@@ -126,11 +126,6 @@ def derive(
     ----------
     columns : mapping of str to ndarray of shape (n_patients,)
         As for :meth:`Derivation.derive`; not modified.
-    derivations : sequence of Derivation
-        In an order in which each finds its inputs, as from :func:`in_order`.
-    rules : DerivationRules
-    cohort : str
-        For findings.
     findings : Findings, optional
         Collector of everything wrong or doubtful; by default nothing is reported.
 
@@ -181,13 +176,7 @@ def with_derivations(
 
 
 def in_order(derivations: Iterable[Derivation]) -> tuple[Derivation, ...]:
-    """Order derivations so that each finds what others give; else as they are given.
-
-    Raises
-    ------
-    StratifyError
-        If two derivations give the same column, or rest on each other.
-    """
+    """Order derivations so that each finds what others give; else as they are given."""
     waiting = list(derivations)
     givers: dict[str, str] = {}
     for each in waiting:

@@ -17,11 +17,6 @@ __all__ = ["derivations", "resting_on"]
 def derivations() -> tuple[Derivation, ...]:
     """Give every derivation, in an order in which each finds what others give.
 
-    Raises
-    ------
-    StratifyError
-        If a derivation of another package cannot be used.
-
     Examples
     --------
     >>> [each.name for each in derivations()][:3]

@@ -52,26 +52,17 @@ def read_matrix(
 
     Parameters
     ----------
-    path : Path
-        Text in UTF-8 (may be compressed with gzip), Parquet, Excel or h5ad; the content decides.
     labels : str, optional
         Column that stays text, so that 007 stays 007; the first one by default. Of h5ad the column
         of ``var`` with the names of genes; its index by default.
     delimiter : str, optional
         Of a text file; found from its first line by default.
-    decimal : {".", ","}
-        Decimal sign of a text file.
 
     Returns
     -------
     DataFrame
         As :func:`stratify.tables.files.read_numbered`, but columns of a text file that hold
         numbers alone are numbers. Of h5ad as :func:`stratify.biomarkers.h5ad.read_h5ad`.
-
-    Raises
-    ------
-    FileError
-        If the file is missing, unreadable, or has columns of the same name.
     """
     path = Path(path)
     magic = b""
@@ -132,9 +123,6 @@ def read_expression(
     table : DataFrame
         Genes x patients with a column of gene names, or patients x genes with a column of
         patients, as ``settings`` say.
-    settings : ExpressionMatrix
-    name : str
-        Name of the matrix in messages, such as that of its file.
 
     Returns
     -------
@@ -145,11 +133,6 @@ def read_expression(
         linear scale; exact copies of a row count once. None where an error forbids reading.
     findings : Findings
         Messages name lines, columns and genes, and never a patient or a value.
-
-    Raises
-    ------
-    TypeError
-        If ``table`` is not a DataFrame.
 
     Notes
     -----

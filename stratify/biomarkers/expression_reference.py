@@ -53,8 +53,6 @@ class ExpressionReference:
         ----------
         expression : DataFrame of shape (n_patients, n_genes)
             From :func:`stratify.biomarkers.expression.read_expression`, training patients only.
-        settings : ExpressionMatrix
-            How it was read.
         """
         names = sorted(set(known_genes().values()) & set(expression.columns))
         ours = expression[names]

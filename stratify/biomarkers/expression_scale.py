@@ -42,15 +42,7 @@ def linear_values(values: Floats, scale: str, offset: float) -> Floats:
 
     Parameters
     ----------
-    values : ndarray
     scale : {"linear", "ln", "log2", "log10"}
-    offset : float
-        What was added before the logarithm.
-
-    Returns
-    -------
-    ndarray
-        Infinite where the result is beyond what a number can hold.
 
     Examples
     --------
@@ -74,9 +66,6 @@ def unlike_stated(linear: Floats, n_genes: int, n_known: int, unit: str) -> Flag
     Parameters
     ----------
     linear : ndarray of shape (n_rows, n_patients)
-    n_genes, n_known : int
-        Genes in the matrix, and those of signatures among them, which are expressed somewhere.
-    unit : str
 
     Returns
     -------
@@ -110,8 +99,6 @@ def unlike_scale(
         As given, and with the stated logarithm undone.
     wrong : ndarray of bool of shape (n_patients,)
         From :func:`unlike_stated`.
-    n_genes : int
-    settings : ExpressionMatrix
     """
     whole = n_genes >= WHOLE
     total = np.nansum(linear, axis=0)

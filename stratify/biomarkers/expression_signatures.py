@@ -26,14 +26,6 @@ def signature_findings(
     ----------
     expression : DataFrame of shape (n_patients, n_genes)
         From :func:`stratify.biomarkers.expression.read_expression`.
-    settings : ExpressionMatrix
-    name : str
-        Name of the matrix in messages.
-
-    Returns
-    -------
-    Findings
-        ``n`` counts signatures.
 
     Examples
     --------

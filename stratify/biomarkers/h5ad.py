@@ -28,8 +28,6 @@ def read_h5ad(path: Path, *, labels: str | None = None) -> pd.DataFrame:
 
     Parameters
     ----------
-    path : Path
-        File in the format of AnnData 0.7 or later; ``X`` dense, CSR or CSC.
     labels : str, optional
         Column of ``var`` with the names of the genes; its index by default.
 
@@ -38,11 +36,6 @@ def read_h5ad(path: Path, *, labels: str | None = None) -> pd.DataFrame:
     DataFrame of shape (n_var, 1 + n_obs)
         A column with the names of ``var`` and one for each of ``obs``. The index counts ``var``
         from 1.
-
-    Raises
-    ------
-    FileError
-        If h5py is not installed, or the file has no such matrix.
 
     References
     ----------

@@ -95,16 +95,9 @@ def add_measured(
     ----------
     patients : DataFrame of shape (n_patients, ...)
         Joined panels, one row a patient.
-    measurement : Measurement
     tables : mapping of str to (str, DataFrame)
         By what the measurement needs: name of the file, and the table as read; its index names
         the lines of the file.
-    rule : object
-        As the measurement takes it, such as a :class:`stratify.tables.measurements.BurdenRule`.
-    cohort : str
-        For findings.
-    findings : Findings
-        Collector of everything wrong or unusual.
 
     Returns
     -------

@@ -71,8 +71,6 @@ def concordance(clones: Mapping[str, str | None], method: str) -> str:
     ----------
     clones : mapping of str to (str or None)
         Clone by cohort, or by any other group.
-    method : str
-        Column of the values.
 
     References
     ----------
@@ -112,8 +110,6 @@ def read_pdl1_reports(
     ----------
     reports : Series of shape (n_patients,)
         Strings; missing where there is none.
-    name : str
-        Name of the table in messages.
 
     Returns
     -------
@@ -121,8 +117,6 @@ def read_pdl1_reports(
         For each of TPS, CPS, TC and IC the value (middle of an interval) and its bounds, in the
         units of the ``pdl1`` dictionary; and ``pdl1_clone``. Missing where a report does not name
         the method, states a method twice, or names several clones.
-    findings : Findings
-        Messages name lines, and no text.
 
     Examples
     --------
@@ -383,7 +377,6 @@ def check_clones(assays: Mapping[str, Mapping[str, str]], findings: Findings) ->
     ----------
     assays : mapping of str to mapping of str to str
         Assay by column and cohort.
-    findings : Findings
     """
     for method in METHODS:
         stated = assays.get(method, {})

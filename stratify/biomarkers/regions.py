@@ -40,7 +40,6 @@ def aggregate_regions(regions: pd.DataFrame, rule: RegionRule) -> pd.DataFrame:
     regions : DataFrame of shape (n_rows, ...)
         As in the ``regions`` dictionary; every column but ``patient_id`` may be absent. Without
         fault (see :func:`region_findings`).
-    rule : RegionRule
 
     Returns
     -------
@@ -132,11 +131,6 @@ def _phenotype_by_density(derived: pd.DataFrame, inflamed_from: float) -> pd.Ser
 
 def region_findings(regions: pd.DataFrame, *, name: str = "regions") -> Findings:
     """Find everything wrong or unusual in a table of regions, named ``name`` in messages.
-
-    Raises
-    ------
-    TypeError
-        If it is not a DataFrame.
 
     Examples
     --------

@@ -87,10 +87,6 @@ def with_derived(
     ----------
     patients, derived : DataFrame of shape (n_patients, ...)
         In the same order; a level that is not known is NaN or None.
-    source, cohort : str
-        For findings.
-    findings : Findings
-        Says in how many patients the reported value is another one.
 
     Examples
     --------

@@ -111,11 +111,6 @@ def score_signatures(
     ----------
     expression : DataFrame of shape (n_patients, n_genes)
         From :func:`stratify.biomarkers.expression.read_expression`.
-    settings : ExpressionMatrix
-        How it was read: unit and least coverage.
-    reference : ExpressionReference, optional
-        Scale genes by the training patients first. Genes are then not taken relative to
-        housekeeping genes; pairs and ssGSEA compare genes within the patient and stay as they are.
 
     Returns
     -------
@@ -124,11 +119,6 @@ def score_signatures(
         15; ssGSEA as enrichment divided by the number of genes, -1 to 1. NaN where less than
         ``min_coverage`` of the genes, by weight, are measured; what is measured stands for the
         rest. Pairs and ssGSEA are NaN unless in TPM or FPKM, ssGSEA also below 10,000 genes.
-
-    Raises
-    ------
-    ArgumentError
-        If the reference was learned from another unit.
 
     References
     ----------
@@ -237,7 +227,6 @@ def signature_coverage(expression: pd.DataFrame, settings: ExpressionMatrix) -> 
     ----------
     expression : DataFrame of shape (n_patients, n_genes)
         From :func:`stratify.biomarkers.expression.read_expression`.
-    settings : ExpressionMatrix
 
     Returns
     -------

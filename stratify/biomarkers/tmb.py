@@ -53,8 +53,6 @@ def tissue_burden(mutations: pd.DataFrame, rule: BurdenRule) -> pd.DataFrame:
     ----------
     mutations : DataFrame of shape (n_mutations, ...)
         As in the ``mutations`` dictionary.
-    rule : BurdenRule
-        Scored megabases and what counts.
 
     Returns
     -------
@@ -131,11 +129,6 @@ def mutation_findings(
     mutations: pd.DataFrame, rule: BurdenRule, *, name: str = "mutations"
 ) -> Findings:
     """Find everything wrong or unusual in a table of mutations, named ``name`` in messages.
-
-    Raises
-    ------
-    TypeError
-        If ``mutations`` is not a DataFrame.
 
     Examples
     --------

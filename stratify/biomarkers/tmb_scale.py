@@ -79,15 +79,6 @@ class TmbCalibration:
         burden, reference : Series of shape (n_samples,)
             Burden in mut/Mb of the same samples by the assay and by the reference assay; pairs in
             which one is missing are left out.
-        power : float
-            The weight of a pair is its burden to the power of minus this; that of a burden of 0
-            is as of the smallest above 0.
-
-        Raises
-        ------
-        ArgumentError
-            If there are fewer than 10 pairs, burdens are negative or all the same, or the
-            reference does not grow with the burden.
         """
         if not 0 <= power <= 4:
             raise ArgumentError(f"power is {power}; expected 0 to 4 (1 for counts).")
@@ -196,11 +187,6 @@ class WithinAssayScale:
             Burden of training patients in mut/Mb.
         assay : Series of shape (n_patients,)
             Name of the assay.
-
-        Raises
-        ------
-        ArgumentError
-            If burdens are negative.
         """
         values, names = tmb.to_numpy(dtype=float), assay.to_numpy(dtype=object)
         if (values < 0).any():
@@ -244,11 +230,6 @@ def add_harmonised(
     ----------
     patients : DataFrame of shape (n_patients, ...)
         With ``tmb`` of the assay that was calibrated.
-    calibration : TmbCalibration
-    cohort : str
-        For findings.
-    findings : Findings
-        Told of burdens beyond the paired samples, which are extrapolated.
 
     Examples
     --------

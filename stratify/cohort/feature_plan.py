@@ -67,18 +67,10 @@ class FeaturePlan:
 
         Parameters
         ----------
-        features : collection of str
         scales : TrainingScales
-        rules : collection of Pdl1Rule
-            Of the training cohorts; one clone is asked of new patients where all ask for it.
         landmark_weeks : float or None
         assays : mapping of str to mapping of str to str
             Assay by column and training cohort.
-
-        Raises
-        ------
-        DataError
-            If tiers are features, and the cohorts make them by cut-offs of different days.
         """
         tiered = [rule for rule in rules if rule.tiers]
         days = {rule.cutoffs_on for rule in tiered}
@@ -129,8 +121,6 @@ class FeaturePlan:
         ----------
         assays : mapping of str to str, optional
             Assay by column, of patients without one of their own.
-        stated : Pdl1Rule, optional
-            What the cohort's study file says; it may ask for one clone, the rest is the model's.
         """
         pdl1 = self.pdl1
         if stated is not None and stated.clone is not None:

@@ -36,8 +36,6 @@ def features_matrix(
     ----------
     table : DataFrame of shape (n_patients, ...)
         Canonical columns.
-    features : list of str
-        Features in the order wanted.
     landmark_weeks : float, optional
         Landmark of the model, in weeks from the first dose; by default the baseline.
 
@@ -45,11 +43,6 @@ def features_matrix(
     -------
     DataFrame of shape (n_patients, n_features)
         float64 (1 yes, 0 no), levels as object.
-
-    Raises
-    ------
-    DataError
-        If a feature is known only later, or is no feature.
 
     Examples
     --------
@@ -78,7 +71,6 @@ def model_matrix(table: pd.DataFrame, features: list[str]) -> pd.DataFrame:
     Parameters
     ----------
     table : DataFrame of shape (n_patients, ...)
-    features : list of str
 
     Returns
     -------
@@ -104,23 +96,11 @@ def informative_features(
 
     Parameters
     ----------
-    cohort : Cohort
-        Training patients.
     requested : list of str or None
         The study's ``features``; by default every feature that is known in time, without
         ``alternative`` forms of one.
     landmark_weeks : float, optional
         Landmark of the model; by default the baseline.
-
-    Returns
-    -------
-    list of str
-        Features of one value are left out with a finding.
-
-    Raises
-    ------
-    CohortError
-        If none is left.
     """
     names = requested or [
         name
@@ -168,7 +148,6 @@ def panels_without_value(missing: Flags, features: Sequence[str]) -> Strings:
     Parameters
     ----------
     missing : ndarray of bool of shape (n_patients, n_features)
-    features : sequence of str
     """
     panels, members = _members_of_panels(tuple(features))
     absent = ~missing @ members == 0

@@ -120,24 +120,8 @@ def read_patients(
 
     Parameters
     ----------
-    study : Study
-        With the folder of the files and the rules.
-    source : CohortSource
-    findings : Findings
-        Collector of everything wrong or doubtful.
-    left_out : collection of str
-        Panels that are not to be read.
     plan : FeaturePlan, optional
         Of the model that asks; by default features are made as the study says.
-
-    Returns
-    -------
-    CohortFiles
-
-    Raises
-    ------
-    FileError
-        If files are missing or unreadable; all of them are named.
     """
     patients = CohortFiles()
     long: dict[str, _Long] = {}
@@ -404,12 +388,6 @@ def check_matched(matches: Sequence[Match], findings: Findings) -> None:
     """Tell of patients who are not in the cohort's first table.
 
     A file may serve several cohorts; patients of one of them are no strangers to the others.
-
-    Parameters
-    ----------
-    matches : sequence of Match
-        Of all cohorts of a study.
-    findings : Findings
     """
     for one in matches:
         ids = one.identifiers

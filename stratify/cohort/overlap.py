@@ -221,13 +221,6 @@ def overlap_groups(table: pd.DataFrame, by: str = "cohort") -> dict[str, str]:
     ----------
     table : DataFrame of shape (n_patients, ...)
         Canonical columns.
-    by : str
-        Column that names the cohorts.
-
-    Returns
-    -------
-    dict of str to str
-        Cohort to the first, in alphabetical order, of the cohorts it hangs together with.
 
     Examples
     --------

@@ -453,15 +453,7 @@ def _check_sides(table: pd.DataFrame, test: pd.Series, split: Split, findings: F
 
 
 def require_usable(cohort: Cohort, what: str) -> None:
-    """Raise if the data have errors, or the cohort cannot serve.
-
-    Raises
-    ------
-    CohortError
-        If the only errors say that the cohort is unusable (no patient, one class).
-    DataError
-        If the data have other errors.
-    """
+    """Raise if the data have errors, or the cohort cannot serve."""
     unusable = {"single_class_outcome", "no_patient_left"}
     table = cohort.findings.table()
     errors = table[table["severity"] == "error"]

@@ -57,24 +57,7 @@ class StudyCheck:
 
 
 def check_study(path: str | Path) -> StudyCheck:
-    """Check a study file in all its sections, and its data as far as the file allows.
-
-    Parameters
-    ----------
-    path : path
-        The study file.
-
-    Returns
-    -------
-    StudyCheck
-
-    Raises
-    ------
-    FileError
-        If the study file, or a data file of a study without faults, cannot be read.
-    DataError
-        If the study file is not YAML.
-    """
+    """Check a study file in all its sections, and its data as far as the file allows."""
     path = Path(path)
     study, faults = Study.read(path)
     findings = Findings()

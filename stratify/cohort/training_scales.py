@@ -85,13 +85,6 @@ class TrainingScales:
         ----------
         table : DataFrame of shape (n_patients, ...)
             With ``cohort`` and ``split``.
-        matrices : mapping of str to Matrix
-            By cohort.
-        rules : mapping of str to DerivationRules
-            By cohort; the assays are those of patients without ``tmb_assay``.
-        which : collection of {"expression", "tmb"}
-        findings : Findings
-            Told where cohorts are in different units.
         """
         train = table[table["split"] == "train"]
         expression = tmb = None
@@ -130,16 +123,6 @@ class TrainingScales:
         """Add signatures and burdens on these scales, and what follows, of each patient alone.
 
         Signatures of a matrix are scored without a scale where none was learned.
-
-        Parameters
-        ----------
-        table, matrices, rules, findings
-            As for :meth:`fit`; ``split`` is not needed.
-
-        Returns
-        -------
-        DataFrame
-            A signature that a file reports stays, and is compared.
         """
         scored = []
         for cohort, rows in table.groupby("cohort", sort=False):

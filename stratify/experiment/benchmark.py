@@ -161,20 +161,11 @@ def run_benchmark(
 
     Parameters
     ----------
-    path : path
-        YAML with ``stratify: 1``, ``tasks`` (each a :class:`BenchmarkTask`) and ``seed``.
     out : path
         Folder for ``performance.csv``, ``meta_analysis.csv``, ``missingness.csv``,
         ``benchmark.md`` (the headline tables) and one ``forest_TASK.png`` a task.
     classifier : ResistanceClassifier, optional
         Unfitted, with other settings than the default.
-    workers, progress
-        As of :func:`~stratify.validation.internal_external.internal_external`.
-
-    Raises
-    ------
-    DataError, CohortError, FileError, ArgumentError
-        If the file, a study or its data cannot be used; nothing is written then.
     """
     path = Path(path)
     try:

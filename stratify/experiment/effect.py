@@ -100,33 +100,7 @@ def run_effect(
     policy: str | Path | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> EffectResults:
-    """Check the design, estimate the effect and value rules; write tables and a report.
-
-    Parameters
-    ----------
-    study : Study
-        With an ``effect`` section: see :class:`stratify.study.estimand.Estimand`.
-    out : path
-        Folder for one CSV a table and ``effect.html``; tables of an earlier analysis are replaced.
-    bundle : path, optional
-        Frozen model whose risk is tested. Without it a risk is trained on one arm in turn, and
-        both arms are scored by the same models.
-    policy : path, optional
-        Policy to value, in place of the study's; who is referred gets the reference.
-    progress : callable
-        Called with the name of each step.
-
-    Returns
-    -------
-    EffectResults
-        Refused designs have only sizes, checks and balance, and say why.
-
-    Raises
-    ------
-    ArgumentError, DataError, CohortError, BundleError, FileError
-        If econml (extra ``effect``) is not installed, the data have errors, the arms are not there,
-        or files cannot be read or written.
-    """
+    """Check the design, estimate the effect and value rules; write tables and a report."""
     require_econml()
     estimand = study.require_effect()
     chosen = study.policy if policy is None else Policy.load(policy)

@@ -68,27 +68,7 @@ def monitor(
     *,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Monitoring:
-    """Compare new patients with those of training, and their outcomes, if any, with the risks.
-
-    Parameters
-    ----------
-    bundle, study_path : path
-        Outcomes are read where the study file maps them.
-    out : path
-        Folder for ``drift.csv`` and ``findings.csv``.
-    progress : callable
-        Told of each step.
-
-    Returns
-    -------
-    Monitoring
-
-    Raises
-    ------
-    BundleError
-        If the bundle does not hold what the training patients were like.
-    DataError, CohortError, FileError
-    """
+    """Compare new patients with those of training, and their outcomes, if any, with the risks."""
     model = load(bundle)
     if "profile" not in model.card:
         raise BundleError(

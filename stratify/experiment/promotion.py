@@ -66,31 +66,7 @@ def compare_models(
     *,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Comparison:
-    """Judge a candidate, and the champion if there is one, on the external cohorts of studies.
-
-    Parameters
-    ----------
-    candidate, champion : ResistanceModel
-    studies : sequence of path
-        Study files; neither model may have been trained on a file of them.
-    progress : callable
-        Told of each step.
-
-    Returns
-    -------
-    Comparison
-        A candidate is refused if, in a cohort, its AUROC is shown to be lower (95 % interval of the
-        paired difference below 0) or its Brier score higher; if it may lose more than `LIMITS`
-        allow in the mean; or if it is shown not to be calibrated. Without a champion its AUROC has
-        to be shown above 0.5.
-
-    Raises
-    ------
-    BundleError
-        If the models predict labels of different rules.
-    DataError, CohortError, FileError
-        If a study cannot be used.
-    """
+    """Judge a candidate, and the champion if there is one, on the external cohorts of studies."""
     if champion is not None and champion.card["endpoint_rule"] != candidate.card["endpoint_rule"]:
         raise BundleError(
             f"The candidate predicts {candidate.card['endpoint_rule']}, the champion "

@@ -75,45 +75,9 @@ def score_registry(
 
     Parameters
     ----------
-    bundle, study_path : path
-        Each cohort needs one CSV or Parquet table with all panels; its ``file`` may be a pattern
-        such as ``registry/*.parquet``. Outcomes are not read.
-    out : path
-        Folder for ``scores/part-*.parquet``, in the order of the rows by name, ``findings.csv``
-        and ``job.json``; an interrupted job is resumed by the same call.
-    policy : path, optional
-        Policy in place of the bundle's.
     explain : {"none", "top", "full"}
         Why: nothing, the `top` reasons in columns of the scores, or every contribution in
         ``attributions/part-*.parquet``.
-    top : int
-        Reasons for ``explain="top"``.
-    workers : int
-        Processes, of one thread each.
-    dask : str, optional
-        Address of a Dask scheduler, or ``"local"`` for a cluster of `workers` on this machine, in
-        place of processes. Its workers must see bundle, files and `out` at the same paths.
-    progress : callable
-        Told now and then how many patients are scored, and of the time left.
-    part_rows : int
-        Rows of a part; memory grows with it.
-
-    Returns
-    -------
-    Scored
-
-    Raises
-    ------
-    ArgumentError
-        If an option cannot be used, or `out` holds scores of another job.
-    BundleError, FileError
-        If bundle or files cannot be read, the files of a cohort differ in their columns, or
-        scores cannot be written. Complete parts are kept.
-    DataError
-        If the data have errors: of all parts, or of the first three that have any. Parts without
-        errors are kept, and ``findings.csv`` is written.
-    StratifyError
-        If a worker dies. Complete parts are kept.
     """
     check_explain(explain, top)
     if workers < 1:

@@ -31,24 +31,7 @@ def report_cohort(
     *,
     progress: Progress = lambda _: None,
 ) -> Results:
-    """Write the report of a bundle on a study alone, without performance where there are no labels.
-
-    Parameters
-    ----------
-    bundle, study_path : path
-    out : path
-        HTML file.
-    progress : callable
-        Told of each step.
-
-    Returns
-    -------
-    Results
-
-    Raises
-    ------
-    BundleError, DataError, CohortError, FileError
-    """
+    """Write the report of a bundle on a study alone, without performance where there are no labels."""
     out = Path(out)
     stated = Study.load(study_path)
     mapped = {panel for c in stated.cohorts for table in c.tables for panel in table.panels}
@@ -79,28 +62,7 @@ def report_patient(
     cohort: str | None = None,
     policy: str | Path | None = None,
 ) -> PatientFindings:
-    """Write the report of one patient of a study; outcomes are not read.
-
-    Parameters
-    ----------
-    bundle, study_path : path
-    patient_id : str
-        As in the study's files.
-    out : path
-        HTML file. It names the patient.
-    cohort : str, optional
-        Cohort of the patient, needed where several have the identifier.
-    policy : path, optional
-        Policy in place of the bundle's.
-
-    Returns
-    -------
-    PatientFindings
-
-    Raises
-    ------
-    ArgumentError, BundleError, DataError, FileError
-    """
+    """Write the report of one patient of a study; outcomes are not read."""
     out = Path(out)
     make_folder(out.parent)
     model = load(bundle)
@@ -116,28 +78,7 @@ def report_patient(
 
 
 def label(study: Study, out: str | Path, *, eligible_only: bool = True) -> Cohort:
-    """Label the patients of a study, without a model, and say why.
-
-    Parameters
-    ----------
-    study : Study
-    out : path
-        Folder for ``labels.csv``, ``outcomes.csv`` (outcomes behind the labels, derived ones
-        included), ``responses.csv`` (response at each visit, where there are visits or lesions),
-        ``findings.csv``, ``attrition.csv`` and ``labels.html``. All but the last two tables hold
-        patients.
-    eligible_only : bool
-        Label only patients of an eligible regimen.
-
-    Returns
-    -------
-    Cohort
-
-    Raises
-    ------
-    DataError, CohortError, FileError
-        If the data have errors or files cannot be read or written; nothing is written then.
-    """
+    """Label the patients of a study, without a model, and say why."""
     cohort = read_cohort(study, eligible_only=eligible_only)
     codes = {"single_class_outcome"}  # labels of one class are labels
     if {row["code"] for row in cohort.findings.rows if row["severity"] == "error"} - codes:

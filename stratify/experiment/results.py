@@ -80,13 +80,7 @@ class Results:
     trials: tuple[dict[str, float], ...] = ()
 
     def write(self, out: Path) -> None:
-        """Write the result files of the output contract into a folder.
-
-        Raises
-        ------
-        FileError
-            If the folder cannot be written.
-        """
+        """Write the result files of the output contract into a folder."""
         import yaml
 
         if self.kind == "model card":

@@ -20,23 +20,7 @@ __all__ = ["patients_to_score", "score"]
 
 
 def patients_to_score(model: ResistanceModel, study: Study) -> Cohort:
-    """Read all patients of a study as a model asks for them: without outcomes, on its scales.
-
-    Parameters
-    ----------
-    model : ResistanceModel
-    study : Study
-
-    Returns
-    -------
-    Cohort
-        Patients of every regimen, without labels.
-
-    Raises
-    ------
-    DataError, FileError
-        If the data have errors, or files cannot be read.
-    """
+    """Read all patients of a study as a model asks for them: without outcomes, on its scales."""
     cohort = read_cohort(study, outcomes=False, eligible_only=False, plan=model.plan)
     cohort.findings.raise_errors(f"The study {study.name}")
     return cohort

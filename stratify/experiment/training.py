@@ -235,32 +235,7 @@ def recalibrate(
     what: str = "closed_test",
     progress: Progress = lambda _: None,
 ) -> tuple[ResistanceModel, pd.DataFrame]:
-    """Fit a bundle's risks to a local cohort; the bundle's endpoint rule labels it.
-
-    Parameters
-    ----------
-    bundle : path
-        Folder of the bundle; it stays as it is.
-    study_path : path
-        Study file of the local cohort; cohorts of role ``train`` are left out if there are others.
-    out : path
-        Folder for the new bundle. ``<out>_performance.csv`` and ``<out>_calibration.png`` beside
-        it tell of before and after.
-    what : {"closed_test", "intercept", "intercept_slope"}
-        What may change; see :func:`stratify.validation.local_recalibration.recalibrate`.
-    progress : callable
-        Told of each step.
-
-    Returns
-    -------
-    model : ResistanceModel
-    performance : DataFrame
-        As from :func:`stratify.validation.local_recalibration.before_and_after`.
-
-    Raises
-    ------
-    ArgumentError, BundleError, DataError, CohortError, FileError
-    """
+    """Fit a bundle's risks to a local cohort; the bundle's endpoint rule labels it."""
     out = Path(out)
     make_folder(out.parent)
     model = load(bundle)

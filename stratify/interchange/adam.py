@@ -34,14 +34,6 @@ _ENDINGS = (".csv", ".xpt", ".sas7bdat")
 def read_adam(folder: Path) -> SourceData:
     r"""Read ADSL and, where they are, ADRS, ADTTE and ADAE.
 
-    Raises
-    ------
-    FileError
-        If the folder or ADSL is missing, or a file is unreadable or stands twice.
-    DataError
-        If a variable is missing, a patient has two rows, a unit is not known, or a flag or grade
-        is not one.
-
     Examples
     --------
     >>> import tempfile

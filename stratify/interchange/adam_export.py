@@ -50,15 +50,7 @@ class AdamExport:
     title: str = "CDISC ADaM: ADRISK.csv and ADRISK.xpt, one row a parameter"
 
     def write(self, scores: pd.DataFrame, labels: pd.DataFrame | None, folder: Path) -> list[Path]:
-        """Write both files.
-
-        Raises
-        ------
-        DataError
-            If a text is too long for a transport file.
-        FileError
-            If a file cannot be written.
-        """
+        """Write both files."""
         import pyreadstat
 
         rows = [_parameter(scores, *each) for each in _OF_SCORES]

@@ -35,13 +35,6 @@ _MOST_PANELS = 8
 def read_cbioportal(folder: Path) -> SourceData:
     r"""Read the clinical files of patients and samples, or the website's export of both.
 
-    Raises
-    ------
-    FileError
-        If the folder or the files are missing, unreadable or several of one kind.
-    DataError
-        If header rows or identifiers are missing, or a patient has two rows.
-
     Examples
     --------
     >>> import tempfile

@@ -36,15 +36,7 @@ class CbioportalExport:
     title: str = "cBioPortal: data_clinical_patient_stratify.txt, one row a patient"
 
     def write(self, scores: pd.DataFrame, labels: pd.DataFrame | None, folder: Path) -> list[Path]:
-        """Write the file.
-
-        Raises
-        ------
-        DataError
-            If an identifier stands twice or has characters that cBioPortal does not take.
-        FileError
-            If the file cannot be written.
-        """
+        """Write the file."""
         table, fields = scores, dict(load_schema("scores").fields)
         if labels is not None:
             known = load_schema("labels").fields

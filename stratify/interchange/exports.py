@@ -69,25 +69,8 @@ def write_export(
 
     Parameters
     ----------
-    name : str
-        Of a format in :func:`exports`.
     scores, labels : DataFrame of shape (n_patients, ...)
         As in the dictionaries ``scores`` and ``labels``; labels may be None.
-    folder : path
-
-    Returns
-    -------
-    list of Path
-        The files written.
-
-    Raises
-    ------
-    ArgumentError
-        If there is no such format, or a table lacks a column.
-    DataError
-        If the format does not take what stands in the tables.
-    FileError
-        If a file cannot be written.
 
     Examples
     --------
@@ -110,15 +93,7 @@ def write_export(
 
 
 def read_result(path: Path, what: str) -> pd.DataFrame:
-    """Read a table of results: numbers as numbers, all else as text, empty cells as missing.
-
-    Raises
-    ------
-    FileError
-        If the file cannot be read.
-    DataError
-        If a cell of a number is none.
-    """
+    """Read a table of results: numbers as numbers, all else as text, empty cells as missing."""
     table = read_numbered(path).reset_index(drop=True)
     table = table.mask(table == "", None)
     for name, field in load_schema(what).fields.items():

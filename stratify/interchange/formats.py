@@ -38,33 +38,8 @@ def make_study(
 
     Parameters
     ----------
-    source : {"adam", "cbioportal"}
-        For ``adam`` the folder holds ``adsl`` and, if there, ``adrs``, ``adtte``, ``adae``, each in
-        any case as ``.csv``, ``.xpt`` or ``.sas7bdat``; for ``cbioportal`` it holds
-        ``data_clinical_patient.txt`` and ``data_clinical_sample.txt`` with their four header rows
-        that begin with ``#``, or the website's export of them (TSV or CSV).
-    folder : path
-    out : path
-        Folder for ``study.yaml`` and ``panels/``; made if absent, and may hold neither.
     regimens : mapping of str to str, optional
         Arm, as the treatment column writes it, to a level of ``regimen``.
-
-    Returns
-    -------
-    Path
-        The study file. Its ``description`` says what was chosen, and :func:`fill_ins` which lines
-        wait for an answer.
-
-    Raises
-    ------
-    FileError
-        If the folder or a file cannot be read, or ``out`` cannot be written.
-    DataError
-        If a table lacks a variable or its header rows, has two rows for a patient, a unit that is
-        not known, a censoring flag that is no number or a status of two codings. Nothing is
-        written then.
-    ArgumentError
-        If ``regimens`` names an arm or a class that does not exist.
 
     Notes
     -----

@@ -114,11 +114,6 @@ def explanation(classifier: ResistanceClassifier, table: pd.DataFrame) -> shap.E
 def importance(long: pd.DataFrame) -> pd.DataFrame:
     """Mean absolute contribution by feature, greatest first.
 
-    Parameters
-    ----------
-    long : DataFrame
-        From :func:`attributions`.
-
     Returns
     -------
     DataFrame
@@ -141,13 +136,6 @@ def risk_points(long: pd.DataFrame, calibration: tuple[float, float]) -> pd.Seri
 
     Log-odds do not turn into probabilities one by one. The difference between the patient's risk
     and the risk at the base value is shared out in proportion to the contributions.
-
-    Parameters
-    ----------
-    long : DataFrame
-        From :func:`attributions`, all features of each patient.
-    calibration : tuple of float
-        Slope and intercept of the classifier, ``calibration_``.
 
     Returns
     -------
@@ -188,18 +176,12 @@ def stability(
 
     Parameters
     ----------
-    classifier : ResistanceClassifier
     table : DataFrame of shape (n_patients, ...)
-    top : int
-        Reasons looked at.
     posterior : LinearPosterior, optional
         Of the bundle. All members share one anchor; with the posterior each of the `draws` models
         is a member with an anchor whose effects are drawn from what the training patients leave
         open about them. Without it the models are the members with the anchor as it is, which
         agree too often.
-    draws : int
-    seed : int
-        The same seed gives the same answer, whatever the other patients.
 
     Returns
     -------

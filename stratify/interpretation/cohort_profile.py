@@ -71,11 +71,8 @@ def cohort_profile(
 
     Parameters
     ----------
-    classifier : ResistanceClassifier
     table : DataFrame of shape (n_patients, ...)
         With ``label`` for the subgroups; NaN where not known.
-    explained : Explained
-        Of these patients, in this order.
     """
     long = explained.attributions
     at = np.linspace(0, len(table) - 1, min(len(table), _PAIRED)).round().astype(int)
@@ -106,19 +103,11 @@ def cohort_profile(
 def clustered_profiles(profiles: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Profiles in an order that puts like next to like, and the mean profile of each cluster.
 
-    Parameters
-    ----------
-    profiles : DataFrame
-        From :func:`stratify.interpretation.profile.resistance_profiles`.
-
     Returns
     -------
     matrix : DataFrame of shape (n_patients, n_steps + 1)
         Contributions in log-odds by step, NaN where not assessed, and ``cluster`` from 1; at most
         1,000 patients, evenly selected. Steps that are assessed in nobody are left out.
-    means : DataFrame
-        ``cluster, n`` and the mean of each step over the patients assessed, of clusters of at
-        least five patients.
 
     Notes
     -----
@@ -151,11 +140,6 @@ def clustered_profiles(profiles: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFra
 def leading_counts(leading: pd.DataFrame) -> pd.DataFrame:
     """How many patients each step leads in; counts from 1 to 4 are not stated.
 
-    Parameters
-    ----------
-    leading : DataFrame
-        From :func:`stratify.interpretation.profile.leading_steps`.
-
     Returns
     -------
     DataFrame
@@ -175,13 +159,9 @@ def subgroup_profiles(
 
     Parameters
     ----------
-    profiles : DataFrame
-        From :func:`stratify.interpretation.profile.resistance_profiles`.
     table : DataFrame of shape (n_patients, ...)
         The patients in the same order, with ``label``; subgroups are those in which a model is
         judged, none so small that a patient could be recognised.
-    level : float
-        Of the intervals, Welch's approximation.
 
     Returns
     -------
@@ -210,20 +190,7 @@ def subgroup_profiles(
 
 
 def dependence_table(long: pd.DataFrame, feature: str) -> pd.DataFrame:
-    """Mean contribution of a feature by fifth of its values, by level, or by yes and no.
-
-    Parameters
-    ----------
-    long : DataFrame
-        From :func:`stratify.interpretation.attribution.attributions`.
-    feature : str
-
-    Returns
-    -------
-    DataFrame
-        ``feature, part, n, mean_shap``: parts of at least five patients; limits of fifths have
-        two digits, none a patient's value. Patients without a value are one part, ``not measured``.
-    """
+    """Mean contribution of a feature by fifth of its values, by level, or by yes and no."""
     rows = long[long["feature"] == feature]
     field = field_named(feature)
     if field.categorical:

@@ -33,26 +33,11 @@ def along(
 
     Parameters
     ----------
-    model : ResistanceModel
     patient : DataFrame of shape (1, ...)
         ``patient_id``, ``cohort`` and canonical columns.
-    feature : str
-        A feature of the model.
     values : sequence, optional
         Values in canonical units, or levels; by default the levels, yes and no, or quantiles of
         the training patients from 2 to 98 %.
-
-    Returns
-    -------
-    DataFrame
-        ``value, risk, risk_low, risk_high, change, change_low, change_high, outside``: the risk
-        with its interval, its difference from the patient's with the interval of the difference,
-        and whether the value lies beyond the range of the training patients.
-
-    Raises
-    ------
-    ArgumentError
-        If the model does not read the feature, or no value of it is known.
     """
     if feature not in model.classifier.features_:
         known = ", ".join(model.classifier.features_)
@@ -67,15 +52,7 @@ def what_if(model: ResistanceModel, patient: pd.DataFrame) -> pd.DataFrame:
 
     Parameters
     ----------
-    model : ResistanceModel
     patient : DataFrame of shape (1, ...)
-
-    Returns
-    -------
-    DataFrame
-        ``state`` and, as from :func:`along`, ``risk, risk_low, risk_high, change, change_low,
-        change_high, outside``; states whose features the model does not read, or that the patient
-        is in, are left out.
     """
     features = set(model.classifier.features_)
     states: dict[str, Mapping[str, Any]] = {}

@@ -191,13 +191,7 @@ class Cycle(_Entry):
         return next(step for step in self.steps if step.id == name)
 
     def assignment(self, feature: str) -> Assignment:
-        """Where a feature belongs: by its entry, else by its panel.
-
-        Raises
-        ------
-        ArgumentError
-            If no dictionary has the feature.
-        """
+        """Where a feature belongs: by its entry, else by its panel."""
         for entry in self.features:
             if fnmatchcase(feature, entry.feature):
                 return entry
@@ -217,13 +211,6 @@ class Cycle(_Entry):
 
     def share_credit(self, one: str, other: str, features: Iterable[str]) -> bool:
         """Whether markers of two steps share credit, so that the steps cannot be separated.
-
-        Parameters
-        ----------
-        one, other : str
-            Steps.
-        features : iterable of str
-            Features that were measured.
 
         Examples
         --------

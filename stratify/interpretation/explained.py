@@ -44,7 +44,6 @@ def explain(classifier: ResistanceClassifier, table: pd.DataFrame) -> Explained:
 
     Parameters
     ----------
-    classifier : ResistanceClassifier
     table : DataFrame of shape (n_patients, ...)
         ``patient_id``, ``cohort`` and canonical columns.
     """
@@ -64,12 +63,7 @@ def explained_in_chunks(
 
     Parameters
     ----------
-    classifier : ResistanceClassifier
     table : DataFrame of shape (n_patients, ...)
-    size : int
-        Patients a chunk.
-    progress : callable
-        Called after each chunk with the number of patients done, and of all.
     """
     for start in range(0, len(table), size):
         yield explain(classifier, table.iloc[start : start + size])

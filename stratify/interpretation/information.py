@@ -32,11 +32,6 @@ def missing_features(matrix: pd.DataFrame) -> dict[str, list[str]]:
     ----------
     matrix : DataFrame of shape (1, n_features)
 
-    Returns
-    -------
-    dict of str to list of str
-        Panels in the order of the dictionaries; those that lack nothing are left out.
-
     Examples
     --------
     >>> missing_features(pd.DataFrame({"albumin": [3.9], "nlr": [np.nan], "tmb": [np.nan]}))
@@ -59,16 +54,11 @@ def value_of_information(
 
     Parameters
     ----------
-    model : ResistanceModel
-        Of a bundle that keeps a summary of its training patients.
     table : DataFrame of shape (n_patients, ...)
         ``patient_id``, ``cohort`` and canonical columns.
     groups : mapping of str to sequence of str, optional
         Features measured at once, by the name of the group; by default each patient's missing
         features by panel. Only those that a patient lacks are drawn.
-    draws : int
-    seed : int
-        The same seed gives the same answer, whatever the other patients.
 
     Returns
     -------
@@ -78,11 +68,6 @@ def value_of_information(
         risks at the model's ``interval_level``), ``spread`` (their standard deviation),
         ``mean_change`` (mean absolute change), ``share_group`` and ``share_recommendation`` (draws
         with another risk group or recommendation), 0 to 1.
-
-    Raises
-    ------
-    ArgumentError
-        If the bundle keeps no summary of its training patients.
 
     Notes
     -----

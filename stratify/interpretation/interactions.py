@@ -21,7 +21,6 @@ def interactions(
 
     Parameters
     ----------
-    classifier : ResistanceClassifier
     table : DataFrame of shape (n_patients, ...)
         Few patients: their pairs are kept one by one.
     top : int, optional
@@ -54,7 +53,6 @@ def interaction_summary(classifier: ResistanceClassifier, table: pd.DataFrame) -
 
     Parameters
     ----------
-    classifier : ResistanceClassifier
     table : DataFrame of shape (n_patients, ...)
 
     Returns

@@ -90,21 +90,7 @@ class PatientFindings:
 
 
 def the_patient(cohort: Cohort, patient_id: str, name: str | None = None) -> Cohort:
-    """Find one patient of a study.
-
-    Parameters
-    ----------
-    cohort : Cohort
-    patient_id : str
-        As in the study's files.
-    name : str, optional
-        Cohort of the patient, needed where several have the identifier.
-
-    Raises
-    ------
-    ArgumentError
-        If there is no such patient, or more than one; the identifier is not repeated.
-    """
+    """Find one patient of a study."""
     table = cohort.table
     names = list(dict.fromkeys(table["cohort"]))
     if name is not None and name not in names:
@@ -146,18 +132,7 @@ def training_risks(model: ResistanceModel) -> pd.DataFrame | None:
 
 
 def patient_findings(model: ResistanceModel, patient: Cohort) -> PatientFindings:
-    """Work out everything that a report states of one patient.
-
-    Parameters
-    ----------
-    model : ResistanceModel
-    patient : Cohort
-        One patient, from :func:`the_patient`.
-
-    Returns
-    -------
-    PatientFindings
-    """
+    """Work out everything that a report states of one patient."""
     from scipy.special import expit
 
     if len(patient) != 1:

@@ -36,11 +36,6 @@ _COMPETING = ("monitoring", "unmapped")  # carry risk, but are never named as le
 def resistance_profiles(long: pd.DataFrame) -> pd.DataFrame:
     """Contributions by step, for every patient.
 
-    Parameters
-    ----------
-    long : DataFrame
-        From :func:`stratify.interpretation.attribution.attributions`.
-
     Returns
     -------
     DataFrame of shape (n_patients * n_steps, 9)
@@ -95,11 +90,6 @@ def resistance_profiles(long: pd.DataFrame) -> pd.DataFrame:
 def profile_matrix(profiles: pd.DataFrame) -> pd.DataFrame:
     """Profiles as a matrix.
 
-    Parameters
-    ----------
-    profiles : DataFrame
-        From :func:`resistance_profiles`.
-
     Returns
     -------
     DataFrame of shape (n_patients, n_steps)
@@ -114,13 +104,6 @@ def profile_matrix(profiles: pd.DataFrame) -> pd.DataFrame:
 
 def leading_steps(profiles: pd.DataFrame, long: pd.DataFrame) -> pd.DataFrame:
     """Name the step that raises each patient's risk most, if any does.
-
-    Parameters
-    ----------
-    profiles : DataFrame
-        From :func:`resistance_profiles`.
-    long : DataFrame
-        The attributions it was made of.
 
     Returns
     -------
@@ -210,12 +193,6 @@ def inflammation(values: Mapping[str, Any], numbers: NormalScores | None) -> Inf
     numbers : NormalScores or None
         Of the training patients; without them markers that have no cut-off are not read.
 
-    Returns
-    -------
-    Inflammation
-        Data that show where the cells lie decide; without them bulk expression says how inflamed,
-        and PD-L1 never decides.
-
     Examples
     --------
     >>> inflammation({"immune_phenotype": "desert", "pdl1_tps": 60.0}, None).state
@@ -271,16 +248,8 @@ def partner_classes(
 
     Parameters
     ----------
-    leading, second : str
-        From :func:`leading_steps`; host and burden give none.
-    values : mapping
-        Features by canonical name, for rules by marker and by cancer type.
     risk_group : {"low", "intermediate", "high"}
         None are listed by step for the lowest third.
-
-    Returns
-    -------
-    list of Partner
 
     Examples
     --------

@@ -72,9 +72,6 @@ class TrainingDistribution:
             As :func:`stratify.cohort.features.model_matrix`.
         features : list of str
             Features to draw; a number of which the bundle knows no two values stays missing.
-        n : int
-            Draws.
-        rng : Generator
 
         Returns
         -------

@@ -113,13 +113,7 @@ class FeatureColumns:
 
     @cached_property
     def encoded(self) -> Floats:
-        """Matrix of shape (n_patients, n_features): numbers, levels as codes, missing as NaN.
-
-        Raises
-        ------
-        ArgumentError
-            If a number is infinite.
-        """
+        """Matrix of shape (n_patients, n_features): numbers, levels as codes, missing as NaN."""
         matrix = np.empty((self._n, len(self.columns)))
         for j, name in enumerate(self.columns):
             values = self._values[name]

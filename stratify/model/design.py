@@ -108,13 +108,7 @@ class Design:
         panels: Mapping[str, str] | None,
         anchor: str | Sequence[str] | None,
     ) -> Design:
-        """Design by the settings of ``ResistanceClassifier``, of the same names.
-
-        Raises
-        ------
-        ArgumentError
-            If `monotone` or `anchor` is a word that means nothing.
-        """
+        """Design by the settings of ``ResistanceClassifier``, of the same names."""
         groups: dict[str, Flags] = {}
         for j, name in enumerate(features):
             field = known_field(name)

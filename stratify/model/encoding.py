@@ -98,11 +98,6 @@ def graded_labels(label: Floats, auxiliary: Any) -> Floats:
     auxiliary : DataFrame or array of shape (n_patients, n_outcomes), or None
         1, 0 or NaN.
 
-    Raises
-    ------
-    ArgumentError
-        If rows are missing, or an outcome is neither 1, 0 nor missing.
-
     Examples
     --------
     >>> graded_labels(np.array([1.0, 0.0]), np.array([[1.0, 0.0, 0.0], [1.0, np.nan, np.nan]]))

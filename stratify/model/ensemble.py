@@ -69,17 +69,7 @@ class AnchoredEnsemble:
         seed: int,
         n_jobs: int = 1,
     ) -> AnchoredEnsemble:
-        """Fit anchor and members.
-
-        Parameters
-        ----------
-        patients : TrainingSet
-        design : Design
-        boosting : Boosting
-        seed : int
-        n_jobs : int
-            Threads; each member is trained on one, so that the number does not matter.
-        """
+        """Fit anchor and members."""
         from joblib import Parallel, delayed
 
         anchor, start = _anchored(patients, design, boosting, seed)
@@ -104,18 +94,6 @@ class AnchoredEnsemble:
         n_jobs: int = 1,
     ) -> Floats:
         """Margins of other patients as an ensemble grows, for as long as it gains.
-
-        Parameters
-        ----------
-        patients, judged : TrainingSet
-            Those to learn from, and others.
-        design : Design
-        boosting : Boosting
-            Its number of trees is not used.
-        rounds : sequence of int
-            Trees of each member at which to look, ascending.
-        seed, n_jobs : int
-            As for :meth:`fit`.
 
         Returns
         -------
@@ -206,11 +184,6 @@ class AnchoredEnsemble:
         ndarray of shape (n_patients, n_features, n_features)
             Rows add up to the contributions; the anchor has no interactions and stands on the
             diagonal.
-
-        Raises
-        ------
-        UnsupportedTreesError
-            If neither the compiled loops nor shap compute those of the members.
         """
         values, linear = self.trees.interactions(matrix), self._anchor_contributions(matrix)
         if linear is not None:

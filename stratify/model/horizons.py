@@ -34,11 +34,6 @@ def horizon_outcomes(table: pd.DataFrame, months: Sequence[float] = (3.0, 12.0))
         1 where it happened, 0 where it did not, NaN where it is not known: censored before the
         horizon, no PFS, response not evaluable.
 
-    Raises
-    ------
-    ArgumentError
-        If a horizon is not above 0.
-
     Examples
     --------
     >>> table = pd.DataFrame({"pfs": [2.0, 8.0, 2.0], "pfs_event": [1, 1, 0],

@@ -189,11 +189,6 @@ class LinearScore:
         label : ndarray of shape (n_patients,)
             1 or 0, or a grade between them.
         weight : ndarray of shape (n_patients,), optional
-        penalty : float or sequence of float
-            Inverse strength of the ridge penalty, ``C`` of scikit-learn: prior variance of the
-            coefficients, of all or by feature.
-        directions : sequence of int, optional
-            +1 or -1 where a number's coefficient may not have the other sign.
         expect : bool
             Whether missing columns are expected from measured ones when patients are scored.
 

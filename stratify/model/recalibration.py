@@ -69,9 +69,6 @@ class Recalibration:
             1 with the event, else 0; both present.
         p : ndarray of shape (n_patients,)
             Risks between 0 and 1 by the model.
-        what : {"closed_test", "intercept", "intercept_slope"}
-            What may change. With fewer than 20 patients of the rarer label the closed test looks
-            at the intercept only.
 
         Examples
         --------

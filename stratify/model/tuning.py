@@ -61,34 +61,10 @@ def tuned(
 
     Parameters
     ----------
-    template : ResistanceClassifier
-        Every other setting, the seed among them; it is left as it is.
-    X, y, sample_weight, auxiliary
-        Of the training patients only, as for :meth:`ResistanceClassifier.fit`.
-    trials : int
-        Settings tried.
     storage : str or Path, optional
         File in which the search is kept, so that a search that was interrupted goes on where it
         stopped; it holds settings and losses, no patient. Searches on other patients or from
         other templates may share the file.
-    tried : callable, optional
-        Called after each setting tried, with its ``log_loss``.
-    progress : callable, optional
-        Called now and then with how many settings are tried and the time left.
-
-    Returns
-    -------
-    ResistanceClassifier
-        Unfitted. The template's settings stay unless others have a smaller out-of-fold log loss,
-        by more than one standard error of the difference over patients: the best of many is
-        flattered.
-
-    Raises
-    ------
-    ArgumentError
-        If `trials` is no whole number above 0, or the patients cannot be fitted.
-    FileError
-        If the file cannot be read or written.
 
     Notes
     -----

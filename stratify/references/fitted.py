@@ -60,8 +60,6 @@ class References:
 
         Parameters
         ----------
-        name : str
-            A key of ``fitted``.
         table : DataFrame of shape (n_patients, ...)
 
         Returns

@@ -20,11 +20,6 @@ __all__ = ["headline", "plain_logistic", "references"]
 def references() -> dict[str, Reference]:
     """Every reference by its name, in the order of the tables.
 
-    Raises
-    ------
-    StratifyError
-        If an installed package adds one that cannot be loaded or whose name is taken.
-
     Examples
     --------
     >>> references()["tmb10"].title

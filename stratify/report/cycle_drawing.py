@@ -25,18 +25,6 @@ _SHOWN = 0.005  # log-odds below which a step neither raises nor lowers
 def drawn_cycle(profile: pd.DataFrame, leading: str, second: str) -> dict[str, Any]:
     """Places, marks and words of the drawing.
 
-    Parameters
-    ----------
-    profile : DataFrame
-        One patient's rows of the ``profiles`` table.
-    leading, second : str
-        Steps to mark, empty for none.
-
-    Returns
-    -------
-    dict
-        ``nodes`` (around the circle), ``outside`` (host and burden), ``arrows``, ``alt``.
-
     Examples
     --------
     >>> profile = pd.DataFrame({"step": ["release", "host"], "contribution": [0.31, None]})

@@ -39,13 +39,6 @@ _SHOWN = 25  # covariates in a love plot
 def love_plot(balance: pd.DataFrame, *, title: str, weighted: bool = True) -> Figure:
     """Standardised differences of the arms before and after weighting, largest at the top.
 
-    Parameters
-    ----------
-    balance : DataFrame
-        Columns covariate, standardised_difference, weighted.
-    weighted : bool
-        Whether to draw the differences after weighting.
-
     Examples
     --------
     >>> balance = pd.DataFrame({"covariate": ["age", "ecog"], "weighted": [0.01, 0.0],
@@ -97,9 +90,6 @@ def effect_along_score(
     curve : DataFrame
         Columns rank (0 to 1), value, low, high: as from
         :func:`stratify.treatment.heterogeneity.effect_by_score`.
-    unit : str
-    names : (str, str)
-        Of the alternative and of the reference.
 
     Examples
     --------
@@ -151,11 +141,6 @@ def targeting_curves(curves: pd.DataFrame, *, title: str, unit: str) -> Figure:
 @styled
 def benefit_calibration(benefit: pd.DataFrame, *, title: str, unit: str) -> Figure:
     """Observed effect by fifths of the predicted one.
-
-    Parameters
-    ----------
-    benefit : DataFrame
-        Columns predicted, value, low, high.
 
     Examples
     --------
@@ -224,11 +209,6 @@ def rule_values(values: pd.DataFrame, *, title: str, unit: str, outcome: str) ->
 @styled
 def trade_off(balance: pd.DataFrame, *, title: str, unit: str) -> Figure:
     """Benefit minus weighted harm over the weight of one event, by kind of harm.
-
-    Parameters
-    ----------
-    balance : DataFrame
-        Columns kind, weight, value, low, high.
 
     Examples
     --------

@@ -35,13 +35,7 @@ def write_effect_report(
     pictures: Sequence[Picture],
     hashes: Mapping[str, str],
 ) -> None:
-    """Write the report of an analysis as one HTML file that needs no network.
-
-    Raises
-    ------
-    FileError
-        If the file cannot be written.
-    """
+    """Write the report of an analysis as one HTML file that needs no network."""
     est = analysis.arms.estimand
     outcomes = ", ".join(outcome_words(analysis, name) for name in est.outcomes)
     question = {

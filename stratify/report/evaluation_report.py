@@ -135,9 +135,6 @@ def write_report(
 
     Parameters
     ----------
-    path : path
-        The file to write, in a folder that exists.
-    facts : CardFacts
     tables : mapping of DataFrame
         findings, attrition and performance as in the dictionaries; recommendations
         (recommendation, n, share from 0 to 1); labels (cohort, state, reason, n); importance
@@ -145,15 +142,6 @@ def write_report(
         `summary` of :func:`stratify.report.response_figures.kaplan_meier`, characteristics, and
         those of a :class:`~stratify.interpretation.cohort_profile.CohortProfile`. Any but km may
         have no rows.
-    pictures : sequence of Picture
-        Each is printed in its section, in this order.
-
-    Raises
-    ------
-    ArgumentError
-        If a table or a column is missing.
-    FileError
-        If the file cannot be written.
     """
     _check(tables)
     rows = {name: table.to_dict("records") for name, table in tables.items()}

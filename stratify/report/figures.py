@@ -125,13 +125,6 @@ def _models(table: pd.DataFrame) -> dict[str, tuple[pd.DataFrame, dict[str, Any]
 def roc(curves: pd.DataFrame, *, title: str, aurocs: pd.DataFrame | None = None) -> Figure:
     """Receiver operating characteristic of each model.
 
-    Parameters
-    ----------
-    curves : pandas.DataFrame
-        Columns model, false_positive_rate, true_positive_rate, in drawing order.
-    aurocs : pandas.DataFrame, optional
-        Rows of the performance table with metric auroc, one a model: for the legend.
-
     Examples
     --------
     >>> curves = pd.DataFrame({"model": "stratify", "false_positive_rate": [0, 0.2, 1],
@@ -220,8 +213,6 @@ def forest(performance: pd.DataFrame, *, metric: str = "auroc", title: str) -> F
 
     Parameters
     ----------
-    performance : pandas.DataFrame
-        The performance table.
     metric : str, default "auroc"
         A key of `METRICS`.
 

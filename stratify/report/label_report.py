@@ -59,21 +59,7 @@ LABEL_FIGURES: list[PageFigure[Labelled]] = [
 
 
 def write_label_report(path: str | Path, cohort: Cohort, study: Study) -> None:
-    """Write the label report of a cohort that was read and labelled.
-
-    Parameters
-    ----------
-    path : path
-        HTML file to write.
-    cohort : Cohort
-        From :func:`stratify.cohort.reading.read_cohort`, with outcomes.
-    study : Study
-
-    Raises
-    ------
-    FileError
-        If the file cannot be written.
-    """
+    """Write the label report of a cohort that was read and labelled."""
     table = cohort.table
     by = ["cohort", *(["arm"] if "arm" in table and table["arm"].notna().any() else [])]
     known = table.fillna(dict.fromkeys(by[1:], LABELS["not_recorded"]))

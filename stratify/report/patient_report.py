@@ -29,21 +29,7 @@ _LONGEST = 60  # letters of a name
 
 
 def write_patient_report(path: str | Path, model: ResistanceModel, found: PatientFindings) -> None:
-    """Write the report of one patient as one HTML file that needs no network.
-
-    Parameters
-    ----------
-    path : path
-        HTML file to write.
-    model : ResistanceModel
-        The bundle that was asked.
-    found : PatientFindings
-
-    Raises
-    ------
-    FileError
-        If the file cannot be written.
-    """
+    """Write the report of one patient as one HTML file that needs no network."""
     score, level = found.score, model.classifier.interval_level
     page = rendered(
         "patient.html.j2",

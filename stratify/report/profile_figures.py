@@ -75,7 +75,6 @@ def profile_heat_map(matrix: pd.DataFrame, *, title: str) -> Figure:
     matrix : pandas.DataFrame
         From :func:`stratify.interpretation.cohort_profile.clustered_profiles`: a column a step and
         ``cluster``; patients in drawing order.
-    title : str
 
     Examples
     --------
@@ -107,13 +106,6 @@ def profile_heat_map(matrix: pd.DataFrame, *, title: str) -> Figure:
 @styled
 def dependence(long: pd.DataFrame, feature: str, other: str, *, title: str) -> Figure:
     """Contribution of a feature by its value, coloured by the feature it interacts with most.
-
-    Parameters
-    ----------
-    long : pandas.DataFrame
-        Attributions; rows of other features than the two are not looked at.
-    feature, other : str
-    title : str
 
     Examples
     --------
@@ -195,12 +187,6 @@ def _rank_bar(figure: Figure, ax: Axes, label: str, pad: float) -> None:
 @styled
 def subgroup_differences(differences: pd.DataFrame, *, title: str) -> Figure:
     """Difference of each step between a subgroup and all other patients.
-
-    Parameters
-    ----------
-    differences : pandas.DataFrame
-        From :func:`stratify.interpretation.cohort_profile.subgroup_profiles`.
-    title : str
 
     Examples
     --------

@@ -42,13 +42,6 @@ MOST_PATIENTS = 120
 def label_flow(labels: pd.DataFrame, *, title: str) -> Figure:
     """Draw the number of patients by reason of their label, grouped by state.
 
-    Parameters
-    ----------
-    labels : DataFrame
-        Columns state, reason and n; counts are added up over cohorts.
-    title : str
-        With cohort and number of patients.
-
     Examples
     --------
     >>> labels = pd.DataFrame({"state": ["primary", "none"], "n": [30, 20],
@@ -88,7 +81,6 @@ def swimmer(outcomes: pd.DataFrame, *, title: str) -> Figure:
         Columns pfs (months), pfs_event (1 event, 0 censored) and state, and if known
         duration_of_response (months, to the end of pfs); at most 120 patients are drawn, evenly
         over the order of pfs, and the title says how many.
-    title : str
 
     Examples
     --------
@@ -131,13 +123,6 @@ def swimmer(outcomes: pd.DataFrame, *, title: str) -> Figure:
 @styled
 def waterfall(best: pd.DataFrame, *, title: str) -> Figure:
     """Best change of the target sum from baseline, by best overall response.
-
-    Parameters
-    ----------
-    best : DataFrame
-        Columns best_change (fraction of the baseline sum, -0.3 is 30 % smaller) and
-        best_response; at most 120 patients are drawn.
-    title : str
 
     Examples
     --------
@@ -196,8 +181,6 @@ def kaplan_meier(
         One row a group, in drawing order: group, n, n_events, median (months, missing where not
         reached), hazard_ratio, low, high (all missing for the group of comparison), log_rank_p.
         The limits may also be called hazard_ratio_low and hazard_ratio_high.
-    title, outcome : str
-        `outcome` is the label of the vertical axis, such as "Overall survival".
     since : str, optional
         Time zero, such as "randomisation" or "week 9"; by default the first dose.
 

@@ -22,11 +22,6 @@ __all__ = ["auroc_by_size", "error_by_share"]
 def error_by_share(curve: pd.DataFrame, *, title: str) -> Figure:
     """Share of wrong decisions over the share of patients decided on, surest first.
 
-    Parameters
-    ----------
-    curve : pandas.DataFrame
-        As from :func:`stratify.statistics.selective.selective_curve`.
-
     Examples
     --------
     >>> curve = pd.DataFrame({"share": [0.5, 1.0], "metric": "error", "value": [0.1, 0.3],
@@ -49,11 +44,6 @@ def error_by_share(curve: pd.DataFrame, *, title: str) -> Figure:
 @styled
 def auroc_by_size(curve: pd.DataFrame, *, title: str) -> Figure:
     """AUROC on unseen patients over the number of training patients.
-
-    Parameters
-    ----------
-    curve : pandas.DataFrame
-        As from :func:`stratify.validation.learning_curve.learning_curve`.
 
     Examples
     --------

@@ -52,9 +52,6 @@ def best_response(
         ``patient_id``, each once, and as far as known ``death_day`` and ``censor_day`` (start of
         another cancer treatment: what comes later is not counted), in days from day 0. Other
         columns, such as ``last_contact_day``, are not used: PFS ends at the last assessment.
-    criteria : ResponseCriteria, optional
-        Its ``confirm``: whether CR and PR must be seen again at least ``confirm_days`` later; else
-        they count as SD, if late enough. SD (and NON-CR/NON-PD) counts from ``min_sd_days`` on.
 
     Returns
     -------
@@ -66,13 +63,6 @@ def best_response(
         ``pfs_event_kind`` (``progression | death``, None without event),
         ``duration_of_response_days`` and ``dor_event`` (from the first CR or PR that counts to
         the end of PFS; NaN without response) and ``reason`` (a code of the dictionary).
-
-    Raises
-    ------
-    DataError
-        If a patient stands twice in ``patients`` or days are not numbers.
-    ArgumentError
-        If ``visits_assessed`` is not such an output.
 
     References
     ----------

@@ -46,17 +46,11 @@ def assess_visits(visits: pd.DataFrame, criteria: ResponseCriteria) -> pd.DataFr
     ----------
     visits : DataFrame of shape (n_visits, ...)
         As in the ``visits`` dictionary.
-    criteria : ResponseCriteria
 
     Returns
     -------
     DataFrame of shape (n_visits, 7)
         See :func:`stratify.response.recist.assess_recist`.
-
-    Raises
-    ------
-    DataError
-        If the visits have faults.
     """
     assess = assess_irecist if criteria.by == "irecist" else assess_recist
     return assess(visits, criteria)
@@ -74,7 +68,6 @@ def outcomes_from_visits(
     patients : DataFrame of shape (n_patients, ...)
         ``patient_id``, and as far as known ``os`` (months), ``os_event`` and ``next_therapy``
         (months), as in the ``outcomes`` dictionary.
-    criteria : ResponseCriteria
 
     Returns
     -------
@@ -189,17 +182,9 @@ def follow_up(
         Joined panels, one row a patient.
     table : DataFrame of shape (n_rows, ...)
         The ``visits`` or ``lesions`` as read; its index names the lines of the file.
-    panel : {"visits", "lesions"}
-    criteria : ResponseCriteria
-    file, cohort : str
-        For findings.
-    findings : Findings
-        Collector of everything wrong or unusual.
 
     Returns
     -------
-    patients : DataFrame
-        With the derived outcomes; unchanged if the visits cannot be assessed.
     assessed : DataFrame or None
         From :func:`assess_visits`.
     """

@@ -91,11 +91,6 @@ def assess_irecist(
         See :func:`stratify.response.recist.assess_recist`; ``response`` is iCR, iPR, iSD,
         NON-iCR/NON-iUPD, iUPD, iCPD or NE.
 
-    Raises
-    ------
-    DataError, TypeError
-        See :func:`stratify.response.recist.assess_recist`.
-
     References
     ----------
     Seymour L. Lancet Oncol 2017;18:e143-e152, table 2.
@@ -246,14 +241,6 @@ def best_irecist(
     ----------
     visits_assessed : DataFrame of shape (n_visits, ...)
         Output of :func:`assess_irecist`, with the same options.
-    patients
-        See :func:`stratify.response.best_response.best_response`.
-    criteria : ResponseCriteria, optional
-        An iUPD between a response and its confirmation undoes the confirmation.
-        ``count_unconfirmed_last``: whether a last block that was never confirmed nor reset is a
-        progression. The guideline says so where treatment stopped, nothing more was assessed, all
-        later visits were iUPD, or the patient died of the cancer. If False, it is left out: PFS
-        ends with death, or is censored at the last assessment that is neither iUPD nor NE.
 
     Returns
     -------
@@ -261,11 +248,6 @@ def best_irecist(
         See :func:`stratify.response.best_response.best_response`. The best of iCR, iPR, iSD and
         NON-iCR/NON-iUPD up to iCPD, else iCPD, else iUPD, else NE. The day of progression is that
         of the first iUPD of the block that was confirmed; blocks that were reset do not count.
-
-    Raises
-    ------
-    ArgumentError, DataError
-        See :func:`stratify.response.best_response.best_response`.
 
     References
     ----------

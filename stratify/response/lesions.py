@@ -36,11 +36,6 @@ def visits_from_lesions(lesions: pd.DataFrame) -> pd.DataFrame:
     DataFrame of shape (n_visits, 10)
         As in the ``visits`` dictionary, sorted by patient and day.
 
-    Raises
-    ------
-    DataError
-        If anything is wrong with it; :func:`lesion_findings` lists all.
-
     Notes
     -----
     ``absent`` is 0 mm; ``too_small`` without a size is 5 mm (RECIST 1.1, 4.3.2). If a target
@@ -118,11 +113,6 @@ def _summed(table: pd.DataFrame) -> pd.DataFrame:
 
 def lesion_findings(lesions: pd.DataFrame, *, name: str = "lesions") -> Findings:
     """Find everything wrong in a table of lesions, named ``name`` in messages.
-
-    Raises
-    ------
-    TypeError
-        If ``lesions`` is not a DataFrame.
 
     Examples
     --------

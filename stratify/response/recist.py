@@ -264,10 +264,6 @@ def assess_recist(
     visits : DataFrame of shape (n_visits, ...)
         As in the ``visits`` dictionary: ``patient_id``, ``visit_day``, and ``target_sum`` or
         ``non_target``; every other column may be absent. Rows in any order.
-    criteria : ResponseCriteria, optional
-        Its ``confirm``: whether a CR counts only once confirmed, at least ``confirm_days`` later;
-        disease seen again after it is then PD. ``min_sd_days``, from which SD counts as a best
-        response, is seen in the reason alone.
 
     Returns
     -------
@@ -277,14 +273,6 @@ def assess_recist(
         target disease), ``change_from_baseline`` and ``change_from_nadir`` (fractions, -0.3 is
         30 % less; NaN where the reference is 0 or missing) and ``reason`` (codes of the ``visits``
         dictionary, separated by semicolons).
-
-    Raises
-    ------
-    DataError
-        If a column, identifier or day is missing, a value is impossible, or a patient's day
-        stands twice; :func:`stratify.response.visits.visit_findings` lists all.
-    TypeError
-        If ``visits`` is not a DataFrame.
 
     References
     ----------

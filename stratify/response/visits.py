@@ -59,8 +59,6 @@ def read_response(texts: pd.Series) -> tuple[pd.Series, Findings]:
     -------
     codes : Series of shape (n,)
         ``CR, PR, SD, NON-CR/NON-PD, PD, NE`` or the iRECIST codes, None where missing or unknown.
-    findings : Findings
-        ``unknown_category`` if texts are not known.
 
     Examples
     --------
@@ -89,11 +87,6 @@ def visit_findings(
 
     Messages name rows (from 1, or the lines of a file if the index is named ``line`` or ``row``)
     and never a value of a patient. What can be lived with is looked for where there is no fault.
-
-    Raises
-    ------
-    TypeError
-        If a table is not a DataFrame.
 
     Examples
     --------

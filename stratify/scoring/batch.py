@@ -88,13 +88,6 @@ class BatchScorer:
             As in the ``scores`` dictionary, patients in the order given; then for each reason, the
             strongest first, ``reason_1`` (feature) and ``reason_1_shap`` (log-odds before
             calibration).
-
-        Raises
-        ------
-        DataError
-            If values cannot be read as the study says.
-        ArgumentError
-            If the batch has none of the model's features, or infinite numbers.
         """
         return self.model.score_table(self.prepare(batch), top=self.top)
 

@@ -20,7 +20,6 @@ def risk_change(model: ResistanceModel, before: pd.DataFrame, after: pd.DataFram
 
     Parameters
     ----------
-    model : ResistanceModel
     before, after : DataFrame of shape (n_patients, ...)
         Canonical columns; the same patients in the same order.
 
@@ -73,8 +72,6 @@ def interval_of_change(
         Log-odds.
     spread : tuple of three ndarrays of shape (n,)
         Standard deviations of `before`, of `after`, and of their difference.
-    level : float
-        Between 0 and 1.
 
     Returns
     -------

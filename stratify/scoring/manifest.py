@@ -41,13 +41,7 @@ def is_bundle(path: Path) -> bool:
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """Manifest of a bundle whose every file is as it was written.
-
-    Raises
-    ------
-    BundleError
-        If it is no bundle, of another major format, or altered.
-    """
+    """Manifest of a bundle whose every file is as it was written."""
     try:
         manifest: dict[str, Any] = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
         sums, kind = {**manifest["sha256"]}, manifest["format"]
@@ -83,12 +77,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 
 def check_versions(path: Path, versions: Mapping[str, str]) -> None:
-    """Refuse dictionaries of another major version.
-
-    Raises
-    ------
-    BundleError
-    """
+    """Refuse dictionaries of another major version."""
     here = panel_versions()
     other = [
         f"{panel} {version} (here {here.get(panel, 'absent')})"
@@ -103,19 +92,7 @@ def check_versions(path: Path, versions: Mapping[str, str]) -> None:
 
 
 def write_bundle(path: Path, texts: Mapping[str, str]) -> None:
-    """Write a bundle, whole or not at all; an older one at the place is replaced.
-
-    Parameters
-    ----------
-    path : Path
-    texts : mapping of str to str
-        Every file but the manifest, by name.
-
-    Raises
-    ------
-    FileError
-        If the folder cannot be written, or holds something else than a bundle.
-    """
+    """Write a bundle, whole or not at all; an older one at the place is replaced."""
     if path.exists() and not is_bundle(path):
         raise FileError(f"{path} exists and is no bundle; choose another folder.")
     head = {"format": FORMAT, "format_version": FORMAT_VERSION, "sha256": sums_of(texts)}

@@ -129,18 +129,12 @@ def prepared(
     source : DataFrame of shape (n_patients, ...), or mapping of str to value
         Canonical columns in the units of the dictionaries, any of them absent; a mapping is one
         patient.
-    plan : FeaturePlan
-        Of the model.
-    levels : mapping of str to sequence of str
-        Levels of the model's categorical features.
     assays : mapping of str to mapping of str to str, optional
         Assay by column and cohort.
     rules : mapping of str to DerivationRules, optional
         By cohort; by default those of the plan.
     findings : Findings, optional
         Collector of what derivations find; by default it is not reported.
-    cohort : str
-        Cohort of patients who come without one.
 
     Returns
     -------

@@ -15,12 +15,7 @@ _MOST = 20  # more are no summary
 
 
 def check_explain(explain: str, top: int) -> None:
-    """Refuse options that say nothing.
-
-    Raises
-    ------
-    ArgumentError
-    """
+    """Refuse options that say nothing."""
     if explain not in ("none", "top", "full"):
         raise ArgumentError(f"explain is {explain!r}; none, top or full is expected.")
     if not isinstance(top, int) or not 0 <= top <= _MOST:

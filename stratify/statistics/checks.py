@@ -26,13 +26,6 @@ def checked(*arguments: tuple[str, ArrayLike, str]) -> list[Floats]:
     *arguments : (str, array_like, {"number", "binary", "probability", "time"})
         Name, values and kind of each.
 
-    Raises
-    ------
-    ArgumentError
-        If lengths differ, or values are missing, infinite or outside the range of their kind.
-    TypeError
-        If an array does not hold numbers.
-
     Examples
     --------
     >>> checked(("y", [0, 1], "binary"))

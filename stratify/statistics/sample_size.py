@@ -139,13 +139,6 @@ def cox_snell_from_auroc(auroc: float, prevalence: float) -> float:
     The margins are taken as normal with equal variance in both classes. The published method
     simulates a million patients; here the same expectation is integrated.
 
-    Parameters
-    ----------
-    auroc : float
-        Above 0.5 and below 1, for example of a published model; corrected for optimism.
-    prevalence : float
-        Share of patients with the event, between 0 and 1.
-
     References
     ----------
     Riley RD, Van Calster B, Collins GS. Stat Med 2021;40:859-864.

@@ -235,8 +235,6 @@ def censoring_weights(time: ArrayLike, event: ArrayLike, horizon: float) -> Floa
     ----------
     time, event : array-like of shape (n_patients,)
         Follow-up and whether it ended with the event (1) or was censored (0).
-    horizon : float
-        In the unit of `time`.
 
     Returns
     -------

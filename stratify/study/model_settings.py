@@ -117,18 +117,7 @@ class ModelSettings(Strict):
 
 
 def check_settings(settings: Mapping[str, Any]) -> None:
-    """Refuse numbers that mean nothing.
-
-    Parameters
-    ----------
-    settings : mapping of str to value
-        As ``ResistanceClassifier().get_params()``.
-
-    Raises
-    ------
-    ArgumentError
-        At the first one.
-    """
+    """Refuse numbers that mean nothing."""
     elsewhere = {"anchor", "panels", "monotone", "n_jobs", "random_state"}  # checked where used
     numbers = {name: value for name, value in settings.items() if name not in elsewhere}
     try:

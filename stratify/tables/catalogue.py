@@ -33,11 +33,6 @@ def feature_catalogue(panels: Sequence[str] | None = None) -> pd.DataFrame:
         cohorts known), ``available_at`` (baseline or a week on treatment), ``definition`` and
         ``source``.
 
-    Raises
-    ------
-    ArgumentError
-        If there is no such panel.
-
     Examples
     --------
     >>> table = feature_catalogue(["tmb"]).set_index("name")
@@ -94,11 +89,6 @@ def catalogue_markdown(panels: Sequence[str] | None = None) -> str:
     ----------
     panels : sequence of str, optional
         Panels wanted; all by default.
-
-    Returns
-    -------
-    str
-        With all panels the contents of ``FEATURES.md``.
 
     Examples
     --------

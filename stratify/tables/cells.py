@@ -132,18 +132,6 @@ def intervals_in(
 ) -> dict[str, tuple[float, float]]:
     """Intervals as laboratories write them, by their text.
 
-    Parameters
-    ----------
-    text : Series
-        Cells as text.
-    decimal : str
-    lowest, highest : float
-        Possible values, which end an open interval, in the file's unit.
-    labels : sequence of str
-        What may stand before a value; another method's label is no number.
-    levels : mapping of str to (float, float), optional
-        Intervals by the name of a level.
-
     Returns
     -------
     dict of str to (float, float)

@@ -47,11 +47,6 @@ for _tag, _scalar in _SCALARS.items():
 def read_yaml(text: str) -> Any:
     """Parse YAML safely: only ``true`` and ``false`` are booleans, and no key may stand twice.
 
-    Raises
-    ------
-    yaml.YAMLError
-        If the text is not YAML, or a mapping has a key twice (YAML would keep the last).
-
     Examples
     --------
     >>> read_yaml("coding: {Y: true, No: false, 007: 1.5}")

@@ -80,13 +80,7 @@ def located(faults: Iterable[tuple[Place, str]], path: Path | None, file: str = 
 def without_faults(
     model: type[Model], document: Mapping[str, Any], what: str, path: Path | None = None
 ) -> Model:
-    """Object of a document, of a file where there is one.
-
-    Raises
-    ------
-    DataError
-        If anything is wrong; all faults are listed.
-    """
+    """Object of a document, of a file where there is one."""
     try:
         return model.model_validate(document)
     except ValidationError as error:

@@ -34,13 +34,7 @@ _STATISTICS = ("sas7bdat", "xpt", "dta", "sav")
 
 
 def kind_of(path: Path) -> str:
-    """Say what a file is by its first bytes; a damaged data set of statistics by its ending.
-
-    Raises
-    ------
-    FileError
-        If it is missing, empty, a folder, or cannot be read.
-    """
+    """Say what a file is by its first bytes; a damaged data set of statistics by its ending."""
     try:
         with path.open("rb") as stream:
             begins = stream.read(32)
@@ -139,8 +133,6 @@ class TableFile:
         n_rows : int, optional
             Rows of a batch; the last one has fewer, or up to half as many again. By default, and
             of other files than CSV and Parquet, one batch holds all.
-        first : int
-            Batches left out at the beginning.
         columns : collection of str, optional
             Columns to read; all by default. Others need not be there.
 
@@ -151,11 +143,6 @@ class TableFile:
             without any cell filled in, and such columns without a name, are left out. The index
             is the place in the file, counted from 1: ``line`` of text and ``row`` of Excel with
             the header, ``row`` of others without.
-
-        Raises
-        ------
-        FileError
-            If rows cannot be read, or do not fit the header; complete batches come before.
         """
         with _readable(self.path):
             yield from self._content.batches(n_rows or sys.maxsize, first, columns)
@@ -173,13 +160,7 @@ def read_numbered(
     encoding: str | None = None,
     comment: str | None = None,
 ) -> pd.DataFrame:
-    """Read a whole file, as the one batch of a :class:`TableFile`.
-
-    Raises
-    ------
-    FileError
-        If the file is missing, empty, unreadable, or its rows do not fit its header.
-    """
+    """Read a whole file, as the one batch of a :class:`TableFile`."""
     file = TableFile(path, sheet=sheet, delimiter=delimiter, encoding=encoding, comment=comment)
     return next(file.batches())
 

@@ -160,13 +160,7 @@ class Findings:
         return table.iloc[rank.argsort(kind="stable")].reset_index(drop=True)
 
     def raise_errors(self, what: str) -> None:
-        """Raise if there are errors.
-
-        Raises
-        ------
-        DataError
-            Names the number of errors and their codes; carries the table.
-        """
+        """Raise if there are errors."""
         errors = [row for row in self.rows if row["severity"] == "error"]
         if errors:
             codes = ", ".join(dict.fromkeys(str(row["code"]) for row in errors))

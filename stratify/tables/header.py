@@ -24,18 +24,9 @@ def column_names(
 
     Parameters
     ----------
-    path : Path
-        Of the file, for messages.
-    header : sequence
-        First row of the table.
     filled : callable, optional
         Whether something stands in a column. One without a name is left out if nothing does, and
         called by its number, from 1, otherwise.
-
-    Raises
-    ------
-    FileError
-        If most names are numbers, as in a file without a header, or two are the same.
 
     Examples
     --------

@@ -50,12 +50,8 @@ def read_panels(
         its index.
     table : TableSource
         How columns map, from the study file.
-    cohort : str
-        Name of the cohort, for findings.
     findings : Findings
         Collector; every fault of every column is added.
-    left_out : collection of str
-        Panels that are not to be read.
     first_doses : Series, optional
         Date of the first dose by patient, from a table read before; it gives days to dates.
 

@@ -42,8 +42,6 @@ def impossible_numbers(matrix: Floats, names: tuple[str, ...]) -> dict[str, Flag
     ----------
     matrix : ndarray of shape (n_patients, n_columns)
         Numbers and yes/no in the units of the dictionaries, NaN for missing.
-    names : tuple of str
-        Columns of the dictionaries.
 
     Returns
     -------

@@ -43,8 +43,6 @@ def add_number_faults(table: pd.DataFrame, schema: Schema, found: Findings) -> N
     table : DataFrame of shape (n_rows, ...)
     schema : Schema
         Its dictionary; columns of numbers, and of yes or no as 1 and 0, are looked at.
-    found : Findings
-        Of the table.
     """
     for field in schema.fields.values():
         column = field.name

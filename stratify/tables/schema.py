@@ -181,13 +181,7 @@ class Field:
         return week == 0 or (landmark_weeks is not None and week <= landmark_weeks)
 
     def direction_for(self, indication: str | None = None) -> int:
-        """Direction of the association with resistance, 0 where none holds.
-
-        Parameters
-        ----------
-        indication : str, optional
-            Cancer type when all patients have the same one.
-        """
+        """Direction of the association with resistance, 0 where none holds."""
         if indication is not None and indication in self.direction:
             return self.direction[indication]
         return self.direction.get("any", 0)
@@ -315,18 +309,6 @@ def _read_field(entry: Mapping[str, Any], panel: str) -> Field:
 def load_schema(name: str) -> Schema:
     """Load a dictionary by name.
 
-    Parameters
-    ----------
-    name : str
-        A panel (``clinical``, ``pdl1``, ``tmb``, ``infiltration``, ``ctdna``, ``outcomes``; with
-        several rows a patient ``visits``, ``lesions``) or a result table (``findings``,
-        ``attrition``, ``labels``, ``performance``, ``scores``, ``attributions``).
-
-    Raises
-    ------
-    ArgumentError
-        If there is no such dictionary.
-
     Examples
     --------
     >>> list(load_schema("findings").fields)
@@ -364,11 +346,6 @@ def _fields() -> Fields:
 
 def field_named(name: str) -> Field:
     """Field of any panel by its canonical name.
-
-    Raises
-    ------
-    ArgumentError
-        If no panel has it.
 
     Examples
     --------
@@ -462,23 +439,10 @@ def convert(values: Values, unit: str, name: str | Field, *, back: bool = False)
 
     Parameters
     ----------
-    values : float, ndarray or Series
-        Values in ``unit`` (in the canonical unit if ``back``).
     unit : str
         One of the column's accepted units.
     name : str or Field
         Canonical column name of a panel with one row a patient, or the column of any.
-    back : bool
-        Convert from the canonical unit to ``unit``.
-
-    Returns
-    -------
-    same type as ``values``
-
-    Raises
-    ------
-    ArgumentError
-        If the column does not accept the unit.
 
     Examples
     --------

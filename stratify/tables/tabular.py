@@ -36,21 +36,7 @@ def sha256_of(path: Path) -> str:
 
 
 def read_mapping(path: Path, what: str) -> dict[str, Any]:
-    """Read a YAML file that holds a mapping.
-
-    Parameters
-    ----------
-    path : Path
-    what : str
-        What the file is, for messages: "study file", "policy file".
-
-    Raises
-    ------
-    FileError
-        If it is missing or unreadable.
-    DataError
-        If it is not YAML, or no mapping.
-    """
+    """Read a YAML file that holds a mapping."""
     import yaml
 
     try:
@@ -71,13 +57,7 @@ def read_mapping(path: Path, what: str) -> dict[str, Any]:
 
 
 def make_folder(path: Path) -> Path:
-    """Make a folder for results; an existing one is used.
-
-    Raises
-    ------
-    FileError
-        If it cannot be made or written to.
-    """
+    """Make a folder for results; an existing one is used."""
     path = Path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -90,13 +70,7 @@ def make_folder(path: Path) -> Path:
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Give a temporary name next to ``path``, renamed when the block succeeds, else removed.
-
-    Raises
-    ------
-    FileError
-        If the file cannot be written.
-    """
+    """Give a temporary name next to ``path``, renamed when the block succeeds, else removed."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
@@ -116,11 +90,6 @@ def written_chunks(path: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
     """Give a function that adds a chunk of rows to a Parquet file, whole or not at all.
 
     The first chunk decides the types of the columns; one without any value in it holds text.
-
-    Raises
-    ------
-    FileError
-        If the file cannot be written.
 
     Examples
     --------
@@ -156,13 +125,7 @@ def written_chunks(path: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a table as CSV or Parquet by the file's ending, whole or not at all.
-
-    Raises
-    ------
-    FileError
-        If the ending is neither ``.csv`` nor ``.parquet``, or the file cannot be written.
-    """
+    """Write a table as CSV or Parquet by the file's ending, whole or not at all."""
     path = Path(path)
     writers: dict[str, Callable[[Any], Any]] = {
         ".csv": lambda temporary: table.to_csv(temporary, index=False),

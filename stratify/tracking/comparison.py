@@ -28,28 +28,8 @@ def compare_runs(
 
     Parameters
     ----------
-    store : str
-        Tracking URI or path.
     experiment : str, optional
         Study; by default all.
-    metrics : sequence of str
-        As in the ``performance`` dictionary, or with a reference: ``delta_auroc_vs_loris``.
-    most : int
-        Runs shown.
-
-    Returns
-    -------
-    DataFrame
-        ``run, started, what, model, alias, data, cohort, n`` and the metrics with their 95 %
-        intervals; ``data`` are the first digits of the SHA-256. What is of the run stands in its
-        first line only. Cohorts judged by cross-validation end in ``_cv``.
-
-    Raises
-    ------
-    ArgumentError
-        If there is no such study; those that are there are named.
-    TrackingError
-        If the store cannot be reached or read.
     """
     with opened(store_uri(store), ending="Name another store with --store.") as client:
         studies = {e.name: e.experiment_id for e in client.search_experiments()}

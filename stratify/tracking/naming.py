@@ -59,19 +59,7 @@ def with_limits(
 
 
 def metric_values(performance: pd.DataFrame) -> dict[str, float]:
-    """Metrics of a run by name, for example ``chowell_test/auroc`` and ``.../auroc_low``.
-
-    Parameters
-    ----------
-    performance : DataFrame
-        As in the ``performance`` dictionary.
-
-    Returns
-    -------
-    dict of str to float
-        Of all patients of each cohort: the model's metrics, AUROC and Brier score of the
-        references, and paired differences ``delta_auroc_vs_loris``; each with its interval.
-    """
+    """Metrics of a run by name, for example ``chowell_test/auroc`` and ``.../auroc_low``."""
     found: dict[str, float] = {}
     rows = performance[(performance["subgroup"] == "all") & performance["threshold"].isna()]
     rows = rows.iloc[rows["split"].map(RANK).argsort(kind="stable")]
@@ -97,10 +85,6 @@ def metric_values(performance: pd.DataFrame) -> dict[str, float]:
 
 def curve_points(assessments: Iterable[Assessment]) -> list[tuple[str, float, int]]:
     """Curves of the model as metrics with steps, which the UI overlays for several runs.
-
-    Parameters
-    ----------
-    assessments : iterable of Assessment
 
     Returns
     -------

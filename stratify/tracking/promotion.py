@@ -37,33 +37,8 @@ def promote(
 
     Parameters
     ----------
-    name : str
-        Registered model: the name of the study.
-    studies : sequence of path
-        Study files with external cohorts, on which both are judged.
-    store : str
-        Tracking URI or path.
     version : str, optional
         Version to promote; by default the alias ``candidate``.
-    progress : callable
-        Called with each step.
-
-    Returns
-    -------
-    comparison : Comparison
-    table : DataFrame
-        What was compared, in words.
-    run_id : str
-        The comparison is a run of its own, whatever its outcome.
-
-    Raises
-    ------
-    ArgumentError
-        If there is no such model, version or candidate, or it is the champion already.
-    BundleError, DataError, CohortError, FileError
-        If the models or the studies cannot be compared.
-    TrackingError
-        If the store cannot be reached or written.
     """
     uri, name = store_uri(store), model_name(name)
     with opened(uri, ending="Nothing was changed.") as client:

@@ -96,18 +96,7 @@ class RunRecord:
 
 
 def keep(record: RunRecord, queue: Path) -> Path:
-    """Write a record into a queue folder, whole or not at all.
-
-    Returns
-    -------
-    Path
-        Folder of the record: ``run.json``, ``artifacts/`` and, of a training, ``bundle/``.
-
-    Raises
-    ------
-    FileError
-        If it cannot be written, or one of its files cannot be read.
-    """
+    """Write a record into a queue folder, whole or not at all."""
     whole = queue / record.key
     part = queue / f".{record.key}.{secrets.token_hex(4)}.part"
     try:
@@ -149,13 +138,7 @@ def _document(record: RunRecord) -> dict[str, Any]:
 
 
 def read_record(folder: Path) -> RunRecord:
-    """Inverse of :func:`keep`.
-
-    Raises
-    ------
-    FileError
-        If the folder holds no record that this version can read.
-    """
+    """Inverse of :func:`keep`."""
     try:
         document = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         if document["format"] != FORMAT:

@@ -84,26 +84,6 @@ def bundle_folder(bundle: str | Path, store: str | Path) -> Path:
 
     ``models:/NAME@ALIAS``, ``models:/NAME/VERSION`` and ``runs:/RUN`` are looked up in a store; any
     other name is a folder already.
-
-    Parameters
-    ----------
-    bundle : str or path
-    store : str or path
-        Tracking URI or path of the store.
-
-    Returns
-    -------
-    Path
-        Of a store on this machine the folder itself, else a download.
-
-    Raises
-    ------
-    ArgumentError
-        If there is no such model, version or alias; those that are there are named.
-    TrackingError
-        If the store cannot be reached or read.
-    BundleError
-        If the model holds no bundle.
     """
     if not is_registered(bundle):
         return Path(bundle)

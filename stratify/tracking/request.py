@@ -52,13 +52,6 @@ def as_request(table: pd.DataFrame, features: list[str]) -> pd.DataFrame:
     ----------
     table : DataFrame of shape (n_patients, ...)
         Canonical columns, any of them absent.
-    features : list of str
-        Of the model: its signature's names.
-
-    Returns
-    -------
-    DataFrame
-        ``patient_id`` and the features that are there.
 
     Examples
     --------
@@ -82,7 +75,6 @@ def score_request(model: ResistanceModel, request: pd.DataFrame) -> pd.DataFrame
 
     Parameters
     ----------
-    model : ResistanceModel
     request : DataFrame of shape (n_patients, ...)
         Canonical columns, any of them absent; ``patient_id`` is a number where it is absent.
 
@@ -92,12 +84,6 @@ def score_request(model: ResistanceModel, request: pd.DataFrame) -> pd.DataFrame
         As in the ``scores`` dictionary, then ``top_reasons`` (features that move the risk most,
         with sign), ``features_missing`` and ``findings``: what is wrong with a row, by column. A
         row with findings has no risk.
-
-    Raises
-    ------
-    ValueError
-        If nothing in the request can be scored: no feature at all, no patient or too many of them,
-        rows longer than the header, or a patient twice.
     """
     inputs = model.inputs
     _check_request(request, inputs)

@@ -54,27 +54,9 @@ def log_results(
 
     Parameters
     ----------
-    results : Results
-        From :func:`stratify.experiment.training.train` or
-        :func:`stratify.experiment.training.evaluate`.
-    out : path
-        Folder the results were written to.
     uri : str, optional
         Tracking URI, or the path of a folder or of a data base ending in ``.db``; see
         :func:`stratify.tracking.store.default_store`.
-    patient_level : bool
-        Also log scores, labels and attributions of each patient.
-
-    Returns
-    -------
-    str
-        Run id.
-
-    Raises
-    ------
-    TrackingError
-        If the store cannot be reached or written; results stay on disk, and the run waits in the
-        folder ``mlflow_queue`` next to `out`.
     """
     record = run_record(results, Path(out), patient_level=patient_level)
     return log(record, out, uri=uri)

@@ -27,13 +27,6 @@ NOT_UNSEEN = ("_cv", "_apparent", "_curves", "_drift")
 def view_columns(metrics: Iterable[str], before: Iterable[str] = ()) -> list[str]:
     """Columns of the view: the headline metrics of each unseen cohort, those of a new run first.
 
-    Parameters
-    ----------
-    metrics : iterable of str
-        Names of a run's metrics.
-    before : iterable of str
-        Columns of the view so far.
-
     Examples
     --------
     >>> view_columns(["shim/auroc", "shim/auroc_low", "chowell_cv/auroc"])[-1]
@@ -53,15 +46,7 @@ def view_columns(metrics: Iterable[str], before: Iterable[str] = ()) -> list[str
 
 
 def save_view(client: Any, experiment: str, record: RunRecord) -> None:
-    """Save the view of an experiment, where a run brings cohorts that it does not show yet.
-
-    Parameters
-    ----------
-    client : mlflow.MlflowClient
-    experiment : str
-        MLflow's id.
-    record : RunRecord
-    """
+    """Save the view of an experiment, where a run brings cohorts that it does not show yet."""
     if record.tags.get("kind") not in KINDS:
         return
     before = _columns(client.get_experiment(experiment).tags.get(TAG))

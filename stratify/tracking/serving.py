@@ -32,13 +32,7 @@ PINNED = ("lightgbm", "numpy", "pandas", "scikit-learn", "shap", "mlflow", "stra
 
 
 def log_model(client: Any, run_id: str, record: RunRecord, bundle: Path) -> str:
-    """Log a bundle as the model of a run and register it; done once, however often it is sent.
-
-    Returns
-    -------
-    str
-        MLflow's id of the model.
-    """
+    """Log a bundle as the model of a run and register it; done once, however often it is sent."""
     import mlflow
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
@@ -88,13 +82,7 @@ def _example(kinds: dict[str, str]) -> pd.DataFrame:
 
 
 def scoring_model() -> Any:
-    """Model that ``mlflow models serve`` loads: :func:`score_request` around the run's bundle.
-
-    Returns
-    -------
-    mlflow.pyfunc.PythonModel
-        A request that cannot be scored at all is answered with 400 and the reason.
-    """
+    """Model that ``mlflow models serve`` loads: :func:`score_request` around the run's bundle."""
     import mlflow
 
     class ScoringModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]

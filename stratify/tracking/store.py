@@ -87,20 +87,7 @@ def shown(uri: str) -> str:
 
 @contextmanager
 def opened(uri: str, *, ending: str = "The results are on disk.") -> Iterator[Any]:
-    """Give a client of a store; the process's own store is put back.
-
-    Parameters
-    ----------
-    uri : str
-        As by :func:`store_uri`.
-    ending : str
-        Last sentence of the error: what this means for the user.
-
-    Raises
-    ------
-    TrackingError
-        If the store cannot be reached, read or written.
-    """
+    """Give a client of a store; the process's own store is put back."""
     before = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", *PATIENCE)}
     for variable, wanted in {**PATIENCE, **QUIET}.items():
         os.environ.setdefault(variable, wanted)

@@ -31,22 +31,9 @@ def log(record: RunRecord, out: str | Path, *, uri: str | None = None) -> str:
 
     Parameters
     ----------
-    record : RunRecord
-    out : path
-        Folder of the results.
     uri : str, optional
         Tracking URI, or the path of a folder or of a data base ending in ``.db``; see
         :func:`stratify.tracking.store.default_store`.
-
-    Returns
-    -------
-    str
-        Run id.
-
-    Raises
-    ------
-    TrackingError
-        If the store cannot be reached or written; says where the run is kept.
     """
     queue = queue_of(out)
     try:
@@ -69,22 +56,8 @@ def sync(queue: str | Path, *, uri: str | None = None) -> list[str]:
 
     Parameters
     ----------
-    queue : path
-        The ``mlflow_queue`` folder, or the folder it is in.
     uri : str, optional
         As in :func:`log`; by default ``mlflow.db`` next to the queue.
-
-    Returns
-    -------
-    list of str
-        Run ids.
-
-    Raises
-    ------
-    FileError
-        If there is no such folder, or a record in it cannot be read; those before it are sent.
-    TrackingError
-        If the store cannot be reached or written; what was not sent stays in the queue.
     """
     queue = Path(queue).resolve()
     if not queue.is_dir():

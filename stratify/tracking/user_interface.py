@@ -37,28 +37,7 @@ def page(port: int, path: str = "experiments") -> str:
 def serve_ui(
     store: str | Path, *, port: int = 5000, ready: Callable[[str], None] = lambda _: None
 ) -> int:
-    """Open the MLflow UI of a store on loopback, until interrupted.
-
-    Parameters
-    ----------
-    store : str or path
-        A tracking URI, an ``mlflow.db``, or the folder that holds one.
-    port : int
-    ready : callable
-        Called with the address once the server answers.
-
-    Returns
-    -------
-    int
-        Exit code of the server; 0 where it was interrupted.
-
-    Raises
-    ------
-    FileError
-        If there is no store.
-    TrackingError
-        If a server is named in place of a store, or the port is taken.
-    """
+    """Open the MLflow UI of a store on loopback, until interrupted."""
     uri = existing_store(store)
     if uri.startswith(("http://", "https://")):
         raise TrackingError(
@@ -85,13 +64,7 @@ def serve_ui(
 
 
 def existing_store(store: str | Path) -> str:
-    """Tracking URI of a store that is there.
-
-    Raises
-    ------
-    FileError
-        If there is none.
-    """
+    """Tracking URI of a store that is there."""
     if "://" in str(store):
         return str(store)
     path = Path(store).resolve()

@@ -78,19 +78,7 @@ class Arms:
 
 
 def read_arms(cohort: Cohort, estimand: Estimand) -> Arms:
-    """Patients of the two arms of a cohort.
-
-    Parameters
-    ----------
-    cohort : Cohort
-        Read with ``eligible_only=False``.
-    estimand : Estimand
-
-    Raises
-    ------
-    CohortError
-        If an arm has nobody, or an outcome is not recorded for anybody; all faults are listed.
-    """
+    """Patients of the two arms of a cohort."""
     reference, alternative = _allocated(cohort.table, estimand)
     either, primary = reference | alternative, estimand.outcomes[0]
     table, treated = cohort.table[either].reset_index(drop=True), alternative[either]

@@ -33,14 +33,6 @@ def permuted_treatment(
 ) -> pd.DataFrame:
     """Analyse the primary outcome with the treatment permuted among patients: a negative control.
 
-    Parameters
-    ----------
-    arms : Arms
-        Their estimand says how many permutations.
-    seed : int
-    progress : callable
-        Called with the name of each permutation.
-
     Returns
     -------
     DataFrame of shape (n_permutations, 6)
@@ -98,19 +90,8 @@ def e_value(
 
     Parameters
     ----------
-    effect : Estimate
-        Difference, alternative minus reference.
-    spread : float, optional
-        Standard deviation of a time: the difference is turned into a risk ratio by
-        exp(0.91 x difference / spread).
     reference : float, optional
         Share under the reference, in place of `spread`: the ratio of the shares is taken.
-
-    Returns
-    -------
-    (float, float)
-        Risk ratio that a confounder would need with both treatment and outcome, beyond what is
-        recorded, to explain the effect; and for the interval to include none. 1 where it does.
 
     References
     ----------

@@ -192,10 +192,6 @@ def _at_baseline(
 def require_landmark(policy: Policy, landmark_weeks: float | None) -> None:
     """Refuse a policy without landmark rule for a landmark model, or of another landmark.
 
-    Raises
-    ------
-    ArgumentError
-
     Examples
     --------
     >>> policy = Policy(name="board", version="1", source="minutes", monotherapy_below=0.4,

@@ -91,14 +91,7 @@ def standardised_differences(X: Floats, treated: Flags, weight: Floats) -> Float
 
 
 def check_design(arms: Arms, *, seed: int = 0) -> DesignCheck:
-    """Check sizes, overlap and balance of two arms.
-
-    Parameters
-    ----------
-    arms : Arms
-    seed : int
-        Of the folds of the propensity model.
-    """
+    """Check sizes, overlap and balance of two arms."""
     compared = _compared(arms, seed)
     checks = [row for check in CHECKS[arms.estimand.assignment] for row in check(compared)]
     before = standardised_differences(compared.X, arms.treated, np.ones(len(arms)))

@@ -144,7 +144,6 @@ def value_table(
 
     Parameters
     ----------
-    scores : Scores
     rules : mapping of name to ndarray of shape (n_patients,)
         Who gets the alternative. A learned rule has to be cross-fitted: learned without the
         patient it is applied to.

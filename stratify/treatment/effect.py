@@ -91,29 +91,10 @@ def analyse(
 
     Parameters
     ----------
-    arms : Arms
-        From :func:`stratify.treatment.arms.read_arms`.
-    design : DesignCheck, optional
-        If it is made already.
     score : ndarray of shape (n_patients,), optional
         Frozen or cross-fitted score to test, NaN where there is none.
-    score_name : str
     rules : mapping of name to ndarray of shape (n_patients,), optional
         Further rules: who gets the alternative.
-    learners : sequence of str
-        Of :data:`stratify.treatment.learners.LEARNERS`; the DR-learner is always there.
-    seed : int
-    progress : callable
-        Called with the name of each step.
-
-    Returns
-    -------
-    EffectAnalysis
-
-    Raises
-    ------
-    ArgumentError
-        If econml (extra ``effect``) is not installed.
     """
     require_econml()
     design = design or check_design(arms, seed=seed)

@@ -29,16 +29,6 @@ def patients_needed(
 ) -> tuple[int, int]:
     """Events and patients for a 1:1 log-rank test (Schoenfeld).
 
-    Parameters
-    ----------
-    hazard_ratio : float
-        Assumed, combination against monotherapy, above 0 and not 1.
-    event_rate : float
-        Share of monotherapy patients with the event by the end of follow-up; that of the
-        combination follows from the hazard ratio.
-    power, alpha : float
-        Two-sided `alpha`.
-
     References
     ----------
     Schoenfeld DA. Biometrics 1983;39:499-503.
@@ -93,10 +83,6 @@ def enrichment_design(
         From :func:`stratify.treatment.triage.triage`, for a cohort under monotherapy.
     y : array_like of shape (n_patients,)
         Event by the horizon under monotherapy (1 or 0), for example primary resistance.
-    select : {"combination", "refer", "monotherapy"}
-        Whom the trial takes.
-    hazard_ratios : sequence of float
-        Assumed effects of the combination, the same in both trials.
 
     Returns
     -------
@@ -105,11 +91,6 @@ def enrichment_design(
         event_rate (with event_rate_low, event_rate_high), events, patients, to_screen, n.
         The event rate's limits carry into ``patients_low`` and ``patients_high``, and into
         ``power_low`` and ``power_high``: the power that ``patients`` have if they are the truth.
-
-    Raises
-    ------
-    CohortError
-        If fewer than 20 are selected, or all or none of the selected have the event.
 
     Examples
     --------

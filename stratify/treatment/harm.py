@@ -59,13 +59,9 @@ def net_benefit_of_arm(
     benefit, harm : Estimate
         Differences of the arms with Wald intervals at `level`, taken as independent: in shares of
         patients, or the benefit in months where a weight is months for one event.
-    weights : sequence of float
-    level : float
 
     Returns
     -------
-    table : DataFrame
-        weight, value, low, high.
     flip : Estimate
         Weight at which the net benefit is zero, ``benefit / harm``, with Fieller's interval; NaN
         limits where it is unbounded, that is where harm is not shown to differ.
@@ -105,14 +101,6 @@ def net_benefit_of_arm(
 
 def harm_tables(arms: Arms, benefit: Estimate) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
     """Events by arm and the balance against a benefit; None where no events are recorded.
-
-    Parameters
-    ----------
-    arms : Arms
-        Whose table has ``grade3_treatment_related``, ``grade3_immune_related`` or
-        ``grade3_all_cause``; patients without a record are left out.
-    benefit : Estimate
-        Difference of the primary outcome, alternative minus reference.
 
     Returns
     -------

@@ -48,17 +48,6 @@ def interaction(effect: Floats, score: Floats, level: float = 0.95) -> tuple[Est
     score : ndarray of shape (n_patients,)
         Frozen, or cross-fitted.
 
-    Returns
-    -------
-    slope : Estimate
-        In the unit of the outcome; interval robust to unequal spread (HC3).
-    p : float
-
-    Raises
-    ------
-    ArgumentError
-        If the score is the same for all.
-
     References
     ----------
     Semenova V, Chernozhukov V. Econom J 2021;24:264-289. MacKinnon JG, White H. J Econom 1985.
@@ -157,11 +146,6 @@ def effect_by_score(
     effect: Floats, score: Floats, *, window: float = 0.3, steps: int = 15, level: float = 0.95
 ) -> pd.DataFrame:
     """Average effect in overlapping windows along the score (as a STEPP curve).
-
-    Parameters
-    ----------
-    window : float
-        Share of the patients in each window.
 
     Returns
     -------

@@ -69,15 +69,6 @@ def not_covered(table: pd.DataFrame, treatment: str, check: LabelCheck) -> pd.Se
     ----------
     table : DataFrame of shape (n_patients, ...)
         ``cancer_type``, ``prior_systemic_therapy`` and markers, as far as recorded.
-    treatment : {"monotherapy", "combination"}
-    check : LabelCheck
-
-    Returns
-    -------
-    Series of str
-        Empty too where nothing is on file for the indication: that is said by
-        :func:`stratify.treatment.triage.triage` and decides nothing. Where the line of treatment
-        is not recorded, a rule of each line on file has to be met.
 
     Examples
     --------

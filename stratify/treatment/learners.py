@@ -103,9 +103,6 @@ def policy_tree(
     X : ndarray of shape (n_patients, n_covariates)
     reference, alternative : ndarray of shape (n_patients,)
         Doubly robust scores of the treatments.
-    names : sequence of str
-    depth : int
-        1 to 3.
     plain : callable
         Gives a threshold of a column in its own unit.
 
@@ -185,12 +182,6 @@ def learn_in_turn(
         As for :func:`stratify.treatment.doubly_robust.doubly_robust_scores`.
     turn : ndarray of shape (n_patients,)
         From :func:`turns_of`; the patients of the first `FIRST` turns only train.
-    learners : sequence of str
-        Of `LEARNERS`.
-    depth : int
-        Of the policy tree.
-    randomised : bool
-        Whether nothing predicts the arm; else a logistic regression does.
 
     References
     ----------

@@ -28,18 +28,11 @@ def unbiased_times(time: ArrayLike, event: ArrayLike, horizon: float) -> Floats:
     ----------
     time, event : array_like of shape (n_patients,)
         Follow-up, and whether it ended with the event (1) or was censored (0).
-    horizon : float
-        Above 0, in the unit of `time`, up to the longest follow-up.
 
     Returns
     -------
     ndarray of shape (n_patients,)
         In the unit of `time`; single values may lie below 0 or above the horizon.
-
-    Raises
-    ------
-    ArgumentError
-        If nobody was followed to the horizon, or it is not above 0.
 
     References
     ----------

@@ -16,12 +16,6 @@ __all__ = ["beats_both", "statements"]
 def beats_both(values: pd.DataFrame, rule: str) -> bool:
     """Whether a rule is better than each treatment for all, by the intervals of the differences.
 
-    Parameters
-    ----------
-    values : DataFrame
-        rule, against, low.
-    rule : str
-
     Examples
     --------
     >>> values = pd.DataFrame({"rule": "tree", "against": ["A for all", "B for all"],
@@ -40,13 +34,8 @@ def statements(
 
     Parameters
     ----------
-    arms : Arms
-    tables : EffectTables
-    shown : bool
-        Whether heterogeneity is shown.
     selects : bool or None
         Whether the score selects the better arm; None without a score.
-    score_name : str
     """
     effects = tables.effects
     average = (effects["outcome"] == arms.primary) & (effects["estimator"] == "doubly_robust")

@@ -68,15 +68,6 @@ def net_benefit_table(
     rules : mapping of name to array_like of shape (n_patients,), optional
         1 where the rule gives the combination, 0 monotherapy, NaN not measured: such patients are
         left out of the comparison with this rule. See :func:`marker_rules`.
-    thresholds : sequence of float
-        The range, stated before looking: risks above 0 and below 1.
-
-    Returns
-    -------
-    DataFrame
-        rule, threshold, against, value, low, high, n: net benefit of each rule (`against` empty)
-        and the paired difference of the risk to each of the others, in resistant patients found for
-        each patient. It says who is found, not who is helped.
 
     References
     ----------
@@ -158,10 +149,6 @@ def controlled_threshold(
         Patients who neither trained nor calibrated the model.
     error_rate : float
         Share of resistant patients among those given monotherapy that is borne, 0 to 1.
-    confidence : float
-    grid : sequence of float
-        Thresholds, rising, chosen before looking. Those with too few patients below them to pass
-        whatever is seen are left out beforehand, which looks at the risks alone.
 
     References
     ----------
@@ -216,7 +203,6 @@ def controlled_misses(
     y, risk : array_like of shape (n_patients,)
     miss_rate : float
         Share of all patients, 0 to 1.
-    grid : sequence of float
 
     References
     ----------

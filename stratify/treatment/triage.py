@@ -63,8 +63,6 @@ def triage(
         Columns by canonical name, missing where not measured.
     policy : Policy or None
         Without one, everybody is referred.
-    mixed_regimens : bool
-        Whether the model was trained on other regimens too; then there is no recommendation.
     flags : Series of shape (n_patients,), optional
         Flags of each patient, separated by semicolons; those of the policy's `refer_flags` refer.
     landmark_weeks : float, optional
@@ -78,11 +76,6 @@ def triage(
         ``recommendation`` (``monotherapy | combination | refer``, at a landmark ``continue |
         intensify | change | refer``; missing for mixed regimens), ``reason``, ``evidence_class``,
         ``would_change`` (what would change the answer).
-
-    Raises
-    ------
-    ArgumentError
-        If the model is of a landmark for which the policy has no rule.
 
     Notes
     -----

@@ -34,7 +34,6 @@ def margins(trees: Trees, matrix: Floats) -> Floats:
 
     Parameters
     ----------
-    trees : Trees
     matrix : ndarray of float64 of shape (n_rows, n_features)
 
     Returns

@@ -73,19 +73,8 @@ class Members:
 
         Parameters
         ----------
-        boosters : sequence of lightgbm.Booster
         sample : ndarray of shape (n_rows, n_features), optional
             Rows on which to compare; by default `trying_rows`, made up from the thresholds.
-
-        Returns
-        -------
-        Members
-
-        Raises
-        ------
-        ArgumentError
-            If there are no boosters, their numbers of features differ, or one has several outputs
-            or averages its trees.
         """
         plain = cls(boosters, None)
         try:
@@ -177,11 +166,6 @@ class Members:
         Parameters
         ----------
         matrix : ndarray of shape (n_rows, n_features)
-        each : bool
-            Those of each member in place of those of the mean margin.
-        dtype : float64 or float32
-            Precision in which they are computed; float32 takes half the time, and errs by about
-            1e-5.
 
         Returns
         -------
@@ -233,12 +217,6 @@ class Members:
         ndarray of shape (n_rows, n_features, n_features)
             In log-odds, symmetric; half of an interaction stands on either side of the diagonal,
             and rows add up to the contributions.
-
-        Raises
-        ------
-        UnsupportedTreesError
-            If LightGBM scores the members, and shap's interactions do not add up to its
-            contributions, as those of trees with linear leaves.
 
         Notes
         -----
@@ -297,11 +275,6 @@ class Members:
 
 def trying_rows(trees: Trees, n_rows: int = 32) -> Floats:
     """Make up rows that try the splits: values at, just above and between the thresholds.
-
-    Parameters
-    ----------
-    trees : Trees
-    n_rows : int
 
     Returns
     -------

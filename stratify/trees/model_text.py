@@ -110,25 +110,6 @@ class Trees(NamedTuple):
 def read_trees(texts: Sequence[str]) -> Trees:
     """Read the members of an ensemble from LightGBM's model text.
 
-    Parameters
-    ----------
-    texts : sequence of str
-        One member each, as ``Booster.model_to_string()`` writes it.
-
-    Returns
-    -------
-    Trees
-
-    Raises
-    ------
-    UnsupportedTreesError
-        If a model has linear leaves, or a split that no training row came through.
-    ArgumentError
-        If there is no model, their numbers of features differ, or a model has several outputs or
-        averages its trees (``boosting="rf"``).
-    BundleError
-        If a text is damaged.
-
     Examples
     --------
     >>> import lightgbm, numpy as np
@@ -157,15 +138,7 @@ def read_trees(texts: Sequence[str]) -> Trees:
 
 
 def check_model_text(text: str) -> None:
-    """Refuse an incomplete text: LightGBM would end the process.
-
-    Raises
-    ------
-    ArgumentError
-        If it is not a model of one output, the sum of its trees.
-    BundleError
-        If it is damaged.
-    """
+    """Refuse an incomplete text: LightGBM would end the process."""
     with suppress(UnsupportedTreesError):
         _blocks(text, 0)
 

@@ -67,18 +67,7 @@ class Paths(NamedTuple):
 
 
 def paths_of(trees: Trees, dtype: npt.DTypeLike = np.float64) -> Paths:
-    """Prepare quadrature.
-
-    Parameters
-    ----------
-    trees : Trees
-    dtype : float64 or float32
-        Precision of the Shapley values; splits are decided in float64 in any case.
-
-    Returns
-    -------
-    Paths
-    """
+    """Prepare quadrature."""
     level, earlier, distinct, shares = _walk(
         *(trees.node_start, trees.leaf_start, trees.feature, trees.begin, trees.middle, trees.end),
         *(trees.cover, trees.leaf_cover),
@@ -101,12 +90,7 @@ def shapley_values(trees: Trees, paths: Paths, matrix: Floats, *, each: bool = F
 
     Parameters
     ----------
-    trees : Trees
-    paths : Paths
-        From `paths_of`; its precision is that of the values.
     matrix : ndarray of float64 of shape (n_rows, n_features)
-    each : bool
-        The values of each member instead of those of the mean margin.
 
     Returns
     -------
@@ -130,11 +114,6 @@ def shapley_values(trees: Trees, paths: Paths, matrix: Floats, *, each: bool = F
 
 def interactions(trees: Trees, paths: Paths, matrix: Floats) -> Floats:
     """Exact pairwise Shapley interactions of the mean margin.
-
-    Parameters
-    ----------
-    trees, paths, matrix
-        As for `shapley_values`.
 
     Returns
     -------

@@ -55,12 +55,6 @@ class Answers(NamedTuple):
 def answers_of(trees: Trees, paths: Paths) -> Answers | None:
     """Tabulate margin and Shapley values of every tree.
 
-    Parameters
-    ----------
-    trees : Trees
-    paths : Paths
-        Its precision is that of the values.
-
     Returns
     -------
     Answers or None
@@ -133,11 +127,7 @@ def looked_up(
 
     Parameters
     ----------
-    trees : Trees
-    answers : Answers
     matrix : ndarray of float64 of shape (n_rows, n_features)
-    each : bool
-        The values of each member instead of those of the mean margin.
 
     Returns
     -------

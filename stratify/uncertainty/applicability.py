@@ -72,10 +72,6 @@ class Applicability:
         ----------
         matrix : DataFrame of shape (n_patients, n_features)
             As :func:`stratify.cohort.features.model_matrix`.
-        levels : mapping of str to sequence of str
-            Levels of each categorical feature.
-        masked : bool
-            Whether the model learned from copies with panels masked.
 
         Examples
         --------

@@ -64,8 +64,6 @@ class JointScores:
         ----------
         matrix : DataFrame of shape (n_patients, n_features)
             As :func:`stratify.cohort.features.model_matrix`.
-        numbers : NormalScores
-            Of these patients.
         shares : mapping of str to mapping of str to float
             Share of each level by categorical feature.
 

@@ -57,8 +57,6 @@ class NormalScores:
         Parameters
         ----------
         matrix : DataFrame of shape (n_patients, ...)
-        names : iterable of str
-            Columns of numbers; scores are in the order of the alphabet.
         """
         return cls(
             {name: _knots(matrix[name].dropna().to_numpy(dtype=float)) for name in sorted(names)}

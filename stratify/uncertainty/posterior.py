@@ -74,8 +74,6 @@ class LinearPosterior:
         ----------
         matrix : DataFrame of shape (n_patients, n_features)
             As :func:`stratify.cohort.features.model_matrix`.
-        levels : mapping of str to sequence of str
-            Levels of each categorical feature.
         label : ndarray of shape (n_patients,)
             1 or 0, both present.
         weight : ndarray of shape (n_patients,), optional
@@ -162,8 +160,6 @@ class LinearPosterior:
         Parameters
         ----------
         matrix : DataFrame of shape (n_patients, n_features)
-        draws : int
-        rng : Generator
 
         Yields
         ------

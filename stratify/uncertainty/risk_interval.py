@@ -57,8 +57,6 @@ class Uncertainty:
 
         Parameters
         ----------
-        classifier : ResistanceClassifier
-            Fitted.
         matrix : DataFrame of shape (n_patients, n_features)
             As :func:`stratify.cohort.features.model_matrix`, in the order given to the classifier.
         label : ndarray of shape (n_patients,)

@@ -87,25 +87,14 @@ def cross_validate(
 
     Parameters
     ----------
-    classifier : ResistanceClassifier
-        Unfitted, or fitted (then cloned).
     table : DataFrame of shape (n_patients, ...)
         Training patients with ``label``, sorted by cohort and patient.
-    features : list of str
-    folds : int
-        Stratified by label; fewer where a class is smaller.
-    seed : int
-    censoring, trials, storage
-        As of :func:`~stratify.validation.training.fit_with_references`: patients censored early
-        are in no fold, and settings are chosen anew in every fold.
     rescaled : callable, optional
         Given the table and which patients train, gives it on scales learned from these, such as
         :class:`stratify.cohort.training_scales.RefittedScales`; for every fold.
     workers : int
         Processes of one thread each that share the folds; 1 for this process, with the threads
         of the classifier. The risks are the same, in the order of ``table``.
-    progress : callable, optional
-        Called with a line for each fold, and the time left.
     """
     label = table["label"].to_numpy(dtype=float)
     folds = max(2, min(folds, int(label.sum()), int((1 - label).sum())))
@@ -154,17 +143,8 @@ def assess(
     ----------
     table : DataFrame of shape (n_patients, ...)
         Evaluable patients: ``label`` and, where recorded, ``pfs, pfs_event, os, os_event``.
-    risks : Risks
-        Of the same patients in the same order.
-    cohort, split : str
-        Name the rows.
-    thresholds : list of float
-        Stated thresholds of the risk.
     groups : ndarray of shape (n_patients,), optional
         Risk group of each patient, for survival.
-    apparent : Risks, optional
-        Of the same patients by models that learned from them: adds the optimism, by which they
-        look better than `risks`.
     """
     label = table["label"].to_numpy(dtype=float)
     judged = partial(performance_table, cohort=cohort, split=split)

@@ -56,27 +56,6 @@ def each_fold(
 ) -> list[Found]:
     """Judge every fold, in this process or in several; the results are in the order of the folds.
 
-    Parameters
-    ----------
-    judge : callable
-        A function of a module, since processes import it by its name.
-    folds : sequence of tuple
-        Arguments of each call.
-    names : sequence of str
-        Of the folds, for the progress.
-    workers : int
-        Processes; 1 for this one.
-    progress : callable, optional
-        Called with each fold, and the time left once one is done: when it begins, or with several
-        workers when it is done.
-
-    Raises
-    ------
-    ArgumentError
-        If `workers` is no whole number above 0.
-    StratifyError
-        If a worker dies.
-
     Examples
     --------
     >>> each_fold(max, [(1, 3), (2, 1)], ["first", "second"])

@@ -62,37 +62,18 @@ def internal_external(
 
     Parameters
     ----------
-    classifier : ResistanceClassifier
-        Unfitted, or fitted (then cloned).
     table : DataFrame of shape (n_patients, ...)
         Patients with ``label``.
-    features : sequence of str
-        Those with one value in all patients of a training are left out of it.
-    by : str
-        Column whose values are left out: ``cohort``, ``site``, ``start_year``, ``cancer_type``.
     groups : mapping of str to str, optional
         Value to overlap group, as by :func:`stratify.cohort.overlap.overlap_groups`: cohorts of
         one group share patients and are left out at once, so that these never stand on both sides.
         Of a group only the largest is pooled. Those that are not named are on their own.
-    in_sample : mapping of str to collection of str, optional
-        Reference to the cohorts it was fitted on by its authors: it is not pooled over these.
     censoring : EarlyCensoring, optional
         As in :func:`~stratify.validation.training.fit_with_references`, with the column `by`.
     trials, rescaled, workers, progress
         As in :func:`~stratify.validation.assessment.cross_validate`, for each that is left out.
     thresholds : sequence of float
         Risks at which probabilities are turned into decisions.
-
-    Returns
-    -------
-    InternalExternal
-
-    Raises
-    ------
-    ArgumentError
-        If the column or a value of it is missing, `groups` names one that is not there, all
-        patients are in one group, or none is large enough to be judged (20 patients, 5 of each
-        label).
 
     References
     ----------

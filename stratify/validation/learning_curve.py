@@ -49,25 +49,8 @@ def learning_curve(
 
     Parameters
     ----------
-    classifier, table, features, seed, progress
-        As of :func:`~stratify.validation.assessment.cross_validate`.
     shares : sequence of float
         Of the training patients of a fold, above 0 and at most 1.
-    repeats, folds : int
-        At least 2.
-
-    Returns
-    -------
-    DataFrame
-        As in the ``learning_curve`` dictionary: AUROC and Brier score of the model and of plain
-        logistic regression. The interval holds the error of the patients judged and of the mean
-        of the repeats.
-
-    Raises
-    ------
-    ArgumentError
-        If a share is outside its range, `repeats` or `folds` is below 2, or the smaller class has
-        fewer patients than there are folds.
 
     References
     ----------

@@ -30,29 +30,6 @@ def recalibrate(
     Risk, interval, Venn-Abers pair and risk groups follow the new line, and the interval widens
     by what the cohort leaves open about it. Contributions of features stay as they are: they
     are in log-odds before calibration.
-
-    Parameters
-    ----------
-    model : ResistanceModel
-        As it was trained; a recalibrated one is refused.
-    cohort : Cohort
-        Patients with and without a label; the former are used.
-    what : {"closed_test", "intercept", "intercept_slope"}
-        What may change; see :meth:`Recalibration.fit`.
-
-    Returns
-    -------
-    ResistanceModel
-        Of another version. Its card states under ``recalibration`` the line with intervals, the
-        cohorts, n, events, and the version it was made from.
-
-    Raises
-    ------
-    ArgumentError
-        If `what` is unknown, or the model was recalibrated before.
-    CohortError
-        If a label has fewer than 10 patients (20 for a slope), or the model does not rank the
-        patients: its slope is not above 0.
     """
     if what not in METHODS:
         raise ArgumentError(f"what is {what!r}; one of {', '.join(METHODS)} is expected.")
@@ -95,21 +72,12 @@ def before_and_after(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Judge a model in a cohort before and after recalibration on it.
 
-    Parameters
-    ----------
-    model, cohort, what
-        As for :func:`recalibrate`, which says what cannot be used.
-    seed : int
-        Of the folds.
-
     Returns
     -------
     performance : DataFrame
         Rows of ``performance.csv``, models ``before`` and ``after``. Split ``train`` judges the
         patients that fitted the line; split ``cv`` those that did not: cross-fitted in 5 folds by
         label, log-odds averaged over 20 divisions.
-    curves : DataFrame
-        Calibration curves of the split ``cv``.
     """
     from sklearn.model_selection import RepeatedStratifiedKFold
 

@@ -38,18 +38,6 @@ def added_value(
 
     Parameters are as of :func:`masking_cost`.
 
-    Returns
-    -------
-    DataFrame
-        One row a panel, and one for all panels where there are several: AUROC with the clinical
-        features alone and with the panel too, and their paired difference with 95 % interval
-        (DeLong), for ``all`` patients and for those in whom the panel is ``measured``.
-
-    Raises
-    ------
-    ArgumentError
-        If there are no clinical features, or no others.
-
     Examples
     --------
     >>> rng = np.random.default_rng(0)
@@ -109,18 +97,6 @@ def masking_cost(
     ----------
     classifier, table, features, folds, seed, rescaled, progress
         As of :func:`~stratify.validation.assessment.cross_validate`.
-
-    Returns
-    -------
-    DataFrame
-        One row a set of panels: AUROC of the model that was trained with all panels and gets none
-        of the set, AUROC of one trained without the set, and their paired difference with 95 %
-        interval (DeLong); above 0 masking costs nothing.
-
-    Raises
-    ------
-    ArgumentError
-        If the features are of one panel.
 
     Examples
     --------

@@ -26,24 +26,12 @@ _CLIP = 1e-6  # risks of 0 and 1 have no log-odds
 def prognosis(model: ResistanceModel, cohort: Cohort, *, outcome: str = "os") -> pd.DataFrame:
     """Association of the risk, and of every reference, with survival.
 
-    Parameters
-    ----------
-    model : ResistanceModel
-    cohort : Cohort
-        Read without labels; patients whose survival is not recorded are left out.
-    outcome : {"os", "pfs"}
-
     Returns
     -------
     DataFrame
         One row a cohort, model and metric: ``c_index`` (0.5 is no association; above it a higher
         risk goes with earlier events) and ``hazard_ratio_per_sd`` (of the log-odds), each with 95 %
         interval, ``n`` and ``n_events``. References stand for patients with complete inputs.
-
-    Raises
-    ------
-    CohortError
-        If no patient has the outcome recorded.
     """
     table = cohort.table
     known = pd.Series(False, index=table.index)

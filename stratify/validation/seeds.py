@@ -31,26 +31,8 @@ def across_seeds(
 
     Parameters
     ----------
-    classifier : ResistanceClassifier
-        Unfitted, or fitted (then cloned).
     home : DataFrame of shape (n_patients, ...)
         Training patients with ``label``.
-    features : sequence of str
-    away : mapping of str to DataFrame
-        Cohorts to judge on, with ``label``.
-    seeds : sequence of int
-    progress : callable
-
-    Returns
-    -------
-    DataFrame
-        One row a seed, cohort and reference that covers all its patients: ``auroc`` of the model,
-        ``auroc_reference``, their ``difference`` with ``low`` and ``high`` (95 %, DeLong), ``n``.
-
-    Raises
-    ------
-    ArgumentError
-        If there is no seed or no cohort.
     """
     if not len(seeds) or not away:
         raise ArgumentError("At least one seed and one cohort to judge on are expected.")

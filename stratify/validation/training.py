@@ -82,20 +82,11 @@ def fit_with_references(
 
     Parameters
     ----------
-    classifier : ResistanceClassifier
     table : DataFrame of shape (n_patients, ...)
         Patients with ``label``. The anchor also learns from their other outcomes, see
         :func:`stratify.model.horizons.horizon_outcomes`.
-    features : list of str
     censoring : EarlyCensoring, optional
         Patients for whom those with a label stand, by inverse-probability-of-censoring weights.
-    trials : int
-        Settings tried by :func:`stratify.model.tuning.tuned` on these patients; 0 keeps the
-        classifier's.
-    storage : Path, optional
-        File in which the search is kept, so that an interrupted one goes on.
-    tried, progress : callable, optional
-        Called with each setting and its loss, and with how many settings are tried.
     """
     label = table["label"].to_numpy(dtype=float)
     weight = None
