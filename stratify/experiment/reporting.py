@@ -31,7 +31,7 @@ def report_cohort(
     *,
     progress: Progress = lambda _: None,
 ) -> Results:
-    """Write the report of a bundle on a study alone, without performance where there are no labels."""
+    """Write the report of a bundle on a study, without performance where there are no labels."""
     out = Path(out)
     stated = Study.load(study_path)
     mapped = {panel for c in stated.cohorts for table in c.tables for panel in table.panels}
