@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,10 @@ from stratify.biomarkers.derivation import DerivationRules, derive
 from stratify.cohort.feature_plan import FeaturePlan
 from stratify.cohort.features import model_matrix
 from stratify.model.columns import FeatureColumns, array_of, array_of_one
+from stratify.tables.dictionaries import patient_panels
 from stratify.tables.findings import Findings
-from stratify.tables.possible import impossible_numbers, unknown_levels
-from stratify.tables.schema import Field, field_named, known_field
+from stratify.tables.possible import contradicts, impossible_numbers, unknown_levels
+from stratify.tables.schema import Field, field_named, known_field, load_schema
 
 __all__ = ["KEYS", "Prepared", "prepared"]
 
@@ -41,6 +42,8 @@ class Prepared:
         That of the table given.
     faults : dict of tuple of str to ndarray of bool of shape (n_patients,)
         Values that cannot be, by code of the finding and column; they are read as missing.
+    contradictions : dict of tuple of str to ndarray of bool of shape (n_patients,)
+        Values that contradict those of another column, by code and column; they are kept.
     """
 
     values: Mapping[str, npt.NDArray[Any]]
@@ -48,6 +51,7 @@ class Prepared:
     assays: Mapping[str, Mapping[str, str]]
     index: pd.Index
     faults: Mapping[tuple[str, str], Flags] = field(default_factory=dict)
+    contradictions: Mapping[tuple[str, str], Flags] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.columns)
@@ -85,10 +89,25 @@ class Prepared:
             text = f"{name}: values of {n} of {len(self)} patients {_WRONG[code]}."
             findings.add(code, text.format(_expected(known)), panel=known.panel, column=name, n=n)
 
-    def faults_by_patient(self) -> Strings:
+    def add_contradictions(self, findings: Findings) -> None:
+        """Report the values that contradict those of another column."""
+        for (code, name), wrong in self.contradictions.items():
+            n, panel = int(wrong.sum()), field_named(name).panel
+            text = f"{name} is smaller than it can be with another column in {n} of {len(self)}"
+            findings.add(code, f"{text} patients.", panel=panel, column=name, n=n)
+
+    @property
+    def sound(self) -> Flags:
+        """Patients without values that cannot be."""
+        sound = np.ones(len(self), dtype=bool)
+        for wrong in self.faults.values():
+            sound &= ~wrong
+        return sound
+
+    def findings_by_patient(self) -> Strings:
         """List what is wrong with each patient, as ``code:column`` separated by semicolons."""
         texts = np.full(len(self), "", dtype=object)
-        for (code, name), wrong in self.faults.items():
+        for (code, name), wrong in (*self.faults.items(), *self.contradictions.items()):
             what = f"{code}:{name}"
             texts[wrong] = [f"{text};{what}" if text else what for text in texts[wrong]]
         return texts
@@ -164,7 +183,33 @@ def prepared(
             whole[rows] = derived
             values[name] = whole
     columns = FeatureColumns(values, plan.features, levels, n)
-    return Prepared(values, columns, stated, index, faults)
+    return Prepared(values, columns, stated, index, faults, _contradictions(values, plan, stated))
+
+
+@cache
+def _rules() -> tuple[Mapping[str, Any], ...]:
+    return tuple(rule for panel in patient_panels() for rule in load_schema(panel).rules)
+
+
+def _contradictions(
+    values: Mapping[str, npt.NDArray[Any]],
+    plan: FeaturePlan,
+    assays: Mapping[str, Mapping[str, str]],
+) -> dict[tuple[str, str], Flags]:
+    """Values that contradict those of another column, by the rules of the dictionaries."""
+    found: dict[tuple[str, str], Flags] = {}
+    for rule in _rules():
+        larger, smaller = rule["column"], rule["at_least"]
+        both = {larger, smaller} <= values.keys()
+        if not both or any(_kind(name, plan.input_set) != "number" for name in (larger, smaller)):
+            continue
+        if rule.get("same_assay") and assays.get(larger) != assays.get(smaller):
+            continue
+        wrong = contradicts(rule, values)
+        if wrong.any():
+            key = rule["code"], larger
+            found[key] = wrong | found.get(key, False)
+    return found
 
 
 def _alike(by_cohort: Mapping[str, DerivationRules]) -> list[tuple[DerivationRules, list[str]]]:

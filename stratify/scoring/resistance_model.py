@@ -154,6 +154,7 @@ class ResistanceModel:
         """
         if isinstance(source, Prepared):
             return source
+        read_from_files = isinstance(source, Cohort)  # contradictions were reported then
         if isinstance(source, Cohort):
             assays = source.assays
             own = source.inputs.rules.items()
@@ -161,6 +162,8 @@ class ResistanceModel:
             source = source.on_scales(self.plan.scales).table
         levels = self.classifier.levels_
         found = prepared(source, self.plan, levels, assays=assays, rules=rules, findings=findings)
+        if findings is not None and not read_from_files:
+            found.add_contradictions(findings)
         if found.faults:
             collector = Findings() if findings is None else findings
             found.add_faults(collector)

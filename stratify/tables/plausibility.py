@@ -13,6 +13,7 @@ import pandas as pd
 
 from stratify.arrays import Flags
 from stratify.tables.findings import ColumnFindings, Findings
+from stratify.tables.possible import contradicts
 from stratify.tables.schema import Field, Schema, field_named, long_panels
 from stratify.tables.sources import ColumnSource
 
@@ -178,10 +179,7 @@ def check_rules(
             continue
         if rule.get("same_assay") and columns[larger].assay != columns[smaller].assay:
             continue
-        # as far as intervals allow: up to the upper bound of one, from the lower of the other
-        high, low = f"{larger}_high", f"{smaller}_low"
-        most = frame[high if high in frame else larger]
-        wrong = most < frame[low if low in frame else smaller] - rule["tolerance"]
+        wrong = contradicts(rule, frame)
         both = int((frame[larger].notna() & frame[smaller].notna()).sum())
         n, code, many = int(wrong.sum()), rule["code"], rule.get("many")
         if many is not None and n > max(3, many["share"] * both):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ import pandas as pd
 from stratify.arrays import Flags, Floats, Strings
 from stratify.tables.schema import Field, field_named
 
-__all__ = ["LONGEST_LEVEL", "impossible_numbers", "unknown_levels"]
+__all__ = ["LONGEST_LEVEL", "contradicts", "impossible_numbers", "unknown_levels"]
 
 LONGEST_LEVEL = 200  # characters of a level that a dictionary does not list
 
@@ -76,3 +77,22 @@ def unknown_levels(levels: Strings, field: Field) -> list[Flags]:
         for level in distinct
     ]
     return [np.array([*bad, False], dtype=bool)[kinds]] if any(bad) else []
+
+
+def contradicts(rule: Mapping[str, Any], columns: Mapping[str, Any] | pd.DataFrame) -> Any:
+    """Find patients in whom a column is smaller than a rule of its dictionary has it.
+
+    Bounds count where they are there: up to the upper one of the larger column, from the lower
+    one of the smaller.
+
+    Examples
+    --------
+    >>> rule = {"column": "pdl1_cps", "at_least": "pdl1_tps", "tolerance": 0.1}
+    >>> columns = {"pdl1_cps": np.array([10.0, 60]), "pdl1_tps": np.array([50.0, 50])}
+    >>> contradicts(rule, columns)
+    array([ True, False])
+    """
+    larger, smaller = rule["column"], rule["at_least"]
+    high, low = f"{larger}_high", f"{smaller}_low"
+    most = columns[high if high in columns else larger]
+    return most < columns[low if low in columns else smaller] - rule["tolerance"]

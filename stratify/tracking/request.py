@@ -83,7 +83,8 @@ def score_request(model: ResistanceModel, request: pd.DataFrame) -> pd.DataFrame
     DataFrame of shape (n_patients, 18)
         As in the ``scores`` dictionary, then ``top_reasons`` (features that move the risk most,
         with sign), ``features_missing`` and ``findings``: what is wrong with a row, by column. A
-        row with findings has no risk.
+        row without identifier or with values that cannot be has no risk; one whose values
+        contradict each other has.
     """
     inputs = model.inputs
     _check_request(request, inputs)
@@ -92,13 +93,13 @@ def score_request(model: ResistanceModel, request: pd.DataFrame) -> pd.DataFrame
     known = [name for name in ("patient_id", *inputs) if name in table]
     table = table[known].assign(cohort="request")
     patients = model.prepare(table, findings=Findings())
-    found = patients.faults_by_patient()
+    found, sound = patients.findings_by_patient(), patients.sound
     if stated is not None:
         nameless = stated.isna().to_numpy()
         found[nameless] = [
             f"missing_identifier:patient_id;{text}".rstrip(";") for text in found[nameless]
         ]
-    sound = found == ""
+        sound &= ~nameless
     scores = model.score_table(patients.take(sound), top=REASONS)
     scores["top_reasons"] = _in_words(scores)
     names = np.array(model.classifier.features_, dtype=object)

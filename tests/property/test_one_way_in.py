@@ -14,6 +14,7 @@ from stratify import ResistanceClassifier, Study, load, train
 from stratify.cli import main
 from stratify.experiment.registry import score_registry
 from stratify.scoring.batch import BatchScorer
+from stratify.tables.findings import Findings
 from stratify.tables.schema import field_named
 from stratify.tracking.request import as_request, score_request
 
@@ -203,3 +204,25 @@ def test_gaps_of_a_reported_index_are_filled_from_its_components(bundle):
     filled = model.score_patient({**parts, "nlr": None})
     assert filled["risk"] == model.score_patient({**parts, "nlr": 4.0})["risk"]
     assert filled["risk"] == model.score_patient(parts)["risk"]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"leukocytes": 8.0, "neutrophils": 9.0}, "counts_contradiction:leukocytes"),
+        ({"leukocytes": 1.5, "lymphocytes": 1.7}, "counts_contradiction:leukocytes"),
+        ({"leukocytes": 9.0, "neutrophils": 9.04}, ""),
+        ({"leukocytes": 9.0, "neutrophils": 6.0, "lymphocytes": 2.0}, ""),
+    ],
+)
+def test_values_of_a_request_that_contradict_each_other_are_named_and_scored(
+    bundle, values, expected
+):
+    model = load(bundle)
+    answer = score_request(model, pd.DataFrame([{"age": 60.0, **values}]))
+    assert answer["findings"].tolist() == [expected]
+    assert answer["risk"].notna().all()
+    found = Findings()
+    model.prepare(pd.DataFrame([{"age": 60.0, **values}]), findings=found)
+    named = [f"{row['code']}:{row['column']}" for row in found.rows]
+    assert [each for each in named if each.startswith("counts")] == [expected] * bool(expected)
