@@ -8,13 +8,17 @@ patient's value.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any, NotRequired
 
 import numpy as np
+from pydantic import ConfigDict, Field, TypeAdapter
+from typing_extensions import TypedDict
 
 from stratify.cohort.feature_plan import FeaturePlan
-from stratify.errors import ArgumentError, BundleError, FileError
+from stratify.errors import BundleError, FileError
 from stratify.model.classifier import ResistanceClassifier
 from stratify.model.ensemble import AnchoredEnsemble
 from stratify.model.linear import LinearScore
@@ -22,6 +26,7 @@ from stratify.references import References
 from stratify.scoring.manifest import check_versions, read_manifest, version_of
 from stratify.scoring.resistance_model import FITTED, ResistanceModel
 from stratify.study.policy import Policy
+from stratify.study.study_file import NAME_PATTERN
 from stratify.tables.schema import known_field
 from stratify.trees.model_text import check_model_text
 from stratify.uncertainty.risk_interval import Uncertainty
@@ -52,56 +57,134 @@ def load(path: str | Path) -> ResistanceModel:
     if not path.is_dir():
         raise FileError(f"There is no bundle folder {path}.")
     manifest = read_manifest(path)
-    texts = {name: (path / name).read_text(encoding="utf-8") for name in manifest["sha256"]}
-    card = json.loads(texts["card.json"])
+    documents, members = {}, []
+    for name in sorted(manifest["sha256"]):
+        if name.startswith("members/"):
+            members.append(name)
+            continue
+        with _reading(path, name):
+            text = (path / name).read_text(encoding="utf-8")
+            documents[name] = json.loads(text, parse_constant=_no_number)
+    with _reading(path, "card.json"):
+        card = documents["card.json"]
+        Card.validate_python(card, strict=True)
     check_versions(path, card["schema_versions"])
-    fitted = json.loads(texts["classifier.json"])
-    if unknown := [name for name in fitted["features_"] if known_field(name) is None]:
+    classifier = _classifier(path, documents["classifier.json"], members)
+
+    def read(name: str, read_it: Callable[[Any], Any], absent: Any = None) -> Any:
+        if name not in documents:
+            return absent
+        with _reading(path, name):
+            return read_it(documents[name])
+
+    return ResistanceModel(
+        classifier=classifier,
+        references=read("references.json", _references),
+        card=card,
+        policy=read("policy.json", Policy.model_validate),
+        uncertainty=read("uncertainty.json", Uncertainty.from_json),
+        version=version_of(card, manifest["sha256"]),
+        plan=read("inputs.json", FeaturePlan.from_json, FeaturePlan(())),
+    )
+
+
+class _Card(TypedDict):
+    """Types of what a card has; `study` becomes part of names of files."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    study: Annotated[str, Field(pattern=NAME_PATTERN)]
+    endpoint: NotRequired[str]
+    endpoint_rule: NotRequired[str]
+    mixed_regimens: bool
+    n: NotRequired[Annotated[int, Field(ge=0)]]
+    n_events: NotRequired[Annotated[int, Field(ge=0)]]
+    features: NotRequired[list[str]]
+    risk_group_cuts: Annotated[list[float], Field(min_length=2, max_length=2)]
+    schema_versions: dict[str, str]
+    training_cohorts: NotRequired[list[str]]
+
+
+Card = TypeAdapter(_Card)
+# What reading a document raises that is not what is written.
+_NONSENSE = (ValueError, LookupError, TypeError, AttributeError, RecursionError, ArithmeticError)
+
+
+def _no_number(constant: str) -> float:
+    raise ValueError(f"{constant} is no number.")
+
+
+@contextmanager
+def _reading(bundle: Path, name: str) -> Iterator[None]:
+    """Refuse a file of the bundle that is not what stratify writes."""
+    try:
+        yield
+    except BundleError:
+        raise
+    except _NONSENSE as error:
+        raise BundleError(
+            f"{bundle} holds a damaged {name}; JSON as stratify writes it is expected. Restore "
+            "the bundle from its source, or train again."
+        ) from error
+
+
+def _references(document: dict[str, Any]) -> References:
+    for learned in document.values():
+        for text in _texts_of_models(learned):
+            check_model_text(text)
+    return References.from_json(document)
+
+
+def _texts_of_models(document: Any) -> Iterator[str]:
+    """Texts of LightGBM anywhere in a document."""
+    if isinstance(document, dict):
+        for each in document.values():
+            yield from _texts_of_models(each)
+    elif isinstance(document, str) and document.startswith("tree\n"):
+        yield document
+
+
+def _classifier(path: Path, fitted: dict[str, Any], members: Sequence[str]) -> ResistanceClassifier:
+    with _reading(path, "classifier.json"):
+        unknown = [name for name in fitted["features_"] if known_field(name) is None]
+    if unknown:
         raise BundleError(
             f"{path} needs {', '.join(unknown)}, which no dictionary has. Install the package that "
             "adds it."
         )
-    classifier = ResistanceClassifier(**fitted["parameters"])
-    members = [
-        _member(path, name, text)
-        for name, text in sorted(texts.items())
-        if name.startswith("members/")
-    ]
-    anchor = fitted["anchor"]
-    classifier.ensemble_ = AnchoredEnsemble(
-        members=members,
-        anchor=None if anchor is None else LinearScore.from_json(anchor),
-        anchor_columns=fitted["anchor_columns"],
-        base_value=fitted["base_value"],
-    )
-    _ = classifier.ensemble_.trees  # checked against LightGBM now, not at the first patient
-    classifier.classes_ = np.array(fitted["classes"])
-    classifier.calibration_ = (fitted["calibration"][0], fitted["calibration"][1])
-    for name in FITTED:
-        setattr(classifier, name, fitted[name])
-    classifier.feature_names_in_ = np.array(fitted["features_"], dtype=object)
-    classifier.n_features_in_ = len(fitted["features_"])
-    policy = json.loads(texts["policy.json"]) if "policy.json" in texts else None
-    uncertain = json.loads(texts["uncertainty.json"]) if "uncertainty.json" in texts else None
-    inputs = json.loads(texts["inputs.json"]) if "inputs.json" in texts else None
-    return ResistanceModel(
-        classifier=classifier,
-        references=References.from_json(json.loads(texts["references.json"])),
-        card=card,
-        policy=None if policy is None else Policy.model_validate(policy),
-        uncertainty=None if uncertain is None else Uncertainty.from_json(uncertain),
-        version=version_of(card, manifest["sha256"]),
-        plan=FeaturePlan(()) if inputs is None else FeaturePlan.from_json(inputs),
-    )
+    with _reading(path, "classifier.json"):
+        classifier = ResistanceClassifier(**fitted["parameters"])
+        anchor, n_features = fitted["anchor"], len(fitted["features_"])
+        slope, intercept = map(float, fitted["calibration"])
+        if fitted["classes"] != [0, 1] or len(set(fitted["features_"])) != n_features:
+            raise ValueError("classes or features")
+        ensemble = AnchoredEnsemble(
+            members=[_member(path, name, n_features) for name in members],
+            anchor=None if anchor is None else LinearScore.from_json(anchor),
+            anchor_columns=fitted["anchor_columns"],
+            base_value=float(fitted["base_value"]),
+        )
+        if not ensemble.members or not set(ensemble.anchor_columns) <= set(range(n_features)):
+            raise ValueError("members or anchor_columns")
+        _ = ensemble.trees  # checked against LightGBM now, not at the first patient
+        classifier.ensemble_ = ensemble
+        classifier.classes_ = np.array(fitted["classes"])
+        classifier.calibration_ = (slope, intercept)
+        for name in FITTED:
+            setattr(classifier, name, fitted[name])
+        classifier.feature_names_in_ = np.array(fitted["features_"], dtype=object)
+        classifier.n_features_in_ = n_features
+    return classifier
 
 
-def _member(bundle: Path, name: str, text: str) -> lightgbm.Booster:
+def _member(bundle: Path, name: str, n_features: int) -> lightgbm.Booster:
     import lightgbm
 
     try:
-        check_model_text(text)
+        text = (bundle / name).read_text(encoding="utf-8")
+        check_model_text(text, n_features)
         return lightgbm.Booster(model_str=text)
-    except (BundleError, ArgumentError, lightgbm.basic.LightGBMError) as error:
+    except (ValueError, lightgbm.basic.LightGBMError) as error:
         raise BundleError(
             f"{bundle} holds a damaged model ({name}); LightGBM's text is expected. Restore the "
             "bundle from its source, or train again."

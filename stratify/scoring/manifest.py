@@ -59,10 +59,11 @@ def read_manifest(path: Path) -> dict[str, Any]:
             f"{path} has bundle format {manifest['format_version']}; this version of stratify "
             f"reads {FORMAT_VERSION}. Train again or use the matching version."
         )
-    present = {p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()}
+    present = {p.relative_to(path).as_posix() for p in path.rglob("*")} - {"members"}
+    plain = {name for name in present if (path / name).is_file() and not (path / name).is_symlink()}
     present.discard("manifest.json")
-    altered = sorted(n for n in sums if n in present and sha256_of(path / n) != sums[n])
-    missing, foreign = sorted({*sums, *_PARTS} - present), sorted(present - set(sums))
+    altered = sorted(n for n in sums if n in plain and sha256_of(path / n) != sums[n])
+    missing, foreign = sorted({*sums, *_PARTS} - plain), sorted(present - (plain & set(sums)))
     faults = [
         f"{what}: {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}"
         for what, names in (("altered", altered), ("missing", missing), ("foreign", foreign))

@@ -41,9 +41,12 @@ from stratify.tables.strict import Place, Strict, Texts, list_of, mapping_of, on
 from stratify.tables.tabular import read_mapping
 
 __all__ = [
+    "NAME_PATTERN",
     "Split",
     "Study",
 ]
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"  # it becomes part of names of files
 
 MONOTHERAPY = frozenset({"anti_pd1_pdl1", "single_agent_ici"})
 
@@ -111,7 +114,7 @@ class Study(Strict):
     """
 
     stratify: Literal[1]
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    name: Annotated[str, Field(pattern=NAME_PATTERN)]
     title: str = ""
     description: str = ""
     data: str = "."

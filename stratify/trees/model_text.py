@@ -33,6 +33,15 @@ _NODE_FIELDS = {
     "internal_count": np.float64,
 }
 
+# Numbers that only LightGBM reads: one a leaf, or one a node, that is a leaf fewer.
+_FURTHER_NUMBERS = {
+    "leaf_weight": 0,
+    "split_gain": 1,
+    "internal_value": 1,
+    "internal_weight": 1,
+}
+_LARGEST = 2.0**32  # of counts, features, and words of a set
+
 
 class UnsupportedTreesError(ArgumentError):
     """The model is sound, but of a kind that only LightGBM scores."""
@@ -122,7 +131,7 @@ def read_trees(texts: Sequence[str]) -> Trees:
     """
     if not texts:
         raise ArgumentError("No model was given; one text for each member is expected.")
-    members = [_blocks(text, k) for k, text in enumerate(texts)]
+    members = [_additive(text, k) for k, text in enumerate(texts)]
     widths = {n_features for n_features, _ in members}
     if len(widths) > 1:
         raise ArgumentError(
@@ -137,10 +146,27 @@ def read_trees(texts: Sequence[str]) -> Trees:
     )
 
 
-def check_model_text(text: str) -> None:
-    """Refuse an incomplete text: LightGBM would end the process."""
+def check_model_text(text: str, n_features: int | None = None) -> None:
+    r"""Refuse a text that LightGBM could not read safely: it would end the process, or never end.
+
+    Examples
+    --------
+    >>> check_model_text("tree\nmax_feature_idx=1")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    stratify.errors.BundleError: A model text is damaged: member 0 has no beginning or no end...
+    """
+    width, blocks = _blocks(text, 0)
+    if n_features not in (None, width):
+        raise _damaged(f"it takes {width} features, {n_features} are expected")
+    for name in _FURTHER_NUMBERS:
+        with_it = [block for block in blocks if name in block]
+        counts = _numbers(with_it, "num_leaves", np.int64, len(with_it))
+        _numbers(with_it, name, np.float64, int((counts - _FURTHER_NUMBERS[name]).sum()))
+    if any(block.get("is_linear", "0") != "0" for block in blocks):
+        raise _damaged("it has linear leaves, which are never written")
     with suppress(UnsupportedTreesError):
-        _blocks(text, 0)
+        _assembled(width, 1, np.zeros(len(blocks), dtype=np.int64), blocks)
 
 
 def _damaged(what: str) -> BundleError:
@@ -158,14 +184,21 @@ def _blocks(text: str, member: int) -> tuple[int, list[dict[str, str]]]:
     fields = _fields(head)
     try:
         sizes, last_feature = fields["tree_sizes"].split(), int(fields["max_feature_idx"])
-        outputs = int(fields["num_tree_per_iteration"])
+        _ = int(fields["num_tree_per_iteration"])
     except (KeyError, ValueError):
         raise _damaged(f"the head of member {member} is incomplete") from None
     if len(sizes) != len(trees):
         raise _damaged(f"member {member} holds {len(trees)} of {len(sizes)} trees")
     if sizes != [str(len(f"Tree={tree}\n".encode())) for tree in trees]:  # LightGBM would abort
         raise _damaged(f"a tree of member {member} is longer or shorter than it was written")
-    blocks = [_fields(tree) for tree in trees]
+    return last_feature + 1, [_fields(tree) for tree in trees]
+
+
+def _additive(text: str, member: int) -> tuple[int, list[dict[str, str]]]:
+    """As :func:`_blocks`, of a model whose one output is the sum of its trees."""
+    width, blocks = _blocks(text, member)
+    head = text.partition("\nTree=")[0]
+    outputs = int(_fields(head)["num_tree_per_iteration"])
     if outputs != 1 or "\naverage_output" in head:
         raise ArgumentError(
             f"Member {member} has {outputs} outputs or averages its trees; one output, the sum of "
@@ -173,7 +206,7 @@ def _blocks(text: str, member: int) -> tuple[int, list[dict[str, str]]]:
         )
     if any(block.get("is_linear", "0") != "0" for block in blocks):
         raise UnsupportedTreesError(f"member {member} has linear leaves.")
-    return last_feature + 1, blocks
+    return width, blocks
 
 
 def _fields(lines: str) -> dict[str, str]:
@@ -185,7 +218,13 @@ def _numbers(blocks: Sequence[dict[str, str]], name: str, kind: Any, expected: i
     try:
         words = " ".join([block[name] for block in blocks]).split()
         numbers = np.array(words, dtype=np.float64)
-        if np.isnan(numbers).any():
+        if name == "threshold":  # is without end where a split parts missing values from all others
+            sound = ~np.isnan(numbers)
+        elif np.issubdtype(kind, np.integer):
+            sound = (numbers == np.floor(numbers)) & (np.abs(numbers) <= _LARGEST)
+        else:
+            sound = np.isfinite(numbers)
+        if not sound.all():
             raise ValueError
     except (KeyError, ValueError):
         raise _damaged(f"{name} is missing or not numeric") from None
@@ -207,8 +246,6 @@ def _assembled(
         _numbers(blocks, name, np.float64, int(leaf_start[-1]))
         for name in ("leaf_value", "leaf_count")
     )
-    if (node["internal_count"] <= 0).any():
-        raise UnsupportedTreesError("no training row came through one of the splits.")
     if not ((node["split_feature"] >= 0) & (node["split_feature"] < n_features)).all():
         raise _damaged("a split names a feature that the model does not take")
     order, leaf_order, ranges = _depth_first(
@@ -220,6 +257,8 @@ def _assembled(
     tree = np.repeat(np.arange(len(blocks)), n_leaves - 1)
     set_start, words = _sets(blocks, np.where(codes, node["threshold"], -1).astype(np.int64), tree)
     columns = _columns(node["split_feature"], node["decision_type"] >> 2, codes, node["threshold"])
+    if (node["internal_count"] <= 0).any():
+        raise UnsupportedTreesError("no training row came through one of the splits.")
     missing_right = (node["decision_type"] & 2 == 0).astype(np.uint32)
     column, cut, column_feature, column_kind, cut_start, cuts = columns
     return Trees(

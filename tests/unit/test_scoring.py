@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -348,6 +349,151 @@ ALTERED = {
         "absent). Train again, or use the matching version of stratify.",
     ),
 }
+
+
+def rewrite(name: str, change: Callable[[str], str]) -> Callable[[Path], None]:
+    """Alter a file on purpose, under its true sum."""
+
+    def alter(bundle: Path) -> None:
+        before = (bundle / name).read_text(encoding="utf-8")
+        after = change(before)
+        assert after != before
+        (bundle / name).write_text(after, encoding="utf-8", newline="\n")
+        mend_manifest(bundle, name)
+
+    return alter
+
+
+def in_first_tree(field: str, change: Callable[[list[str]], list[str]]) -> Callable[[str], str]:
+    """Alter the numbers of a field of the first tree that has splits; its size stays true."""
+
+    def alter(text: str) -> str:
+        head, *trees = re.split(r"(?=^Tree=)", text, flags=re.MULTILINE)
+        k = next(k for k, tree in enumerate(trees) if "num_leaves=1\n" not in tree)
+        old = trees[k]
+        line = re.search(rf"^{field}=(.*)$", old, re.MULTILINE)
+        trees[k] = old.replace(line[0], f"{field}={' '.join(change(line[1].split()))}")
+        more = len(trees[k]) - len(old)
+        sizes = re.search(r"^tree_sizes=(.*)$", head, re.MULTILINE)
+        numbers = sizes[1].split()
+        numbers[k] = str(int(numbers[k]) + more)
+        head = head.replace(sizes[0], f"tree_sizes={' '.join(numbers)}")
+        return head + "".join(trees)
+
+    return alter
+
+
+def first(value: str) -> Callable[[list[str]], list[str]]:
+    return lambda numbers: [value, *numbers[1:]]
+
+
+TREES = {
+    "a feature below 0": ("split_feature", first("-1")),
+    "a feature far above": ("split_feature", first("900000")),
+    "half a feature": ("split_feature", first("0.5")),
+    "a child far beyond the end": ("left_child", first("99999")),
+    "a leaf far beyond the end": ("right_child", first("-99999")),
+    "a cycle": ("left_child", first("0")),
+    "more leaves": ("num_leaves", lambda numbers: [str(int(numbers[0]) + 1)]),
+    "a thousand million leaves": ("num_leaves", first("1000000000")),
+    "leaves without end": ("num_leaves", first("1e300")),
+    "sets of categories that are not there": ("num_cat", first("7")),
+    "a leaf that is text": ("leaf_value", first("x")),
+    "a leaf without end": ("leaf_value", first("inf")),
+    "a leaf that is no number": ("leaf_value", first("nan")),
+    "a threshold that is no number": ("threshold", first("nan")),
+    "a leaf fewer": ("leaf_count", lambda numbers: numbers[1:]),
+    "a gain fewer": ("split_gain", lambda numbers: numbers[1:]),
+    "a weight that is text": ("leaf_weight", first("x")),
+    "an unknown kind of split": ("decision_type", first("64")),
+    "linear leaves": ("is_linear", first("1")),
+}
+
+
+@pytest.mark.parametrize("case", TREES)
+def test_trees_made_to_harm_are_refused_before_lightgbm_reads_them(bundle, case, monkeypatch):
+    monkeypatch.setattr("lightgbm.Booster", None)
+    rewrite("members/000.txt", in_first_tree(*TREES[case]))(bundle)
+    with pytest.raises(BundleError) as refusal:
+        load(bundle)
+    assert str(refusal.value) == f"{bundle} {DAMAGED.replace('001', '000')}"
+
+
+def as_document(change: Callable[[dict], object]) -> Callable[[str], str]:
+    def alter(text: str) -> str:
+        document = json.loads(text)
+        change(document)
+        return json.dumps(document)
+
+    return alter
+
+
+DOCUMENTS = {
+    "a study that is a path": (
+        "card.json", as_document(lambda card: card.update(study="../../../x")),
+    ),
+    "a study that is a number": ("card.json", as_document(lambda card: card.update(study=7))),
+    "no study": ("card.json", as_document(lambda card: card.pop("study"))),
+    "a card that is a list": ("card.json", lambda text: "[]"),
+    "patients below 0": ("card.json", as_document(lambda card: card.update(n=-1))),
+    "one limit of the risk groups": (
+        "card.json", as_document(lambda card: card.update(risk_group_cuts=[0.5])),
+    ),
+    "no JSON": ("classifier.json", lambda text: text[:-5]),
+    "brackets without end": ("classifier.json", lambda text: "[" * 200_000),
+    "a number that is none": (
+        "classifier.json", as_document(lambda fitted: fitted.update(base_value=float("nan"))),
+    ),
+    "text for a number": (
+        "classifier.json", as_document(lambda fitted: fitted.update(base_value="high")),
+    ),
+    "an unknown parameter": (
+        "classifier.json", as_document(lambda fitted: fitted["parameters"].update(shell="rm")),
+    ),
+    "a column that is not there": (
+        "classifier.json", as_document(lambda fitted: fitted.update(anchor_columns=[10_000])),
+    ),
+    "a feature twice": (
+        "classifier.json",
+        as_document(lambda fitted: fitted["features_"].append(fitted["features_"][0])),
+    ),
+    "three classes": (
+        "classifier.json", as_document(lambda fitted: fitted.update(classes=[0, 1, 2])),
+    ),
+    "a calibration of one number": (
+        "classifier.json", as_document(lambda fitted: fitted.update(calibration=[1.0])),
+    ),
+    "references that are a list": ("references.json", lambda text: "[1]"),
+    "a policy of another kind": ("policy.json", lambda text: '{"name": 1}'),
+    "an interval of another kind": ("uncertainty.json", lambda text: "{}"),
+    "inputs of another kind": ("inputs.json", lambda text: '{"features": 1}'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", DOCUMENTS)
+def test_documents_made_to_harm_are_refused(bundle, case):
+    name, change = DOCUMENTS[case]
+    rewrite(name, change)(bundle)
+    with pytest.raises(BundleError) as refusal:
+        load(bundle)
+    assert str(refusal.value) == (
+        f"{bundle} holds a damaged {name}; JSON as stratify writes it is expected. Restore the "
+        "bundle from its source, or train again."
+    )
+    assert refusal.value.exit_code == 12
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+def test_what_is_no_file_of_the_bundle_is_refused(bundle, kind):
+    odd = bundle / "odd"
+    {
+        "link": lambda: odd.symlink_to(bundle / "card.json"),
+        "pipe": lambda: os.mkfifo(odd),
+        "folder": odd.mkdir,
+    }[kind]()
+    with pytest.raises(BundleError) as refusal:
+        load(bundle)
+    assert str(refusal.value) == f"{bundle} is not as it was written (foreign: odd). {REMEDY}"
 
 
 @pytest.mark.parametrize("case", ALTERED)
