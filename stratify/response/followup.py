@@ -12,6 +12,8 @@ keep what is recorded, else their death is the event. Where guidelines are silen
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -35,6 +37,10 @@ DERIVED = (
 # Responses by iRECIST in the words of RECIST 1.1, in which endpoint rules are written.
 AS_RECIST = {"iCR": "CR", "iPR": "PR", "iSD": "SD", "NON-iCR/NON-iUPD": "NON-CR/NON-PD"}
 AS_RECIST |= {"iUPD": "PD", "iCPD": "PD"}
+# Months by which a recorded time may differ from the derived one.
+TOLERANCES = {"pfs": 0.25, "duration_of_response": 0.25}
+# Columns by which visits see progression beyond the target lesions.
+SIGHTS = (("new_lesion", "n_new_lesions"), ("non_target",))
 ROUNDED_MONTHS = 0.05  # days
 NO_PROGRESSION = ("CR", "PR", "SD", "NON-CR/NON-PD", *list(AS_RECIST)[:4])
 
@@ -98,10 +104,13 @@ def outcomes_from_visits(
             "censor_day": _days(patients, "next_therapy"),
         }
     )
+    seen = _among(ends["patient_id"], assessed["patient_id"])
+    censored = ends["censor_day"].to_numpy(dtype=float)
+    assessed = _up_to(assessed, ends["patient_id"], censored)
+    ends["death_day"] = ends["death_day"].where(~(ends["death_day"] > ends["censor_day"]))
     best_of = best_irecist if criteria.by == "irecist" else best_response
     best = best_of(assessed, ends, criteria)
     best = best.set_index("patient_id").reindex(ends["patient_id"]).reset_index()
-    seen = _among(ends["patient_id"], assessed["patient_id"])
     response = best["best_response"].map(lambda code: AS_RECIST.get(code, code))
     confirmed = _confirmed(assessed, best, ends, criteria)
     derived = pd.DataFrame(
@@ -122,6 +131,13 @@ def outcomes_from_visits(
     kind = derived["pfs_event_kind"]
     derived["pfs_event_kind"] = kind.where(kind.notna(), np.nan)
     return derived
+
+
+def _up_to(assessed: pd.DataFrame, patients: pd.Series, day: Floats) -> pd.DataFrame:
+    """Assessments up to a day of each patient, all where it is missing."""
+    last = day[pd.Index(patients).get_indexer(assessed["patient_id"])]
+    kept: pd.DataFrame = assessed[~(numbers_of(assessed, "visit_day") > last)]
+    return kept
 
 
 def _confirmed(
@@ -214,29 +230,77 @@ def follow_up(
     assessed = assess_visits(visits, criteria)
     derived = outcomes_from_visits(assessed, patients, criteria)
     seen = _among(patients["patient_id"], visits["patient_id"])
-    return _joined(patients, derived, seen, file, cohort, findings), assessed
+    stands = _recorded_stands(patients, derived, seen, unseen := _never_mapped(visits))
+    if stands.any():
+        day = pd.Series(_days(patients, "pfs"), index=patients["patient_id"].to_numpy())
+        until = assessed["patient_id"].map(day.where(stands))
+        derived = outcomes_from_visits(
+            assessed[~(assessed["visit_day"] > until)], patients, criteria
+        )
+        # what the visits say of an event that they did not see does not hold
+        of_event = [name for name in DERIVED if name not in ("best_response", "best_change")]
+        derived[of_event] = derived[of_event].mask(pd.Series(stands, index=derived.index))
+        findings.add(
+            "recorded_event_stands",
+            f"{file}: a recorded progression or death that the visits do not show stands in "
+            f"{int(stands.sum())} of {int(seen.sum())} patients with visits, since "
+            f"{' and '.join(unseen)}.",
+            cohort=cohort,
+            panel="outcomes",
+            column="pfs_event",
+            n=int(stands.sum()),
+        )
+    return _joined(patients, derived, seen, stands, file, cohort, findings), assessed
+
+
+def _never_mapped(visits: pd.DataFrame) -> list[str]:
+    """Say which columns are missing, so that visits cannot see what they hold."""
+    return [
+        f"{' and '.join(columns)} {'is' if len(columns) == 1 else 'are'} not mapped or empty"
+        for columns in SIGHTS
+        if not any(name in visits and visits[name].notna().any() for name in columns)
+    ]
+
+
+def _recorded_stands(
+    patients: pd.DataFrame, derived: pd.DataFrame, seen: Flags, unseen: Sequence[str]
+) -> Flags:
+    """Whether a recorded event is kept: visits that cannot see all show none, or a later one."""
+    if not unseen:
+        return np.zeros(len(patients), dtype=bool)
+    recorded, event = numbers_of(patients, "pfs"), numbers_of(patients, "pfs_event") == 1
+    shown = numbers_of(derived, "pfs_event") == 1
+    later = numbers_of(derived, "pfs") > recorded + TOLERANCES["pfs"]
+    counted = ~np.isnan(recorded) & ~(recorded > numbers_of(patients, "next_therapy"))
+    stands: Flags = seen & event & counted & (~shown | later)
+    return stands
 
 
 def _joined(
     patients: pd.DataFrame,
     derived: pd.DataFrame,
     seen: Flags,
+    stands: Flags,
     file: str,
     cohort: str,
     findings: Findings,
 ) -> pd.DataFrame:
-    """Take derived outcomes of patients with visits, recorded ones of the others."""
+    """Take derived outcomes of patients with visits, recorded ones of the others.
+
+    Where a recorded event stands, so does all that is recorded.
+    """
     joined = patients.copy()
-    have = seen | np.isnan(numbers_of(patients, "pfs"))
+    with_visits = seen | np.isnan(numbers_of(patients, "pfs"))
     for name in DERIVED:
         values = derived[name].to_numpy()
         if name not in patients:
             joined[name] = pd.Series(values, index=patients.index, dtype=derived[name].dtype)
             continue
         recorded = patients[name]
+        have = with_visits & ~(stands & recorded.notna().to_numpy())
         both = have & recorded.notna().to_numpy() & derived[name].notna().to_numpy()
         if derived[name].dtype.kind == "f":
-            tolerance = 0.25 if name in ("pfs", "duration_of_response") else 0.01
+            tolerance = TOLERANCES.get(name, 0.01)
             differs = both & ~np.isclose(
                 recorded.to_numpy(dtype=float), values.astype(float), rtol=0, atol=tolerance
             )

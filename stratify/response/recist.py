@@ -7,6 +7,8 @@ was first assessed stays as assessed, whatever comes later. Where the guideline 
 - no target sum (or 0) at baseline means no target disease; a sum at a later visit is then NE;
 - a target sum without its non-nodal part is taken as all non-nodal;
 - each visit is judged anew, so that less than 30 % after a PR is SD; best responses stay;
+- non-target disease that was never stated is absent, until it is stated: from then on an empty
+  cell is NE, and disease first stated after a CR was not seen before, so that it is no relapse;
 - targets gone and all nodes below 10 mm are CR of the targets even if the nodes' sum grew;
 - disease seen again after a CR is PD (RECIST 1.1, table 3); where CR needs confirmation, only
   after a confirmed one, else the first CR counts as PR;
@@ -134,7 +136,7 @@ def course_of(visits: pd.DataFrame, criteria: ResponseCriteria) -> Course:
     after = place == "after"
     at_start = np.where(place == "no_baseline", np.nan, total[start])
     baseline, has_target = np.where(after, at_start, np.nan), after & (at_start > 0)
-    other = _non_target(visits, order, start)
+    other, stated_before = _non_target(visits, order, patient)
     n_new = np.nan_to_num(np.fmax(measures["n_new_lesions"], measures["new_lesion"]))
     measured, (not_nodes, gone) = ~np.isnan(total), _targets_left(measures)
     no_new = after & (n_new == 0)
@@ -149,7 +151,7 @@ def course_of(visits: pd.DataFrame, criteria: ResponseCriteria) -> Course:
 
     larger = grown(np.where(measured, total, measures["target_sum_partial"]), nadir) & ~gone
     target_back = had_complete & has_target & (not_nodes > 0) & measured & ~larger
-    other_back = had_complete & (other == NON)
+    other_back = had_complete & (other == NON) & stated_before
     target = _target(total, baseline, has_target, larger | target_back, gone)
     bits = [larger & has_target, other == PD, target_back | other_back]
     progression = sum(flag * (1 << i) for i, flag in zip((0, 2, 3), bits, strict=True))
@@ -205,14 +207,24 @@ def _places(patient: Ints, day: Floats, n: int) -> tuple[Strings, Ints, list[Int
     return place, start, steps
 
 
-def _non_target(visits: pd.DataFrame, order: Ints, start: Ints) -> Ints:
-    """Non-target disease at each visit; not evaluated where it was there and nothing is given."""
+def _non_target(visits: pd.DataFrame, order: Ints, patient: Ints) -> tuple[Ints, Flags]:
+    """Non-target disease at each visit, and whether anything was stated of it before the visit.
+
+    Once it was there, nothing given is not evaluated; before that, absent.
+    """
     given = np.full(len(order), np.nan)
     if "non_target" in visits:
         codes = visits["non_target"].astype(object).map(NON_TARGET)
         given = codes.to_numpy(dtype=float, na_value=np.nan)[order]
-    never = np.isnan(given[start]) | (given[start] == ABSENT)
-    return np.where(np.isnan(given), np.where(never, ABSENT, NE), given).astype(np.int64)
+    rows, first = np.arange(len(order)), np.searchsorted(patient, patient)
+    stated, seen = ~np.isnan(given), given > ABSENT
+
+    def last(chosen: Flags) -> Ints:
+        return np.asarray(np.maximum.accumulate(np.where(chosen, rows, -1)))
+
+    before = np.roll(last(stated), 1) >= first
+    code = np.where(stated, given, np.where(last(seen) >= first, NE, ABSENT))
+    return code.astype(np.int64), before & (rows > first)
 
 
 def _targets_left(measures: Mapping[str, Floats]) -> tuple[Floats, Flags]:

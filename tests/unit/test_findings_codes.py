@@ -100,6 +100,17 @@ def _record_responses(h: Any) -> None:
     h.source("outcomes")["panels"]["outcomes"]["best_response"] = "Response"
 
 
+def _record_progression(h: Any) -> None:
+    events = {"PFS": "2.0", "Progressed": "1"}
+    for name, value in events.items():
+        h.tables["outcomes"].insert(1, name, [""] * 158 + ["", value])
+    panel = h.source("outcomes")["panels"]["outcomes"]
+    panel |= {
+        "pfs": {"column": "PFS", "unit": "months"},
+        "pfs_event": {"column": "Progressed", "coding": {"1": True, "0": False}},
+    }
+
+
 def _visit_dates(h: Any) -> None:
     first = h.tables["clinical"].set_index("Patient")["First dose"]
     days = h.tables["visits"]["Day"].astype(int)
@@ -838,6 +849,15 @@ CASES = [
         "the derived one is used.",
         n=1,
         column="best_response",
+        panel="outcomes",
+    ),
+    Case(
+        "recorded_event_stands",
+        _visits(_record_progression),
+        "visits.csv: a recorded progression or death that the visits do not show stands in 1 of "
+        "160 patients with visits, since non_target is not mapped or empty.",
+        n=1,
+        column="pfs_event",
         panel="outcomes",
     ),
     Case(

@@ -5,8 +5,14 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from stratify import label_outcomes
 from stratify.errors import DataError
+from stratify.response.followup import assess_visits, follow_up, outcomes_from_visits
 from stratify.study import ResponseCriteria, Study
+from stratify.tables.findings import Findings
+
+BY = ("recist_1_1", "irecist")
+NON = "NON-CR/NON-PD"
 
 
 def test_visits_give_best_response_pfs_and_confirmation(hospital):
@@ -134,7 +140,7 @@ def test_patients_without_visits_keep_what_is_recorded(hospital):
     recorded = hospital.tables["outcomes"].copy()
     mapped = dict(hospital.source("outcomes")["panels"]["outcomes"])
     hospital.add_visits()
-    hospital.tables["outcomes"] = recorded.assign(OS="12", PFS="3.5", Progressed="1", Response="SD")
+    hospital.tables["outcomes"] = recorded.assign(OS="12", PFS="3.5", Progressed="0", Response="SD")
     hospital.source("outcomes")["panels"]["outcomes"] = mapped
     visits = hospital.tables["visits"]
     first_three = hospital.tables["clinical"]["Patient"][:3]
@@ -206,3 +212,108 @@ def test_faults_of_the_study_file_are_told(hospital, tmp_path, change, fault):
 def test_criteria_have_the_days_of_the_guidelines():
     criteria = ResponseCriteria()
     assert (criteria.min_sd_days, criteria.confirm_days, criteria.min_icpd_days) == (42, 28, 28)
+
+
+@pytest.mark.parametrize("by", BY)
+@pytest.mark.parametrize("at_baseline", [None, NON])
+def test_non_targets_left_empty_at_baseline_change_nothing(by, at_baseline):
+    visits = pd.DataFrame({"patient_id": "a", "visit_day": [-5, 42, 84, 126, 190]})
+    visits["target_sum"] = [100.0, 60.0, 0.0, 0.0, 0.0]
+    visits["non_target"] = [at_baseline, NON, None, NON, NON]
+    criteria = ResponseCriteria(by=by)
+    assessed = assess_visits(visits, criteria)
+    assert assessed["response"].str.removeprefix("i").tolist()[1:] == ["PR"] * 4
+    outcomes = outcomes_from_visits(assessed, pd.DataFrame({"patient_id": ["a"]}), criteria)
+    assert outcomes["pfs"].item() == pytest.approx(190 / 30.4375)
+    assert outcomes["pfs_event"].item() == 0
+    assert label_outcomes(outcomes, "sitc_chemo_2023")["label"].item() == 0
+
+
+def _followed(
+    visits: pd.DataFrame, by: str = "recist_1_1", **more: object
+) -> tuple[pd.DataFrame, Findings]:
+    """Four patients, A and B with an early progression on record that the sums do not show."""
+    recorded = pd.DataFrame(
+        {
+            "patient_id": list("ABCD"),
+            "best_response": ["SD", "PD", "PR", "SD"],
+            "pfs": [2.0, 1.4, 12.0, 8.0],
+            "pfs_event": [1.0, 1.0, 0.0, 1.0],
+            "os_event": 0.0,
+            "os": 13.0,
+        }
+    ).assign(**more)
+    found, criteria = Findings(), ResponseCriteria(by=by)
+    joined, _ = follow_up(recorded, visits, "visits", criteria, "v.csv", "a", found)
+    return joined.set_index("patient_id"), found
+
+
+def _sums_alone() -> pd.DataFrame:
+    sums = {
+        "A": {-5: 50, 42: 50, 84: 48, 200: 45},
+        "B": {-5: 50, 42: 52, 84: 51, 210: 50},
+        "C": {-5: 50, 42: 30, 84: 28, 360: 20},
+        "D": {-5: 50, 42: 48, 84: 47, 240: 62},
+    }
+    rows = [(who, day, float(size)) for who, by in sums.items() for day, size in by.items()]
+    return pd.DataFrame(rows, columns=["patient_id", "visit_day", "target_sum"])
+
+
+@pytest.mark.parametrize("by", BY)
+@pytest.mark.parametrize(
+    ("columns", "unseen"),
+    [
+        ({}, "new_lesion and n_new_lesions are not mapped or empty and non_target is not mapped "
+         "or empty"),
+        ({"new_lesion": 0.0}, "non_target is not mapped or empty"),
+        ({"n_new_lesions": 0.0, "non_target": None}, "non_target is not mapped or empty"),
+        ({"non_target": "absent"}, "new_lesion and n_new_lesions are not mapped or empty"),
+    ],
+)  # fmt: skip
+def test_a_recorded_event_stands_where_visits_cannot_see_it(by, columns, unseen):
+    table, found = _followed(_sums_alone().assign(**columns), by)
+    assert label_outcomes(table, "proxy_pfs6")["label"].tolist() == [1, 1, 0, 0]
+    assert table["pfs"].tolist()[:2] == [2.0, 1.4]
+    assert table["best_response"].tolist() == ["SD", "PD", "PR", "SD"]
+    assert table["pd_confirmed"].isna().tolist()[:2] == [True, True]
+    message = (
+        "v.csv: a recorded progression or death that the visits do not show stands in 2 of 4 "
+        f"patients with visits, since {unseen}."
+    )
+    assert [row["message"] for row in found.rows if row["code"] == "recorded_event_stands"] == [
+        message
+    ]
+
+
+def test_visits_that_see_all_go_before_the_record():
+    table, found = _followed(_sums_alone().assign(new_lesion=0.0, non_target="absent"))
+    assert label_outcomes(table, "proxy_pfs6")["label"].tolist() == [0, 0, 0, 0]
+    assert "recorded_event_stands" not in found.codes()
+
+
+def test_a_recorded_event_after_another_treatment_does_not_stand():
+    table, found = _followed(_sums_alone(), next_therapy=[1.5, 1.5, None, None])
+    assert table["pfs_event"].tolist() == [0, 1, 0, 1]  # A: 2.0 months, B: 1.4
+    assert [row["n"] for row in found.rows if row["code"] == "recorded_event_stands"] == [1]
+
+
+@pytest.mark.parametrize(
+    ("later", "death"),
+    [({84: 70.0}, None), ({84: 50.0}, None), ({}, 80)],
+    ids=["a scan that shows it again", "a scan that does not", "death"],
+)
+@pytest.mark.parametrize("by", BY)
+@pytest.mark.parametrize(("next_therapy", "counted"), [(None, True), (60, False)])
+def test_nothing_after_another_treatment_decides_confirmation(
+    by, later, death, next_therapy, counted
+):
+    sums = {0: 50.0, 42: 65.0} | later
+    visits = pd.DataFrame({"patient_id": "a", "visit_day": list(sums), "target_sum": sums.values()})
+    patients = pd.DataFrame({"patient_id": ["a"], "os_event": [float(death is not None)]})
+    patients["os"] = (death or 200) / 30.4375
+    patients["next_therapy"] = None if next_therapy is None else next_therapy / 30.4375
+    criteria = ResponseCriteria(by=by)
+    outcomes = outcomes_from_visits(assess_visits(visits, criteria), patients, criteria)
+    known = outcomes["pfs_event_kind"].eq("progression") & outcomes["pd_confirmed"].notna()
+    reset = by == "irecist" and later == {84: 50.0}  # an iUPD that was reset is no progression
+    assert known.item() == (counted and not reset)
