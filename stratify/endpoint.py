@@ -183,8 +183,8 @@ class ProgressionRule(EndpointRule):
         happened = event == 1
         cases = [
             (np.isnan(pfs) | np.isnan(event), "pfs_missing"),
-            *self._early(outcomes, within & happened, (pfs < self.months) & ~happened),
-            *self._late(outcomes, ~within, happened),
+            *self._early(outcomes, within, happened, (pfs < self.months) & ~happened),
+            *self._late(outcomes, ~within & happened),
         ]
         conditions, codes = zip(*cases, strict=True)
         reasons: Strings = np.select(conditions, codes, "no_event_until_horizon").astype(object)
@@ -195,10 +195,17 @@ class ProgressionRule(EndpointRule):
         excused = (_column(outcomes, "rapid_progression") == 1) | _died(outcomes)
         return ~excused if self.confirmation else np.zeros(len(outcomes), dtype=bool)
 
+    def _best_is_progression(self, outcomes: pd.DataFrame, late: Flags) -> Flags:
+        """Whether progression after the horizon is the best response, confirmed where asked."""
+        proven = ~self._asked(outcomes) | (_column(outcomes, "pd_confirmed") == 1)
+        best_pd: Flags = late & _is(outcomes, "best_response", "PD") & proven
+        return best_pd & self.best_response_pd
+
     def _early(
-        self, outcomes: pd.DataFrame, early: Flags, censored: Flags
+        self, outcomes: pd.DataFrame, within: Flags, happened: Flags, censored: Flags
     ) -> list[tuple[Flags, str]]:
         """Cases of events before the horizon, and of what makes a patient not evaluable."""
+        early = within & happened
         responded, known, not_evaluable = _response(outcomes)
         exposure = _column(outcomes, "exposure")
         confirmed, asked = _column(outcomes, "pd_confirmed"), self._asked(outcomes)
@@ -209,13 +216,13 @@ class ProgressionRule(EndpointRule):
         undecided = early & (~known | not_evaluable) & self.response_spares
         other_death = _died(outcomes) & (_column(outcomes, "cancer_death") == 0)
         spares = self.response_spares
+        # exposure tells whether failure is one of the treatment; who did not fail needs none
+        failed = early | self._best_is_progression(outcomes, ~within & happened)
+        judged = self.strict & failed & ~excused
         return [
             (early & other_death, "non_cancer_death"),
-            (self.strict & np.isnan(exposure) & ~excused, "exposure_not_recorded"),
-            (
-                self.strict & (exposure < (self.exposure_weeks or 0)) & ~excused,
-                "exposure_too_short",
-            ),
+            (judged & np.isnan(exposure), "exposure_not_recorded"),
+            (judged & (exposure < (self.exposure_weeks or 0)), "exposure_too_short"),
             (censored, "censored_before_horizon"),
             (early & responded & spares, "early_relapse_after_response"),
             (early & asked & (confirmed == 0), "pd_unconfirmed"),
@@ -225,19 +232,17 @@ class ProgressionRule(EndpointRule):
             (early, "event_before_horizon" if spares else "progression_within_horizon"),
         ]
 
-    def _late(
-        self, outcomes: pd.DataFrame, late: Flags, happened: Flags
-    ) -> list[tuple[Flags, str]]:
-        """Cases of patients without an event before the horizon."""
+    def _late(self, outcomes: pd.DataFrame, late: Flags) -> list[tuple[Flags, str]]:
+        """Cases of events after the horizon."""
         exposure = _column(outcomes, "exposure")
         confirmed, asked = _column(outcomes, "pd_confirmed"), self._asked(outcomes)
-        best_pd = _is(outcomes, "best_response", "PD")
-        secondary = late & happened & (self.secondary_months is not None)
+        secondary = late & (self.secondary_months is not None)
         long_enough = exposure * 7 / 30.4375 >= (self.secondary_months or 0)
         return [
-            (late & best_pd & self.best_response_pd, "best_response_pd"),
+            (self._best_is_progression(outcomes, late), "best_response_pd"),
             (secondary & _died(outcomes), "death_after_horizon"),
-            (secondary & asked & (confirmed == 0), "late_progression_unconfirmed"),
+            (late & asked & (confirmed == 0), "late_progression_unconfirmed"),
+            (late & asked & np.isnan(confirmed), "pd_confirmation_not_recorded"),
             (secondary & np.isnan(exposure), "late_progression_exposure_not_recorded"),
             (secondary & ~long_enough, "late_progression_short_exposure"),
             (secondary, "progression_after_horizon"),

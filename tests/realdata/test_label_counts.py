@@ -19,8 +19,7 @@ INSPIRE = {
     },
     # neither confirmation nor exposure is published
     "sitc_mono_2020": {
-        "pd_confirmation_not_recorded": 80,
-        "late_progression_exposure_not_recorded": 10,
+        "pd_confirmation_not_recorded": 90,
         "no_event_until_horizon": 14,
         "censored_before_horizon": 2,
     },
