@@ -106,7 +106,7 @@ class Chunk:
         record["recommendations"] = scores["recommendation"].fillna("none").value_counts().to_dict()
         record["constant"] = _constant(patients.table)
         if self.explain == "full":
-            long = attributions(model.classifier, patients.table)
+            long = attributions(model, patients)
             with written_whole(self.out / "attributions" / self.name) as temporary:
                 long.to_parquet(temporary, index=False)
         with written_whole(self.out / "scores" / self.name) as temporary:

@@ -152,11 +152,11 @@ def results_of(
     """Draw and explain what was found, and put it together."""
     judged = cohort.evaluable
     shown = judged.of_split("test", "external")
-    explained = explain(model.classifier, cohort.table)
+    explained = explain(model, ready := model.prepare(cohort))
     names = set(shown.table["cohort"] if len(shown) else cohort.table["cohort"])
     plotted, patients = explained.of(names), cohort.table["cohort"].isin(names)
     table = cohort.table[patients].reset_index(drop=True)
-    profile = cohort_profile(model.classifier, table, plotted)
+    profile = cohort_profile(model, ready.take(patients.to_numpy()), plotted)
     group = scores.loc[patients.to_numpy(), "risk_group"].reset_index(drop=True)
     order = pd.Categorical(group, ["low", "intermediate", "high"], ordered=True)
     by_risk = np.argsort(order.codes, kind="stable")  # groups in the order of the risk

@@ -11,6 +11,7 @@ from stratify.errors import ArgumentError
 from stratify.interpretation.explained import explained_in_chunks
 from stratify.progress import Progress
 from stratify.scoring import ResistanceModel, load
+from stratify.scoring.prepared import Prepared
 from stratify.scoring.reasons import check_explain
 from stratify.study import Study
 from stratify.study.policy import Policy
@@ -80,21 +81,21 @@ def score(
     patients = model.prepare(cohort)
     scores = model.score_table(patients, top=top if explain == "top" else 0)
     if explain == "full" and len(cohort):
-        _write_explained(model, patients.table, out, progress)
+        _write_explained(model, patients, out, progress)
     write_table(scores, out)
     return scores
 
 
 def _write_explained(
-    model: ResistanceModel, table: pd.DataFrame, out: Path, progress: Progress
+    model: ResistanceModel, patients: Prepared, out: Path, progress: Progress
 ) -> None:
     """Contributions and profiles of all patients, in memory a chunk at a time."""
     names = ("attributions", "profiles")
     files = [out.with_name(f"{out.stem}_{name}.parquet") for name in names]
     with written_chunks(files[0]) as contributions, written_chunks(files[1]) as profiles:
         for part in explained_in_chunks(
-            model.classifier,
-            table,
+            model,
+            patients,
             progress=lambda done, of: progress(f"{done} of {of} patients explained"),
         ):
             contributions(part.attributions)

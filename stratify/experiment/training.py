@@ -308,7 +308,7 @@ def _assess_training(
     """Apparent and cross-validated performance of the training patients."""
     names = sorted(set(home.table["cohort"]))
     name = names[0] if len(names) == 1 else "pooled"
-    apparent = judged_risks(model.classifier, model.references, home.table)
+    apparent = judged_risks(model.classifier, model.references, model.prepare(home).table)
     groups = model.risk_groups(held_out.by_model["stratify"])
     return [
         assess(home.table, apparent, cohort=name, split="train", thresholds=study.thresholds),

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from stratify.cohort.features import model_matrix
 from stratify.errors import StratifyError
 from stratify.model.classifier import ResistanceClassifier
+from stratify.scoring.resistance_model import PatientsLike, ResistanceModel, made_ready
 from stratify.tables.schema import field_named, load_schema
 from stratify.uncertainty.posterior import LinearPosterior
 
@@ -27,15 +27,17 @@ __all__ = ["attributions", "explanation", "importance", "risk_points", "stabilit
 ADDITIVITY = 1e-6
 
 
-def attributions(classifier: ResistanceClassifier, table: pd.DataFrame) -> pd.DataFrame:
+def attributions(
+    model: ResistanceModel | ResistanceClassifier, source: PatientsLike
+) -> pd.DataFrame:
     """Contribution of each feature to each patient's margin, as a long table.
 
     Parameters
     ----------
-    classifier : ResistanceClassifier
+    model : ResistanceModel or ResistanceClassifier
         Fitted on canonical columns.
-    table : DataFrame of shape (n_patients, ...)
-        ``patient_id``, ``cohort`` and canonical columns; absent features are missing.
+    source : Cohort, DataFrame of shape (n_patients, ...), mapping, or Prepared
+        As for :meth:`stratify.scoring.ResistanceModel.prepare`.
 
     Returns
     -------
@@ -44,6 +46,8 @@ def attributions(classifier: ResistanceClassifier, table: pd.DataFrame) -> pd.Da
 
     Raises
     ------
+    DataError
+        If values cannot be.
     StratifyError
         If contributions do not add up to the margin within 1e-6; that is a bug.
 
@@ -52,13 +56,13 @@ def attributions(classifier: ResistanceClassifier, table: pd.DataFrame) -> pd.Da
     Path-dependent TreeSHAP (Lundberg 2020, 10.1038/s42256-019-0138-9), exact for each member and
     so for their mean.
     """
-    features = classifier.features_
-    matrix = model_matrix(table, features)
+    classifier, patients = made_ready(model, source)
+    features, matrix = classifier.features_, patients.matrix
     shap_values, base, margin = classifier.contributions(matrix)
     gap = float(np.abs(base + shap_values.sum(axis=1) - margin).max(initial=0))
     if gap > ADDITIVITY:
         raise StratifyError(f"SHAP values miss the margin by {gap:.2g}; {ADDITIVITY:g} is allowed.")
-    n = len(table)
+    n = len(patients)
     fields = [field_named(name) for name in features]
     categorical = np.array([field.categorical for field in fields])
     numbers = np.full((n, len(features)), np.nan)
@@ -70,8 +74,8 @@ def attributions(classifier: ResistanceClassifier, table: pd.DataFrame) -> pd.Da
             numbers[:, j] = matrix[name].to_numpy(dtype=float)
     long = pd.DataFrame(
         {
-            "patient_id": np.repeat(table["patient_id"].to_numpy(dtype=object), len(features)),
-            "cohort": np.repeat(table["cohort"].to_numpy(dtype=object), len(features)),
+            "patient_id": np.repeat(patients.values["patient_id"], len(features)),
+            "cohort": np.repeat(patients.cohorts, len(features)),
             "feature": np.tile(np.array(features, dtype=object), n),
             "panel": np.tile(np.array([f.panel for f in fields], dtype=object), n),
             "unit": np.tile(np.array([f.unit or "" for f in fields], dtype=object), n),
@@ -84,13 +88,15 @@ def attributions(classifier: ResistanceClassifier, table: pd.DataFrame) -> pd.Da
     return long[list(load_schema("attributions").fields)]
 
 
-def explanation(classifier: ResistanceClassifier, table: pd.DataFrame) -> shap.Explanation:
+def explanation(
+    model: ResistanceModel | ResistanceClassifier, source: PatientsLike
+) -> shap.Explanation:
     """Contributions as a ``shap.Explanation``, for every plot of the shap package.
 
     Parameters
     ----------
-    classifier : ResistanceClassifier
-    table : DataFrame of shape (n_patients, ...)
+    model, source
+        As for :func:`attributions`.
 
     Returns
     -------
@@ -99,8 +105,8 @@ def explanation(classifier: ResistanceClassifier, table: pd.DataFrame) -> shap.E
     """
     import shap
 
-    features = classifier.features_
-    matrix = model_matrix(table, features)
+    classifier, patients = made_ready(model, source)
+    features, matrix = classifier.features_, patients.matrix
     shap_values, base, _ = classifier.contributions(matrix)
     return shap.Explanation(
         values=shap_values,
@@ -164,8 +170,8 @@ def risk_points(long: pd.DataFrame, calibration: tuple[float, float]) -> pd.Seri
 
 
 def stability(
-    classifier: ResistanceClassifier,
-    table: pd.DataFrame,
+    model: ResistanceModel | ResistanceClassifier,
+    source: PatientsLike,
     *,
     top: int = 5,
     posterior: LinearPosterior | None = None,
@@ -176,7 +182,8 @@ def stability(
 
     Parameters
     ----------
-    table : DataFrame of shape (n_patients, ...)
+    model, source
+        As for :func:`attributions`.
     posterior : LinearPosterior, optional
         Of the bundle. All members share one anchor; with the posterior each of the `draws` models
         is a member with an anchor whose effects are drawn from what the training patients leave
@@ -196,8 +203,8 @@ def stability(
     posterior; members that share their anchor would have said 100 %. Single reasons are
     separated less well: below 70 % stated, 88 % were found.
     """
-    features = classifier.features_
-    matrix = model_matrix(table, features)
+    classifier, patients = made_ready(model, source)
+    features, matrix = classifier.features_, patients.matrix
     encoded = classifier.encoded(matrix)
     ensemble = classifier.ensemble_
     each = ensemble.trees.contributions(encoded, each=True)
@@ -207,22 +214,22 @@ def stability(
     mean = each.mean(axis=0)
     top = min(top, len(features))
     strongest = np.argsort(-np.abs(mean), axis=1, kind="stable")[:, :top]
-    rows = np.arange(len(table))[:, None]
+    rows = np.arange(len(patients))[:, None]
     own = mean[rows, strongest]
     same, within = np.zeros((2, *strongest.shape))
     models = [*each]
     if posterior is not None:  # whose log-odds are calibrated, the contributions are not
-        drawn = posterior.drawn_differences(matrix, draws, np.random.default_rng(seed))
+        moved = posterior.drawn_differences(matrix, draws, np.random.default_rng(seed))
         slope = classifier.calibration_[0]
-        models = [each[k % len(each)] + more / slope for k, more in enumerate(drawn)]
-    for model in models:
-        same += np.sign(model[rows, strongest]) == np.sign(own)
-        order = np.argsort(-np.abs(model), axis=1, kind="stable")[:, :top]
+        models = [each[k % len(each)] + more / slope for k, more in enumerate(moved)]
+    for one in models:
+        same += np.sign(one[rows, strongest]) == np.sign(own)
+        order = np.argsort(-np.abs(one), axis=1, kind="stable")[:, :top]
         within += (order[:, None, :] == strongest[:, :, None]).any(axis=2)
     return pd.DataFrame(
         {
-            "patient_id": np.repeat(table["patient_id"].to_numpy(dtype=object), top),
-            "cohort": np.repeat(table["cohort"].to_numpy(dtype=object), top),
+            "patient_id": np.repeat(patients.values["patient_id"], top),
+            "cohort": np.repeat(patients.cohorts, top),
             "feature": np.array(features, dtype=object)[strongest].ravel(),
             "shap": own.ravel(),
             "same_sign": same.ravel() / len(models),

@@ -15,6 +15,8 @@ from stratify.interpretation.explained import Explained
 from stratify.interpretation.interactions import interaction_summary
 from stratify.interpretation.profile import profile_matrix
 from stratify.model.classifier import ResistanceClassifier
+from stratify.scoring.prepared import Prepared
+from stratify.scoring.resistance_model import ResistanceModel, made_ready
 from stratify.statistics.intervals import normal_quantile
 from stratify.tables.schema import field_named
 from stratify.trees.model_text import UnsupportedTreesError
@@ -65,19 +67,23 @@ class CohortProfile:
 
 
 def cohort_profile(
-    classifier: ResistanceClassifier, table: pd.DataFrame, explained: Explained
+    model: ResistanceModel | ResistanceClassifier,
+    source: Prepared | pd.DataFrame,
+    explained: Explained,
 ) -> CohortProfile:
     """Summarise the explanations of a cohort.
 
     Parameters
     ----------
-    table : DataFrame of shape (n_patients, ...)
-        With ``label`` for the subgroups; NaN where not known.
+    model, source
+        As for :func:`stratify.interpretation.attribution.attributions`; the patients with
+        ``label`` for the subgroups, NaN where not known.
     """
-    long = explained.attributions
-    at = np.linspace(0, len(table) - 1, min(len(table), _PAIRED)).round().astype(int)
+    _, patients = made_ready(model, source)
+    long, n = explained.attributions, len(patients)
+    at = np.linspace(0, n - 1, min(n, _PAIRED)).round().astype(int)
     try:
-        pairs = interaction_summary(classifier, table.iloc[at])
+        pairs = interaction_summary(model, patients.take(at))
     except UnsupportedTreesError:  # trees of a kind that only LightGBM scores have none
         columns = ["feature", "other", "title", "other_title", "mean_abs_shap"]
         pairs = pd.DataFrame(columns=columns)
@@ -93,7 +99,7 @@ def cohort_profile(
         matrix,
         means,
         leading_counts(explained.leading),
-        subgroup_profiles(explained.profiles, table),
+        subgroup_profiles(explained.profiles, patients.table),
         pairs,
         pd.concat([dependence_table(long, name) for name in strongest], ignore_index=True),
         partners,

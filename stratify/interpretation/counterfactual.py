@@ -15,6 +15,8 @@ from stratify.errors import ArgumentError
 from stratify.interpretation.cycle import cycle
 from stratify.scoring import ResistanceModel
 from stratify.scoring.change import risk_change
+from stratify.scoring.prepared import Prepared
+from stratify.scoring.resistance_model import PatientsLike
 from stratify.tables.schema import field_named
 
 __all__ = ["along", "what_if"]
@@ -25,7 +27,7 @@ _QUANTILES = (-2.0537, -1.2816, -0.5244, 0.0, 0.5244, 1.2816, 2.0537)  # 2 % to 
 
 def along(
     model: ResistanceModel,
-    patient: pd.DataFrame,
+    source: PatientsLike,
     feature: str,
     values: Sequence[float | str] | None = None,
 ) -> pd.DataFrame:
@@ -33,8 +35,8 @@ def along(
 
     Parameters
     ----------
-    patient : DataFrame of shape (1, ...)
-        ``patient_id``, ``cohort`` and canonical columns.
+    source : Cohort, DataFrame of shape (1, ...), mapping, or Prepared
+        One patient, as for :meth:`stratify.scoring.ResistanceModel.prepare`.
     values : sequence, optional
         Values in canonical units, or levels; by default the levels, yes and no, or quantiles of
         the training patients from 2 to 98 %.
@@ -43,23 +45,25 @@ def along(
         known = ", ".join(model.classifier.features_)
         raise ArgumentError(f"The model does not read {feature!r}; it reads {known}.")
     at = _grid(model, feature) if values is None else list(values)
-    scored = _scored(model, patient, [{feature: value} for value in at])
+    scored = _scored(model, model.prepare(source), [{feature: value} for value in at])
     return scored.assign(value=at)[["value", *_STATED]]
 
 
-def what_if(model: ResistanceModel, patient: pd.DataFrame) -> pd.DataFrame:
+def what_if(model: ResistanceModel, source: PatientsLike) -> pd.DataFrame:
     """Risk of one patient in the named states of ``cycle.yaml`` that the model distinguishes.
 
     Parameters
     ----------
-    patient : DataFrame of shape (1, ...)
+    source : Cohort, DataFrame of shape (1, ...), mapping, or Prepared
+        One patient, as for :meth:`stratify.scoring.ResistanceModel.prepare`.
     """
+    patient = model.prepare(source)
     features = set(model.classifier.features_)
     states: dict[str, Mapping[str, Any]] = {}
     for state in cycle().what_if:
         changed = {name: value for name, value in state.values.items() if name in features}
-        now = {name: patient[name].iloc[0] if name in patient else np.nan for name in changed}
-        if any(now[name] != value and now[name] == now[name] for name, value in changed.items()):
+        now = {name: patient.columns[name][0] for name in changed}
+        if any(now[name] != value and not pd.isna(now[name]) for name, value in changed.items()):
             states[state.title] = changed
     if not states:
         return pd.DataFrame(columns=["state", *_STATED])
@@ -87,22 +91,23 @@ def _grid(model: ResistanceModel, feature: str) -> list[Any]:
 
 
 def _scored(
-    model: ResistanceModel, patient: pd.DataFrame, changes: Sequence[Mapping[str, Any]]
+    model: ResistanceModel, patient: Prepared, changes: Sequence[Mapping[str, Any]]
 ) -> pd.DataFrame:
     if len(patient) != 1:
-        raise ArgumentError(f"`patient` has {len(patient)} rows; one is expected.")
+        raise ArgumentError(f"`source` has {len(patient)} patients; one is expected.")
     rows = []
     for change in changes:
-        row = patient.copy()
+        row = patient.table.copy()
         for name, value in change.items():
             row[name] = pd.Series(
                 [value], index=row.index, dtype=object if isinstance(value, str) else float
             )
         rows.append(row)
     changed = pd.concat(rows, ignore_index=True)
-    as_it_is = patient.iloc[np.zeros(len(rows), dtype=int)].reset_index(drop=True)
-    risks = model.score_cohort(changed)[["risk", "risk_low", "risk_high"]]
-    found = pd.concat([risks, risk_change(model, as_it_is, changed)], axis=1)
+    after = model.prepare(changed, patient.assays)
+    before = patient.take(np.zeros(len(rows), dtype=int))
+    risks = model.score_table(after)[["risk", "risk_low", "risk_high"]]
+    found = pd.concat([risks, risk_change(model, before, after)], axis=1)
     ranges = model.classifier.ranges_
     found["outside"] = [
         any(

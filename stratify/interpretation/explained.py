@@ -10,6 +10,7 @@ import pandas as pd
 from stratify.interpretation.attribution import attributions
 from stratify.interpretation.profile import leading_steps, resistance_profiles
 from stratify.model.classifier import ResistanceClassifier
+from stratify.scoring.resistance_model import PatientsLike, ResistanceModel, made_ready
 
 __all__ = ["Explained", "explain", "explained_in_chunks"]
 
@@ -39,22 +40,22 @@ class Explained:
         return Explained(*kept)
 
 
-def explain(classifier: ResistanceClassifier, table: pd.DataFrame) -> Explained:
+def explain(model: ResistanceModel | ResistanceClassifier, source: PatientsLike) -> Explained:
     """Explain a batch of patients; each is explained the same whatever the others.
 
     Parameters
     ----------
-    table : DataFrame of shape (n_patients, ...)
-        ``patient_id``, ``cohort`` and canonical columns.
+    model, source
+        As for :func:`stratify.interpretation.attribution.attributions`.
     """
-    long = attributions(classifier, table)
+    long = attributions(model, source)
     profiles = resistance_profiles(long)
     return Explained(long, profiles, leading_steps(profiles, long))
 
 
 def explained_in_chunks(
-    classifier: ResistanceClassifier,
-    table: pd.DataFrame,
+    model: ResistanceModel | ResistanceClassifier,
+    source: PatientsLike,
     *,
     size: int = _CHUNK,
     progress: Callable[[int, int], None] = lambda done, of: None,
@@ -63,8 +64,10 @@ def explained_in_chunks(
 
     Parameters
     ----------
-    table : DataFrame of shape (n_patients, ...)
+    model, source
+        As for :func:`stratify.interpretation.attribution.attributions`.
     """
-    for start in range(0, len(table), size):
-        yield explain(classifier, table.iloc[start : start + size])
-        progress(min(start + size, len(table)), len(table))
+    _, patients = made_ready(model, source)
+    for start in range(0, n := len(patients), size):
+        yield explain(model, patients.take(slice(start, start + size)))
+        progress(min(start + size, n), n)

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from stratify.cohort.features import model_matrix
 from stratify.errors import ArgumentError
 from stratify.interpretation.training_distribution import TrainingDistribution
 from stratify.scoring import ResistanceModel
+from stratify.scoring.resistance_model import PatientsLike
 from stratify.tables.schema import field_named, patient_panels
 
 __all__ = ["missing_features", "value_of_information"]
@@ -44,7 +44,7 @@ def missing_features(matrix: pd.DataFrame) -> dict[str, list[str]]:
 
 def value_of_information(
     model: ResistanceModel,
-    table: pd.DataFrame,
+    source: PatientsLike,
     *,
     groups: Mapping[str, Sequence[str]] | None = None,
     draws: int = _DRAWS,
@@ -54,8 +54,8 @@ def value_of_information(
 
     Parameters
     ----------
-    table : DataFrame of shape (n_patients, ...)
-        ``patient_id``, ``cohort`` and canonical columns.
+    source : Cohort, DataFrame of shape (n_patients, ...), mapping, or Prepared
+        As for :meth:`stratify.scoring.ResistanceModel.prepare`.
     groups : mapping of str to sequence of str, optional
         Features measured at once, by the name of the group; by default each patient's missing
         features by panel. Only those that a patient lacks are drawn.
@@ -82,14 +82,15 @@ def value_of_information(
             "The bundle keeps no summary of its training patients; train it again to see what a "
             "missing panel could change."
         )
-    features = list(model.classifier.features_)
+    patients, features = model.prepare(source), model.classifier.features_
+    table = patients.table
     places: list[int] = []
     drawn: list[tuple[str, str]] = []  # group and features of each
     blocks: list[pd.DataFrame] = []
     other = table.columns.difference([*features, "patient_id", "cohort"])
     for i in range(len(table)):
         patient = table.iloc[[i]]
-        matrix = model_matrix(patient, features)
+        matrix = patients.matrix.iloc[[i]]
         lacking = missing_features(matrix)
         absent = {name for names in lacking.values() for name in names}
         wanted: Mapping[str, Sequence[str]] = lacking if groups is None else groups
@@ -102,11 +103,11 @@ def value_of_information(
                 drawn.append((group, ";".join(own)))
     if not blocks:
         return pd.DataFrame(columns=_COLUMNS)
-    before = model.score_cohort(table).iloc[places].reset_index(drop=True)
+    before = model.score_table(patients).iloc[places].reset_index(drop=True)
     found = before[["patient_id", "cohort", "risk"]].assign(
         group=[group for group, _ in drawn], features=[names for _, names in drawn]
     )
-    after = model.score_cohort(pd.concat(blocks, ignore_index=True))
+    after = model.score_table(pd.concat(blocks, ignore_index=True), patients.assays)
     return _compared(found, before, after, draws, model.classifier.interval_level)[_COLUMNS]
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stratify.cohort.features import model_matrix
 from stratify.cohort.reading import Cohort
 from stratify.errors import ArgumentError
 from stratify.interpretation.attribution import risk_points, stability
@@ -27,6 +26,8 @@ from stratify.interpretation.profile import (
 from stratify.interpretation.training_distribution import TrainingDistribution
 from stratify.model.recalibration import Recalibration
 from stratify.scoring import ResistanceModel
+from stratify.scoring.prepared import Prepared
+from stratify.scoring.resistance_model import PatientsLike
 from stratify.tables.schema import field_named
 from stratify.trees.model_text import UnsupportedTreesError
 
@@ -131,27 +132,24 @@ def training_risks(model: ResistanceModel) -> pd.DataFrame | None:
     return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "n": pair.n})
 
 
-def patient_findings(model: ResistanceModel, patient: Cohort) -> PatientFindings:
+def patient_findings(model: ResistanceModel, source: PatientsLike) -> PatientFindings:
     """Work out everything that a report states of one patient."""
     from scipy.special import expit
 
+    patient = model.prepare(source)
     if len(patient) != 1:
-        raise ArgumentError(f"`patient` has {len(patient)} rows; one is expected.")
-    classifier, table = model.classifier, patient.table
-    matrix = model_matrix(table, classifier.features_)
-    explained = explain(classifier, table)
+        raise ArgumentError(f"`source` has {len(patient)} patients; one is expected.")
+    classifier, explained = model.classifier, explain(model, patient)
     long, led = explained.attributions, explained.leading.iloc[0]
-    values = {str(name): _plain(value) for name, value in table.iloc[0].items()}
-    score: dict[str, Any] = {
-        str(name): value for name, value in model.score_cohort(patient).iloc[0].items()
-    }
+    values = {name: _plain(value[0]) for name, value in patient.values.items()}
+    score = {str(name): value for name, value in model.score_table(patient).iloc[0].items()}
     known = TrainingDistribution.of(model.uncertainty)
     points = risk_points(long, classifier.calibration_)
     measured = (long["value"].notna() | long["level"].notna()).to_numpy()
     slope, intercept = classifier.calibration_
     posterior = None if model.uncertainty is None else model.uncertainty.posterior
     agreement = stability(
-        classifier, table, top=len(classifier.features_), posterior=posterior
+        model, patient, top=len(classifier.features_), posterior=posterior
     ).set_index("feature")
     reasons = long[measured].assign(risk_points=points[measured])
     reasons = reasons.sort_values("shap", key=np.abs, ascending=False, kind="stable").head(_REASONS)
@@ -168,7 +166,7 @@ def patient_findings(model: ResistanceModel, patient: Cohort) -> PatientFindings
         score=score,
         base_risk=float(expit(slope * long["base_value"].iloc[0] + intercept)),
         reasons=reasons.reset_index(drop=True),
-        pairs=_pairs(model, table, set(long.loc[measured, "feature"])),
+        pairs=_pairs(model, patient, set(long.loc[measured, "feature"])),
         unmeasured_points=float(points[~measured].sum()),
         profile=explained.profiles,
         leading=led["leading"],
@@ -177,29 +175,27 @@ def patient_findings(model: ResistanceModel, patient: Cohort) -> PatientFindings
         inflammation=inflammation(values, None if known is None else known.numbers),
         partners=partners,
         no_partner=why_no_partner(led["leading"], score["risk_group"]) if by_step else "",
-        information=None if known is None else value_of_information(model, table),
-        what_if=_what_if(model, table, matrix, reasons),
+        information=None if known is None else value_of_information(model, patient),
+        what_if=_what_if(model, patient, reasons),
         training=training_risks(model),
     )
 
 
-def _pairs(model: ResistanceModel, table: pd.DataFrame, measured: set[str]) -> pd.DataFrame:
+def _pairs(model: ResistanceModel, patient: Prepared, measured: set[str]) -> pd.DataFrame:
     try:
-        found = interactions(model.classifier, table)
+        found = interactions(model, patient)
     except UnsupportedTreesError:  # trees of a kind that only LightGBM scores have none
         found = pd.DataFrame(columns=["feature", "other", "shap"]).astype({"shap": float})
     known = found["feature"].isin(measured) & found["other"].isin(measured)
     return found[known & (found["shap"].abs() >= _LEAST_PAIR)].head(_PAIRS)
 
 
-def _what_if(
-    model: ResistanceModel, table: pd.DataFrame, matrix: pd.DataFrame, reasons: pd.DataFrame
-) -> pd.DataFrame:
+def _what_if(model: ResistanceModel, patient: Prepared, reasons: pd.DataFrame) -> pd.DataFrame:
     """Named states, and the strongest reasons that raise the risk set to the training median."""
-    found = [what_if(model, table).assign(feature="", value=np.nan)]
+    found = [what_if(model, patient).assign(feature="", value=np.nan)]
     raising = reasons[(reasons["shap"] > 0) & reasons["median"].notna()]
     for row in raising[raising["value"] != raising["median"]].head(_ALONG).to_dict("records"):
-        moved = along(model, table, row["feature"], [row["median"]])
+        moved = along(model, patient, row["feature"], [row["median"]])
         found.append(moved.assign(feature=row["feature"], state=""))
     columns = ["feature", "state", "value", "risk", "risk_low", "risk_high"]
     columns += ["change", "change_low", "change_high", "outside"]

@@ -13,7 +13,6 @@ from typing import Any
 
 import pandas as pd
 
-from stratify.cohort.features import model_matrix
 from stratify.cohort.reading import Cohort
 from stratify.endpoint import endpoint_rule
 from stratify.interpretation.attribution import importance
@@ -151,7 +150,7 @@ def card_facts(
     """Facts that the report prints next to the tables."""
     card = model.card
     rule = endpoint_rule(card.get("endpoint_stated", card["endpoint"]))
-    matrix = model_matrix(cohort.table, list(card["features"]))
+    matrix = model.prepare(cohort).matrix[list(card["features"])]
     directions = dict(zip(model.classifier.features_, model.classifier.monotone_, strict=True))
     words = CARD["directions"]
     trained = CARD["trained"].format(

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from stratify.arrays import Floats
-from stratify.scoring.resistance_model import ResistanceModel
+from stratify.scoring.resistance_model import PatientsLike, ResistanceModel
 from stratify.statistics.intervals import normal_quantile
 
 __all__ = ["interval_of_change", "risk_change"]
@@ -15,13 +15,13 @@ __all__ = ["interval_of_change", "risk_change"]
 _POINTS = 61  # of each of two deviates
 
 
-def risk_change(model: ResistanceModel, before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
+def risk_change(model: ResistanceModel, before: PatientsLike, after: PatientsLike) -> pd.DataFrame:
     """How the model's risk differs between two sets of values of each patient.
 
     Parameters
     ----------
-    before, after : DataFrame of shape (n_patients, ...)
-        Canonical columns; the same patients in the same order.
+    before, after : DataFrame of shape (n_patients, ...), or Prepared
+        The same patients in the same order.
 
     Returns
     -------

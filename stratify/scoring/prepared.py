@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from stratify.arrays import Flags, Strings
+from stratify.arrays import Flags, Ints, Strings
 from stratify.biomarkers.derivation import DerivationRules, derive
 from stratify.cohort.feature_plan import FeaturePlan
 from stratify.cohort.features import model_matrix
+from stratify.errors import DataError
 from stratify.model.columns import FeatureColumns, array_of, array_of_one
 from stratify.tables.dictionaries import patient_panels
 from stratify.tables.findings import Findings
@@ -66,16 +67,17 @@ class Prepared:
         """Features as a table of shape (n_patients, n_features): float64, levels as objects."""
         return model_matrix(self.table, self.columns.columns)
 
-    def take(self, rows: Flags) -> Prepared:
-        """Patients marked True; what is wrong with others is left out."""
-        columns = FeatureColumns(
-            {name: values[rows] for name, values in self.values.items()},
-            self.columns.columns,
-            self.columns.levels,
-            int(rows.sum()),
-        )
+    def take(self, rows: Flags | Ints | slice) -> Prepared:
+        """Give some of the patients; what is wrong with others is left out."""
         values = {name: each[rows] for name, each in self.values.items()}
-        return Prepared(values, columns, self.assays, self.index[rows])
+        index = self.index[rows]
+        known = self.columns
+        columns = FeatureColumns(values, known.columns, known.levels, len(index))
+        faults, contradictions = (
+            {key: wrong[rows] for key, wrong in each.items() if wrong[rows].any()}
+            for each in (self.faults, self.contradictions)
+        )
+        return Prepared(values, columns, self.assays, index, faults, contradictions)
 
     @property
     def cohorts(self) -> Strings:
@@ -95,6 +97,16 @@ class Prepared:
             n, panel = int(wrong.sum()), field_named(name).panel
             text = f"{name} is smaller than it can be with another column in {n} of {len(self)}"
             findings.add(code, f"{text} patients.", panel=panel, column=name, n=n)
+
+    def require_sound(self, findings: Findings | None = None) -> Prepared:
+        """Raise a DataError that lists the values that cannot be, or collect it in `findings`."""
+        if self.faults:
+            collector = Findings() if findings is None else findings
+            self.add_faults(collector)
+            if findings is None:
+                texts = " ".join(str(row["message"]) for row in collector.rows)
+                raise DataError(f"Values cannot be scored. {texts}", collector.table())
+        return self
 
     @property
     def sound(self) -> Flags:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ from stratify.cohort.feature_plan import FeaturePlan
 from stratify.cohort.features import named_marks, panels_without_value
 from stratify.cohort.reading import Cohort
 from stratify.cohort.training_scales import TrainingScales
-from stratify.errors import ArgumentError, DataError
+from stratify.errors import ArgumentError
 from stratify.model.classifier import ResistanceClassifier
 from stratify.model.columns import FeatureColumns, level_codes
 from stratify.model.forest import without_extremes
@@ -35,7 +35,9 @@ from stratify.treatment.decision_rules import require_landmark
 from stratify.treatment.triage import triage
 from stratify.uncertainty.risk_interval import Uncertainty
 
-__all__ = ["FITTED", "ResistanceModel"]
+__all__ = ["FITTED", "PatientsLike", "ResistanceModel", "made_ready"]
+
+PatientsLike: TypeAlias = Prepared | Cohort | pd.DataFrame | Mapping[str, Any]
 
 FITTED = ("features_", "levels_", "complete_", "monotone_", "ranges_")
 _RISKS = ("risk", "risk_low", "risk_high")
@@ -121,7 +123,7 @@ class ResistanceModel:
 
     def prepare(
         self,
-        source: Prepared | Cohort | pd.DataFrame | Mapping[str, Any],
+        source: PatientsLike,
         assays: Mapping[str, Mapping[str, str]] | None = None,
         *,
         rules: Mapping[str, DerivationRules] | None = None,
@@ -164,13 +166,7 @@ class ResistanceModel:
         found = prepared(source, self.plan, levels, assays=assays, rules=rules, findings=findings)
         if findings is not None and not read_from_files:
             found.add_contradictions(findings)
-        if found.faults:
-            collector = Findings() if findings is None else findings
-            found.add_faults(collector)
-            if findings is None:
-                texts = " ".join(str(row["message"]) for row in collector.rows)
-                raise DataError(f"Values cannot be scored. {texts}", collector.table())
-        return found
+        return found.require_sound(findings)
 
     def score_cohort(self, cohort: Cohort | pd.DataFrame) -> pd.DataFrame:
         """Score a cohort; as :meth:`score_table`."""
@@ -424,3 +420,23 @@ class ResistanceModel:
         if self.uncertainty is not None:
             texts["uncertainty.json"] = as_json(self.uncertainty.to_json())
         return texts
+
+
+def made_ready(
+    model: ResistanceModel | ResistanceClassifier,
+    source: PatientsLike,
+) -> tuple[ResistanceClassifier, Prepared]:
+    """Classifier, and patients as the model takes them; a bare classifier knows its features alone.
+
+    Raises
+    ------
+    DataError
+        As for :meth:`ResistanceModel.prepare`.
+    """
+    if isinstance(model, ResistanceModel):
+        return model.classifier, model.prepare(source)
+    if isinstance(source, Prepared):
+        return model, source
+    table = source.table if isinstance(source, Cohort) else source
+    found = prepared(table, FeaturePlan(tuple(model.features_)), model.levels_)
+    return model, found.require_sound()

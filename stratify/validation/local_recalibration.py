@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from stratify.arrays import Floats
-from stratify.cohort.features import model_matrix
 from stratify.cohort.reading import Cohort
 from stratify.errors import ArgumentError, CohortError
 from stratify.model.recalibration import METHODS, PER_NUMBER, Recalibration, rarer
@@ -114,6 +113,5 @@ def before_and_after(
 
 
 def _labels_and_risks(model: ResistanceModel, cohort: Cohort) -> tuple[Floats, Floats]:
-    table = cohort.evaluable.table
-    matrix = model_matrix(table, model.classifier.features_)
+    table, matrix = cohort.evaluable.table, model.prepare(cohort.evaluable).matrix
     return table["label"].to_numpy(dtype=float), model.classifier.predict_proba(matrix)[:, 1]

@@ -33,7 +33,7 @@ def prognosis(model: ResistanceModel, cohort: Cohort, *, outcome: str = "os") ->
         risk goes with earlier events) and ``hazard_ratio_per_sd`` (of the log-odds), each with 95 %
         interval, ``n`` and ``n_events``. References stand for patients with complete inputs.
     """
-    table = cohort.table
+    table = model.prepare(cohort).table
     known = pd.Series(False, index=table.index)
     if {outcome, f"{outcome}_event"} <= set(table):
         known = table[[outcome, f"{outcome}_event"]].notna().all(axis=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import dask.dataframe as dd
 import numpy as np
@@ -12,8 +13,15 @@ import yaml
 
 from stratify import ResistanceClassifier, Study, load, train
 from stratify.cli import main
+from stratify.errors import DataError
 from stratify.experiment.registry import score_registry
+from stratify.interpretation.attribution import attributions, explanation, stability
+from stratify.interpretation.counterfactual import along, what_if
+from stratify.interpretation.information import value_of_information
+from stratify.interpretation.interactions import interaction_summary, interactions
+from stratify.interpretation.patient import patient_findings
 from stratify.scoring.batch import BatchScorer
+from stratify.scoring.prepared import Prepared
 from stratify.tables.findings import Findings
 from stratify.tables.schema import field_named
 from stratify.tracking.request import as_request, score_request
@@ -196,6 +204,49 @@ def test_what_is_derived_may_be_sent_or_left_to_the_model(bundle, measured):
     prepared = model.prepare(measured)
     sent = prepared.table[["patient_id", "cohort", *model.classifier.features_]]
     equal(model.score_table(sent), model.score_table(measured), SCORES)
+
+
+EXPLAINED = {
+    "attributions": attributions,
+    "explanation": lambda model, source: pd.DataFrame(explanation(model, source).values),
+    "stability": stability,
+    "interactions": lambda model, source: interactions(model, source, top=3),
+    "interaction_summary": interaction_summary,
+    "value_of_information": lambda model, source: value_of_information(model, source, draws=5),
+    "along": lambda model, source: along(model, _one(source), "tmb", [1.0, 20.0]),
+    "what_if": lambda model, source: what_if(model, _one(source)),
+    "patient": lambda model, source: patient_findings(model, _one(source)).reasons,
+}
+
+
+def _one(source: Any) -> Any:
+    return source.take(slice(0, 1)) if isinstance(source, Prepared) else source.head(1)
+
+
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")  # of shap
+@pytest.mark.parametrize("name", EXPLAINED)
+def test_explanations_take_what_the_model_makes_of_any_source(bundle, measured, name):
+    model = load(bundle)
+    some = measured.drop(columns=DERIVED, errors="ignore").iloc[3:9]
+    prepared = model.prepare(some)
+    assert np.isfinite(prepared.values["nlr"]).any()
+    sent = prepared.table[["patient_id", "cohort", *model.classifier.features_]]
+    found = [EXPLAINED[name](model, source) for source in (some, prepared, sent)]
+    assert len(found[0])
+    for other in found[1:]:
+        pd.testing.assert_frame_equal(other, found[0], check_dtype=False)
+
+
+def test_a_bare_classifier_derives_its_features_and_refuses_what_cannot_be(bundle, measured):
+    model = load(bundle)
+    alone = attributions(model.classifier, measured.drop(columns=DERIVED, errors="ignore"))
+    whole = attributions(model, measured)
+    assert set(alone["feature"]) == set(whole["feature"])
+    same = whole["feature"].isin(["nlr", "plr", "sii", "pni", "albumin", "tmb"]).to_numpy()
+    assert whole.loc[same, "value"].notna().any()
+    pd.testing.assert_series_equal(alone.loc[same, "value"], whole.loc[same, "value"])
+    with pytest.raises(DataError, match="nlr: values of 1 of 5 patients lie outside"):
+        attributions(model.classifier, measured.head(5).assign(nlr=[-3.0, 2, 2, 2, 2]))
 
 
 def test_gaps_of_a_reported_index_are_filled_from_its_components(bundle):

@@ -210,7 +210,7 @@ def test_a_feature_that_the_model_does_not_read_is_refused(model, patients):
     )
     with pytest.raises(ArgumentError) as refusal:
         along(model, patients.head(2), "albumin", [3.0])
-    assert str(refusal.value) == "`patient` has 2 rows; one is expected."
+    assert str(refusal.value) == "`source` has 2 patients; one is expected."
 
 
 def test_undetected_ctdna_sets_all_its_values_together(model, patients):
