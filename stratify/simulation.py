@@ -404,7 +404,7 @@ def write_study(folder: str | Path, *, n: int = 600, seed: int = 0) -> Path:
 
     A training cohort of `n` patients and an external one of half the size, of other patients, in
     one CSV a panel; albumin in g/L, survival in days, 1 = censored, codes in place of words. The
-    study file states all of it. The policy's thresholds are an illustration.
+    study file states all of it. The policy's errors are an illustration.
 
     Examples
     --------
@@ -445,9 +445,7 @@ def write_study(folder: str | Path, *, n: int = 600, seed: int = 0) -> Path:
             "name": "demo",
             "version": "1",
             "source": "illustration only, simulated patients",
-            "monotherapy_below": 0.5,
-            "combination_from": 0.75,
-            "required_markers": ["tmb"],
+            "errors": {"monotherapy": 0.5, "combination": 0.3, "confidence": 0.9},
         },
         "cohorts": cohorts,
     }

@@ -21,6 +21,7 @@ from stratify.cli.terminal import (
     log_run,
     print_findings,
     progress,
+    show_decisions,
     show_findings,
     show_table,
 )
@@ -28,6 +29,11 @@ from stratify.errors import ArgumentError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+PolicyFile = Annotated[
+    Path | None,
+    typer.Option(help="Policy (YAML) in place of the study's or bundle's.", show_default=False),
+]
 
 
 @app.command()
@@ -59,6 +65,7 @@ def train(
     results = training.train(loaded, out, workers=workers, progress=progress())
     print_findings(results.findings)
     show_table(headline(results), f"Model {results.model.version}, research use only")
+    show_decisions(results)
     typer.echo(f"Results in {out}, model in {out / 'bundle'}, report in {out / 'report.html'}.")
     log_run(results, out, store, track, log_patient_level)
 
@@ -77,6 +84,7 @@ def evaluate(
             "--monitor", help="Compare with the training patients; outcomes are not needed."
         ),
     ] = False,
+    policy: PolicyFile = None,
 ) -> None:
     """Judge a bundle on external cohorts.
 
@@ -91,9 +99,10 @@ def evaluate(
     if monitor:
         _monitor(folder, study, out, store if track else None, track=track)
         return
-    results = training.evaluate(folder, study, out, progress=progress())
+    results = training.evaluate(folder, study, out, policy=policy, progress=progress())
     print_findings(results.findings)
     show_table(headline(results), f"Model {results.model.version}, research use only")
+    show_decisions(results)
     typer.echo(f"Results in {out}, report in {out / 'report.html'}.")
     log_run(results, out, store, track, log_patient_level)
 
@@ -185,10 +194,7 @@ def score(
         Path,
         typer.Option("--out", help="File ending in .csv or .parquet, or a folder for a registry."),
     ],
-    policy: Annotated[
-        Path | None,
-        typer.Option(help="Policy (YAML) in place of the bundle's.", show_default=False),
-    ] = None,
+    policy: PolicyFile = None,
     explain: Annotated[
         Explain, typer.Option(help="Why: the strongest reasons, or every contribution.")
     ] = Explain.NONE,
@@ -284,10 +290,7 @@ def report(
     cohort: Annotated[
         str | None, typer.Option("--cohort", help="Cohort of the patient, where several have it.")
     ] = None,
-    policy: Annotated[
-        Path | None,
-        typer.Option(help="With --patient: policy (YAML) in place of the bundle's."),
-    ] = None,
+    policy: PolicyFile = None,
 ) -> None:
     """Write the report of a bundle on a study, or of one patient, and nothing else.
 
@@ -302,7 +305,7 @@ def report(
         reporting.report_patient(folder, study, patient, out, cohort=cohort, policy=policy)
         typer.echo(f"Patient report in {out}, research use only. It names the patient.")
         return
-    if cohort is not None or policy is not None:
-        raise ArgumentError("--cohort and --policy go with --patient.")
-    reporting.report_cohort(folder, study, out, progress=progress())
+    if cohort is not None:
+        raise ArgumentError("--cohort goes with --patient.")
+    reporting.report_cohort(folder, study, out, policy=policy, progress=progress())
     typer.echo(f"Report in {out}.")

@@ -122,6 +122,29 @@ def headline(results: Results) -> pd.DataFrame:
     return shown
 
 
+def show_decisions(results: Results) -> None:
+    """Print what the policy decided in every cohort but the training patients, if it decides."""
+    from stratify.report.figures import estimate
+    from stratify.report.page_table import metric_words
+
+    rows = results.performance
+    rows = rows[(rows["subgroup"] == "all") & (rows["split"] != "train")]
+    rows = rows[rows["metric"].str.startswith(("share_decided", "share_refer", "error_"))]
+    policy = results.model.policy
+    if policy is None or not len(rows):
+        return
+    cells = [
+        estimate(row["value"], row["low"], row["high"], 2)
+        + (f" of {row['n']}" if row["metric"].startswith("error_") and row["n"] else "")
+        for row in rows.to_dict("records")
+    ]
+    keys = ["cohort", "split"]
+    sizes = rows[rows["metric"] == "share_decided"].set_index(keys)["n"].rename("n")
+    table = rows.assign(cell=cells).pivot(index=keys, columns="metric", values="cell")  # noqa: PD010
+    table = table.loc[sizes.index, list(dict.fromkeys(rows["metric"]))].rename(columns=metric_words)
+    show_table(sizes.to_frame().join(table).reset_index(), policy.statement(), width=140)
+
+
 def print_findings(table: pd.DataFrame) -> None:
     """Print how many findings of each code there are, those of mere information left out."""
     notable = table[table["severity"] != "info"]

@@ -123,6 +123,8 @@ def run_effect(
     score, rule = _Score(), _Rule()
     if design.allowed:  # else nothing is scored or trained
         score = _own_risk(arms, study, progress) if model is None else _frozen(model, arms, cohort)
+        if chosen is not None and model is not None:
+            chosen = model.with_policy(chosen, arms.table.columns, "the study").policy
         rule = _Rule() if chosen is None else _policy_rule(chosen, arms, score.table)
     analysis = analyse(
         arms,

@@ -8,12 +8,12 @@ from pathlib import Path
 import pandas as pd
 
 from stratify.errors import CohortError
+from stratify.experiment.scores import deciding
 from stratify.experiment.training import external_cohorts
 from stratify.report.figures import decision_curve, png
 from stratify.report.share_figures import error_by_share
 from stratify.scoring.bundle import load
 from stratify.statistics.selective import selective_curve
-from stratify.study.policy import Policy
 from stratify.study.utilities import Utilities
 from stratify.tables.tabular import make_folder, write_table, written_whole
 from stratify.treatment.enrichment import enrichment_design
@@ -49,7 +49,7 @@ def choose_policy(
         for each weight the threshold, and the share of patients whose risk is at or above it.
         ``net_benefit.png`` and ``deferral.png`` draw the tables of that name.
     policy : path, optional
-        In place of the bundle's.
+        In place of the study's, which stands in place of the bundle's.
     progress : callable
         Called with the name of each step.
 
@@ -67,9 +67,8 @@ def choose_policy(
     table = cohort.evaluable.table
     if not len(table):
         raise CohortError(f"The study {study.name} has no patient with a label.")
-    chosen = model.policy if policy is None else Policy.load(policy)
-    if chosen is not None:
-        model = model.with_policy(chosen, table.columns, f"the study {study.name}")
+    model = deciding(model, study, cohort, policy)
+    chosen = model.policy
     scores = model.score_table(table)
     label, risk = table["label"].astype(float), scores["risk"]
     found = {

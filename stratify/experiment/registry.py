@@ -28,7 +28,7 @@ from stratify.scoring.reasons import check_explain
 from stratify.study import Study
 from stratify.tables.findings import Findings
 from stratify.tables.schema import field_named
-from stratify.tables.tabular import make_folder, sha256_of, write_table
+from stratify.tables.tabular import make_folder, write_table
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -92,7 +92,7 @@ def score_registry(
     job = {
         "bundle": work.scorers[0].model.version,
         "study": work.digest,
-        "policy": None if policy is None else sha256_of(Path(policy)),
+        "policy": work.policy_digest,
         "explain": explain,
         "top": top,
         "part_rows": part_rows,

@@ -56,7 +56,7 @@ class RegistryJob:
         except JoinedFilesError as why:
             progress(f"{why} Everything is read at once.")
             cohort = patients_to_score(model, study)
-            scorer = BatchScorer(bundle, top=top, policy=policy)
+            scorer = BatchScorer(bundle, path, top=top, policy=policy)
             _require_markers(scorer, cohort.table.columns, f"the study {study.name}")
             stated = _digest(study.resolved())
             return cls([], [JoinedPatients(cohort)], [scorer], stated, cohort)
@@ -64,7 +64,7 @@ class RegistryJob:
         for source, file in zip(sources, files, strict=True):
             scorer = by_cohort[source.cohort]
             first = next(file.batches(1, columns=scorer.columns), None)
-            if policy is not None and first is not None:
+            if scorer.own_policy is not None and first is not None:
                 read = scorer.prepare(first, Findings(whole=False))
                 _require_markers(scorer, read.values, f"the cohort {source.cohort}")
         _report_unmapped(model.classifier.features_, sources, progress)
@@ -80,6 +80,12 @@ class RegistryJob:
         if self.joined is not None:
             return [_digest(dict(self.joined.files))]
         return [sha256_of(source.path) for source in self.sources]
+
+    @property
+    def policy_digest(self) -> str | None:
+        """Digest of the policy that stands in place of the bundle's."""
+        policy = self.scorers[0].own_policy
+        return None if policy is None else _digest(policy.model_dump(mode="json"))
 
     @property
     def total(self) -> int:
@@ -145,8 +151,8 @@ def _one_value(seen: list[list[float | None]], maximum: float | None) -> bool:
 def _require_markers(scorer: BatchScorer, available: Iterable[str], where: str) -> None:
     """Refuse a policy that names what no patient has."""
     model = scorer.model
-    if scorer.policy is not None and model.policy is not None:
-        model.policy.require_known(available, where, model.landmark_weeks)
+    if (policy := scorer.own_policy) is not None:
+        policy.require_known(available, where, model.landmark_weeks)
 
 
 def _digest(document: object) -> str:

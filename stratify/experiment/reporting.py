@@ -9,7 +9,7 @@ import numpy as np
 
 from stratify.cohort.reading import Cohort, data_sha256, read_cohort, require_usable
 from stratify.experiment.results import Results, results_of
-from stratify.experiment.scores import patients_to_score
+from stratify.experiment.scores import deciding, patients_to_score
 from stratify.experiment.training import evaluate
 from stratify.interpretation.patient import PatientFindings, patient_findings, the_patient
 from stratify.progress import Progress
@@ -17,7 +17,6 @@ from stratify.report.label_report import write_label_report
 from stratify.report.patient_report import write_patient_report
 from stratify.scoring import load
 from stratify.study import Study
-from stratify.study.policy import Policy
 from stratify.tables.schema import load_schema, long_panels
 from stratify.tables.tabular import make_folder, write_table
 
@@ -29,6 +28,7 @@ def report_cohort(
     study_path: str | Path,
     out: str | Path,
     *,
+    policy: str | Path | None = None,
     progress: Progress = lambda _: None,
 ) -> Results:
     """Write the report of a bundle on a study, without performance where there are no labels."""
@@ -36,11 +36,12 @@ def report_cohort(
     stated = Study.load(study_path)
     mapped = {panel for c in stated.cohorts for table in c.tables for panel in table.panels}
     if mapped & {"outcomes", *long_panels()}:
-        return evaluate(bundle, study_path, out, progress=progress)
+        return evaluate(bundle, study_path, out, policy=policy, progress=progress)
     make_folder(out.parent)
     model = load(bundle)
     progress("reading the cohorts")
     read = patients_to_score(model, stated)
+    model = deciding(model, stated, read, policy)
     unlabelled = {"label": np.nan, "state": None, "reason": None, "endpoint_rule": None}
     cohort = replace(read, table=read.table.assign(**unlabelled))
     progress("scoring and explaining")
@@ -68,10 +69,7 @@ def report_patient(
     model = load(bundle)
     study = Study.load(study_path)
     read = patients_to_score(model, study)
-    if policy is not None:
-        model = model.with_policy(
-            Policy.load(policy), read.table.columns, f"the study {study.name}"
-        )
+    model = deciding(model, study, read, policy)
     found = patient_findings(model, the_patient(read, patient_id, cohort))
     write_patient_report(out, model, found)
     return found

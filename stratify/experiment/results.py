@@ -188,7 +188,7 @@ def results_of(
         labels=cohort.labels,
         assessments=assessments,
         figures={picture.name: picture for picture in card_figures(shown_findings)},
-        facts=card_facts(model, study, kind, cohort, hashes),
+        facts=card_facts(model, study, kind, cohort, hashes, performance),
         hashes=hashes,
         datasets=_datasets(cohort),
         trials=tuple(trials),

@@ -17,7 +17,7 @@ from stratify.study import Study
 from stratify.study.policy import Policy
 from stratify.tables.tabular import make_folder, write_table, written_chunks
 
-__all__ = ["patients_to_score", "score"]
+__all__ = ["deciding", "patients_to_score", "score"]
 
 
 def patients_to_score(model: ResistanceModel, study: Study) -> Cohort:
@@ -25,6 +25,16 @@ def patients_to_score(model: ResistanceModel, study: Study) -> Cohort:
     cohort = read_cohort(study, outcomes=False, eligible_only=False, plan=model.plan)
     cohort.findings.raise_errors(f"The study {study.name}")
     return cohort
+
+
+def deciding(
+    model: ResistanceModel, study: Study, cohort: Cohort, policy: str | Path | None = None
+) -> ResistanceModel:
+    """Take the model with a policy file, else the policy of the study, else that of the bundle."""
+    chosen = study.policy if policy is None else Policy.load(policy)
+    if chosen is None:
+        return model
+    return model.with_policy(chosen, cohort.table.columns, f"the study {study.name}")
 
 
 def score(
@@ -46,7 +56,7 @@ def score(
         File ending in ``.csv`` or ``.parquet``. For more patients than fit into memory, and to
         resume, see :func:`stratify.experiment.registry.score_registry`.
     policy : path, optional
-        Policy in place of the bundle's.
+        Policy file in place of the study's, which stands in place of the bundle's.
     explain : {"none", "top", "full"}
         Why: nothing, the `top` reasons in columns of the scores, or every contribution and the
         resistance profiles in ``<out>_attributions.parquet`` and ``<out>_profiles.parquet``
@@ -74,9 +84,7 @@ def score(
     study = Study.load(study_path)
     progress("reading the cohorts")
     cohort = patients_to_score(model, study)
-    if policy is not None:
-        where = f"the study {study.name}"
-        model = model.with_policy(Policy.load(policy), cohort.table.columns, where)
+    model = deciding(model, study, cohort, policy)
     progress(f"scoring {len(cohort)} patients")
     patients = model.prepare(cohort)
     scores = model.score_table(patients, top=top if explain == "top" else 0)

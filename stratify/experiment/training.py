@@ -6,6 +6,7 @@ files are written whole or not at all, and only after everything has been comput
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from stratify.cohort.features import informative_features, model_matrix
 from stratify.cohort.reading import Cohort, data_sha256, read_cohort, require_usable
 from stratify.errors import CohortError
 from stratify.experiment.results import Results, results_of
+from stratify.experiment.scores import deciding
 from stratify.model.classifier import ResistanceClassifier
 from stratify.progress import Progress
 from stratify.report.figures import calibration as calibration_figure
@@ -27,12 +29,15 @@ from stratify.statistics.survival import censoring_weights
 from stratify.study import ResponseCriteria, Study
 from stratify.tables.schema import field_named
 from stratify.tables.tabular import make_folder, write_table, written_whole
+from stratify.treatment.guarantee import RiskCuts
+from stratify.treatment.triage import triage
 from stratify.uncertainty.drift import Profile
 from stratify.uncertainty.risk_interval import Uncertainty
 from stratify.validation import local_recalibration
 from stratify.validation.assessment import Assessment, assess, cross_validate
+from stratify.validation.decisions import decision_performance
 from stratify.validation.diagnostics import check_training
-from stratify.validation.training import EarlyCensoring, fit_with_references, judged_risks
+from stratify.validation.training import EarlyCensoring, Risks, fit_with_references, judged_risks
 
 __all__ = [
     "Results",
@@ -160,6 +165,7 @@ def train(
         rescaled=cohort.refitted_scales,
         progress=progress,
     )
+    model = model.judged_by(RiskCuts.of(label, held_out.by_model["stratify"]))
     progress("judging on patients the model never saw")
     assessments = _assess_training(model, home, held_out, study)
     for split in ("test", "external"):
@@ -182,6 +188,7 @@ def evaluate(
     study_path: str | Path,
     out: str | Path,
     *,
+    policy: str | Path | None = None,
     progress: Progress = lambda _: None,
 ) -> Results:
     """Judge a bundle on external cohorts; the bundle's endpoint rule labels them.
@@ -196,6 +203,8 @@ def evaluate(
     out : path
         Folder for the same files as :func:`train`, without ``bundle/``; or a file ending in
         ``.html`` for the report alone.
+    policy : path, optional
+        Policy file in place of the study's, which stands in place of the bundle's.
     progress : callable
         Told of each step.
 
@@ -212,6 +221,7 @@ def evaluate(
     make_folder(out.parent if alone else out)
     model = load(bundle)
     study, cohort = external_cohorts(model, study_path, progress)
+    model = deciding(model, study, cohort, policy)
     progress("judging on patients the model never saw")
     assessments = _assess_cohorts(model, cohort.evaluable, "external", study)
     progress("scoring and explaining")
@@ -310,37 +320,68 @@ def _assess_training(
     name = names[0] if len(names) == 1 else "pooled"
     apparent = judged_risks(model.classifier, model.references, model.prepare(home).table)
     groups = model.risk_groups(held_out.by_model["stratify"])
+    judged = assess(
+        home.table,
+        held_out,
+        cohort=name,
+        split="cv",
+        thresholds=study.thresholds,
+        groups=groups,
+        apparent=apparent,
+    )
+    if model.policy is not None and model.policy.decide_by == "risk":  # no interval out of fold
+        risk = pd.DataFrame({"risk": held_out.by_model["stratify"]}, index=home.table.index)
+        answers = triage(
+            risk.assign(risk_low=risk["risk"], risk_high=risk["risk"]),
+            home.table,
+            model.policy,
+            mixed_regimens=model.card["mixed_regimens"],
+            landmark_weeks=model.landmark_weeks,
+        )
+        judged = _with_decisions(judged, model, home.table, answers["recommendation"], held_out)
     return [
         assess(home.table, apparent, cohort=name, split="train", thresholds=study.thresholds),
-        assess(
-            home.table,
-            held_out,
-            cohort=name,
-            split="cv",
-            thresholds=study.thresholds,
-            groups=groups,
-            apparent=apparent,
-        ),
+        judged,
     ]
+
+
+def _with_decisions(
+    judged: Assessment,
+    model: ResistanceModel,
+    table: pd.DataFrame,
+    answers: pd.Series,
+    risks: Risks,
+) -> Assessment:
+    """Add what the policy of a baseline model decided."""
+    if model.policy is None or model.landmark_weeks is not None:
+        return judged
+    loris = risks.by_model.get("loris")
+    rows = decision_performance(
+        table, answers, model.policy, cohort=judged.cohort, split=judged.split, loris=loris
+    )
+    kept = [each for each in (judged.performance, rows) if len(each)]
+    return replace(judged, performance=pd.concat(kept, ignore_index=True))
 
 
 def _assess_cohorts(
     model: ResistanceModel, cohort: Cohort, split: str, study: Study
 ) -> list[Assessment]:
     found = []
-    for name, table in model.prepare(cohort).table.groupby("cohort", sort=True):
-        rows = table.reset_index(drop=True)
+    ready = model.prepare(cohort)
+    for name in sorted(set(ready.cohorts)):
+        patients = ready.take(ready.cohorts == name)
+        rows = patients.table.reset_index(drop=True)
         risks = judged_risks(model.classifier, model.references, rows)
-        found.append(
-            assess(
-                rows,
-                risks,
-                cohort=str(name),
-                split=split,
-                thresholds=study.thresholds,
-                groups=model.risk_groups(risks.by_model["stratify"]),
-            )
+        judged = assess(
+            rows,
+            risks,
+            cohort=str(name),
+            split=split,
+            thresholds=study.thresholds,
+            groups=model.risk_groups(risks.by_model["stratify"]),
         )
+        answers = model.score_table(patients)["recommendation"]
+        found.append(_with_decisions(judged, model, rows, answers, risks))
     return found
 
 

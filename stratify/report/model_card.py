@@ -26,6 +26,7 @@ from stratify.tables.documents import document
 from stratify.tables.schema import field_named, panel_versions
 from stratify.treatment.triage import EVIDENCE_CLASS
 from stratify.validation.assessment import Assessment
+from stratify.validation.decisions import decision_statement
 
 __all__ = [
     "bundle_card",
@@ -145,7 +146,12 @@ def _versions() -> dict[str, str]:
 
 
 def card_facts(
-    model: ResistanceModel, study: Study, kind: str, cohort: Cohort, hashes: Mapping[str, str]
+    model: ResistanceModel,
+    study: Study,
+    kind: str,
+    cohort: Cohort,
+    hashes: Mapping[str, str],
+    performance: pd.DataFrame,
 ) -> CardFacts:
     """Facts that the report prints next to the tables."""
     card = model.card
@@ -183,7 +189,7 @@ def card_facts(
         target=card["target"],
         evidence_class=card["evidence_class"],
         regimens_statement=regimens,
-        recommendation_statement=_recommendation_statement(model),
+        recommendation_statement=_recommendation_statement(model, performance),
         limits=CARD["limits"],
         created=dt.datetime.now(tz=dt.UTC).date().isoformat(),
         versions=card["package_versions"],
@@ -218,9 +224,12 @@ def recalibration_statement(card: Mapping[str, Any]) -> str:
     )
 
 
-def _recommendation_statement(model: ResistanceModel) -> str:
+def _recommendation_statement(model: ResistanceModel, performance: pd.DataFrame) -> str:
     if model.card["mixed_regimens"]:
         return str(CARD["none_mixed"])
     if model.policy is None:
         return str(CARD["no_policy"])
-    return model.policy.statement(model.landmark_weeks)
+    policy, found = model.policy, model.policy.found
+    guaranteed = [] if found is None else [found.monotherapy, found.combination]
+    judged = decision_statement(performance, policy.error_bounds(model.landmark_weeks))
+    return " ".join([policy.statement(model.landmark_weeks), *guaranteed, judged]).strip()

@@ -24,8 +24,12 @@ __all__ = ["performance_tables"]
 _HEADLINE = ("auroc", "brier", "brier_skill", "calibration_slope", "calibration_intercept",
              "mean_predicted", "mean_observed")  # fmt: skip
 _DECISIONS = ("sensitivity", "specificity", "ppv", "npv", "share_flagged", "net_benefit")
+_POLICY = ("share_decided", "error_monotherapy", "error_combination", "share_refer")
+_GAIN = "net_benefit_gain"
 _SPLITS = ("test", "external", "left_out", "cv", "train")
-_PERFORMANCE = ("headline", "differences", "thresholds", "subgroups", "others", "apparent")
+_PERFORMANCE = (
+    *("decisions", "headline", "differences", "thresholds", "subgroups", "others", "apparent"),
+)
 
 
 def _place(row: Row) -> dict[str, str]:
@@ -87,6 +91,32 @@ def _short(rows: Sequence[Row]) -> PageTable:
     return PageTable(TEXT["short"], heads, [False, True, True, True, True, False, True], cells)
 
 
+def _decided(rows: Sequence[Row]) -> PageTable | None:
+    """Put together what the policy decided and how often wrongly: a line a cohort and subgroup."""
+    found: dict[tuple[str, ...], dict[str, Row]] = {}
+    for row in rows:
+        if row["metric"] in _POLICY:
+            key = tuple(cell_words(name, row) for name in ("cohort", "split", "subgroup"))
+            found.setdefault(key, {})[row["metric"]] = row
+    cells = [
+        [
+            *key,
+            cell_words("n", each["share_decided"]),
+            *(
+                TEXT["of_n"].format(**{k: cell_words(k, each[name]) for k in ("value", "n")})
+                if name.startswith("error_") and each[name]["n"]
+                else cell_words("value", each[name])
+                for name in _POLICY
+            ),
+        ]
+        for key, each in found.items()
+    ]
+    heads = [TEXT["columns"][name] for name in ("cohort", "split", "subgroup", "n")]
+    heads += [metric_words(name) for name in _POLICY]
+    numeric = [False] * 3 + [True] * (1 + len(_POLICY))
+    return PageTable(TEXT["decided"], heads, numeric, cells) if cells else None
+
+
 def performance_tables(table: pd.DataFrame) -> dict[str, list[PageTable]]:
     """Tables of the section on performance, by heading."""
     rows: list[dict[str, Any]] = [
@@ -125,10 +155,19 @@ def performance_tables(table: pd.DataFrame) -> dict[str, list[PageTable]]:
         ]
         tables["subgroups"] += _pivot(own, ["subgroup", "model", "n", "n_events"], _HEADLINE)
     unseen = [row for row in rows if row["split"] != "train" and row["subgroup"] == "all"]
-    pairs = [row for row in unseen if row["reference"]]
-    known = (*_HEADLINE, *_DECISIONS)
+    pairs = [row for row in unseen if row["reference"] and row["metric"] != _GAIN]
+    gains = [row for row in unseen if row["metric"] == _GAIN]
+    known = (*_HEADLINE, *_DECISIONS, *_POLICY)
     others = [row for row in unseen if not row["reference"] and row["metric"] not in known]
     columns = ["cohort", "split", "model", "reference", "metric", "value", "n", "n_events"]
+    by_policy = [row for row in rows if row["split"] != "train"]
+    whole = [row for row in by_policy if row["subgroup"] == "all"]
+    for some in (whole, [row for row in by_policy if row["subgroup"] != "all"]):
+        if (decided := _decided(some)) is not None:
+            tables["decisions"].append(decided)
+    if gains:
+        asked = ["cohort", "split", "reference", "threshold", "value", "n", "n_events"]
+        tables["decisions"].insert(1, page_table(TEXT["gains"], gains, asked))
     if pairs:
         tables["differences"] = [page_table(TEXT["minus"], pairs, columns)]
     if others:

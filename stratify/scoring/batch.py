@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +50,7 @@ class BatchScorer:
     top : int
         Reasons to tell of each patient, 0 to 20.
     policy : str, Path or None
-        Policy file in place of the bundle's.
+        Policy file in place of the study's, which stands in place of the bundle's.
 
     Examples
     --------
@@ -84,7 +84,7 @@ class BatchScorer:
 
         Returns
         -------
-        DataFrame of shape (n_patients, 15 + 2 * top)
+        DataFrame of shape (n_patients, 18 + 2 * top)
             As in the ``scores`` dictionary, patients in the order given; then for each reason, the
             strongest first, ``reason_1`` (feature) and ``reason_1_shap`` (log-odds before
             calibration).
@@ -98,7 +98,15 @@ class BatchScorer:
     @property
     def model(self) -> ResistanceModel:
         """The bundle, loaded once in each process."""
-        return _loaded(str(self.bundle), None if self.policy is None else str(self.policy))
+        policy = self.own_policy
+        return _loaded(str(self.bundle), None if policy is None else policy.model_dump_json())
+
+    @cached_property
+    def own_policy(self) -> Policy | None:
+        """Policy of the file or the study that stands in place of the bundle's."""
+        if self.policy is not None:
+            return Policy.load(self.policy)
+        return None if self.study is None else Study.load(self.study).policy
 
     def prepare(
         self, batch: pd.DataFrame, findings: Findings | None = None, blank: Collection[str] = ()
@@ -191,7 +199,7 @@ def _loaded(bundle: str, policy: str | None) -> ResistanceModel:
     model = load(bundle)
     if policy is None:
         return model
-    chosen = Policy.load(policy)
+    chosen = Policy.model_validate_json(policy)
     return model.with_policy(chosen, chosen.markers(model.landmark_weeks), "the study")
 
 

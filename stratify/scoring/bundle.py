@@ -88,6 +88,14 @@ def load(path: str | Path) -> ResistanceModel:
     )
 
 
+class _RiskCuts(TypedDict):
+    """Cuts of the out-of-fold risks, patients and resistant ones below each."""
+
+    cut: list[Annotated[float, Field(ge=0, le=1)]]
+    below: list[Annotated[int, Field(ge=0)]]
+    resistant: list[Annotated[int, Field(ge=0)]]
+
+
 class _Card(TypedDict):
     """Types of what a card has; `study` becomes part of names of files."""
 
@@ -100,6 +108,7 @@ class _Card(TypedDict):
     n: NotRequired[Annotated[int, Field(ge=0)]]
     n_events: NotRequired[Annotated[int, Field(ge=0)]]
     features: NotRequired[list[str]]
+    risk_cuts: NotRequired[_RiskCuts]
     risk_group_cuts: Annotated[list[float], Field(min_length=2, max_length=2)]
     schema_versions: dict[str, str]
     training_cohorts: NotRequired[list[str]]

@@ -32,6 +32,7 @@ from stratify.study.policy import Policy
 from stratify.tables.findings import Findings
 from stratify.tables.schema import load_schema
 from stratify.treatment.decision_rules import require_landmark
+from stratify.treatment.guarantee import RiskCuts, with_thresholds
 from stratify.treatment.triage import triage
 from stratify.uncertainty.risk_interval import Uncertainty
 
@@ -111,13 +112,26 @@ class ResistanceModel:
         Raises
         ------
         ArgumentError
-            If the model is of a landmark for which the policy has no rule.
+            If the model is of a landmark for which the policy has no rule, or the policy states
+            errors and the bundle has no out-of-fold risks to find thresholds by.
         DataError
             If the policy names a marker that is not available.
         """
         require_landmark(policy, self.landmark_weeks)
         policy.require_known(available, where, self.landmark_weeks)
-        return replace(self, policy=policy)
+        return replace(self, policy=with_thresholds(policy, self.risk_cuts, "the bundle"))
+
+    @property
+    def risk_cuts(self) -> RiskCuts | None:
+        """Out-of-fold risks of the training patients by which errors find their thresholds."""
+        record = self.card.get("risk_cuts")
+        return None if record is None else RiskCuts.from_json(record)
+
+    def judged_by(self, held_out: RiskCuts) -> ResistanceModel:
+        """Keep out-of-fold risks of the training patients, and find what the policy needs."""
+        policy = self.policy and with_thresholds(self.policy, held_out, "the training")
+        card = {**self.card, "risk_cuts": held_out.to_json()}
+        return replace(self, card=card, policy=policy, version="")
 
     # ------------------------------------------------------------------ scores
 

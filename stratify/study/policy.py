@@ -16,6 +16,7 @@ import pandas as pd
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from stratify.errors import DataError
+from stratify.study.borne_errors import BorneErrors, FoundThresholds
 from stratify.study.utilities import Utilities
 from stratify.tables.faults import without_faults
 from stratify.tables.schema import field_named
@@ -166,6 +167,10 @@ class LandmarkRule(Strict):
         yield from _in_order(data, "intensify_from", "change_from")
 
 
+# What else must be for the errors of a policy to hold: a treatment in doubt has no stated error.
+KEEPS_ERRORS = {"decide_by": "risk", "in_doubt": "refer"}
+
+
 def _in_order(data: dict[str, Any], low: str, high: str) -> Iterator[tuple[Place, str]]:
     """Fault of two limits in the wrong order; one that is no number is a fault of its own."""
     x, y = (
@@ -179,17 +184,24 @@ def _in_order(data: dict[str, Any], low: str, high: str) -> Iterator[tuple[Place
 class Policy(Strict):
     """What is done with a risk or a marker, with its source.
 
-    Exactly one of three ways decides: two thresholds of the risk, a rule on one marker, or
-    utilities, which give the thresholds.
+    Exactly one of four ways decides: two thresholds of the risk, errors that are borne, for which
+    a model finds the thresholds, a rule on one marker, or utilities, which give the thresholds.
 
     Attributes
     ----------
     name, version, source : str
         The source says where the thresholds come from; it is required.
     monotherapy_below : float
-        A risk whose whole interval lies below speaks for monotherapy.
+        A risk below speaks for monotherapy. Beside `errors` the greatest threshold that is tested.
     combination_from : float
-        A risk whose whole interval lies at or above speaks for combination.
+        A risk at or above speaks for combination. Beside `errors` the smallest that is tested.
+    errors : BorneErrors
+        Share of wrongly treated patients that is borne in either arm: a model finds thresholds
+        that keep them on patients it did not learn from; a side without any stays empty.
+    found : FoundThresholds
+        What a model found for `errors`; in a bundle's policy, and never taken from a file.
+    decide_by : {"risk", "interval"}
+        Whether the calibrated risk decides, or its whole interval has to lie on one side.
     marker_rule : MarkerRule
         A marker decides, and no risk.
     utilities : Utilities
@@ -206,8 +218,8 @@ class Policy(Strict):
     label : LabelCheck
         Ask the dated label rules of ``data_schemas/label_rules.yaml``.
     in_doubt : {"refer", "monotherapy", "combination"}
-        What is done where the interval crosses a threshold or the risk lies between two. A missing
-        marker, a flag and a contraindication always refer.
+        What is done where the risk lies between two thresholds, or its interval crosses one and
+        decides. A missing marker, a flag and a contraindication always refer.
     landmark : LandmarkRule
         For the decision at a landmark: by a landmark model.
 
@@ -224,6 +236,9 @@ class Policy(Strict):
     source: Text
     monotherapy_below: Share | None = None
     combination_from: Share | None = None
+    errors: BorneErrors | None = None
+    found: FoundThresholds | None = None
+    decide_by: Literal["risk", "interval"] = "risk"
     marker_rule: MarkerRule | None = None
     utilities: Utilities | None = None
     required_markers: list[Biomarker] = []
@@ -242,22 +257,31 @@ class Policy(Strict):
         others = [key for key in ("marker_rule", "utilities") if data.get(key) is not None]
         limits = ("monotherapy_below", "combination_from")
         stated = [key for key in limits if data.get(key) is not None]
-        if not others:
+        borne = ["errors"] if data.get("errors") is not None else []
+        if not others and not borne:
             lacking = [key for key in limits if key not in stated]
             yield from (((key,), "required, but not stated") for key in lacking)
-        elif len(others) + bool(stated) > 1:
-            ways = " and ".join([*stated, *others])
-            expected = "one is expected: both thresholds, marker_rule or utilities"
+        elif len(others) + bool(stated or borne) > 1:
+            ways = " and ".join([*stated, *borne, *others])
+            expected = "one is expected: both thresholds, errors, marker_rule or utilities"
             yield (), f"{ways} decide in two ways; {expected}"
+        for key, kept in KEEPS_ERRORS.items() if borne else ():
+            if (value := data.get(key, kept)) != kept:
+                yield (key,), f"{as_text(value)} with errors: they hold with `{key}: {kept}` alone"
 
     @property
     def thresholds(self) -> tuple[float, float]:
-        """Risks below which monotherapy, and from which combination; NaN where a marker decides.
+        """Risks below which monotherapy, and from which combination; NaN where there are none.
 
         A policy that can never give one of the answers has minus or plus infinity there.
         """
         if self.utilities is not None:
             return self.utilities.thresholds
+        if self.errors is not None and (found := self.found) is not None:
+            below, above = found.monotherapy_below, found.combination_from
+            return (-np.inf if below is None else below, np.inf if above is None else above)
+        if self.errors is not None:
+            return np.nan, np.nan
         low, high = self.monotherapy_below, self.combination_from
         return (np.nan if low is None else low, np.nan if high is None else high)
 
@@ -302,6 +326,36 @@ class Policy(Strict):
         """How reasons name the policy."""
         return f"policy {self.name} {self.version}"
 
+    def way(self, landmark_weeks: float | None = None) -> str:
+        """How it decides, as the column `decision_rule` names it.
+
+        Examples
+        --------
+        >>> Policy(name="board", version="1", source="minutes", monotherapy_below=0.4,
+        ...        combination_from=0.7).way()
+        'board 1: thresholds'
+        """
+        ways = ("errors", "marker_rule", "utilities")
+        stated = [name for name in ways if getattr(self, name) is not None]
+        by = [*stated, "thresholds"][0] if landmark_weeks is None else "landmark"
+        return f"{self.name} {self.version}: {by}"
+
+    @property
+    def exchange_rate(self) -> float | None:
+        """Risk at which combination and monotherapy are worth the same to the policy.
+
+        One minus the error that is borne with the combination, or the threshold of the
+        combination; None where a marker decides or no threshold is a risk.
+        """
+        rate = self.thresholds[1] if self.errors is None else 1 - self.errors.combination
+        return rate if 0 < rate < 1 else None
+
+    def error_bounds(self, landmark_weeks: float | None = None) -> dict[str, float]:
+        """Errors that are borne, by treatment; at a landmark there are none."""
+        if self.errors is None or landmark_weeks is not None:
+            return {}
+        return {name: getattr(self.errors, name) for name in ("monotherapy", "combination")}
+
     def statement(self, landmark_weeks: float | None = None) -> str:
         """Say in a sentence what the policy does, at baseline or at a landmark.
 
@@ -309,11 +363,11 @@ class Policy(Strict):
         --------
         >>> Policy(name="board", version="1", source="minutes", monotherapy_below=0.4,
         ...        combination_from=0.7).statement()
-        'Policy board 1: monotherapy below 0.4, combination from 0.7, by the whole interval of the
-        risk; source: minutes.'
+        'Policy board 1: monotherapy below 0.4, combination from 0.7, by the risk; source: minutes.'
         """
         low, high = self.thresholds
-        by, source = "by the whole interval of the risk", self.source
+        whole = "" if self.decide_by == "risk" else "whole interval of the "
+        by, source = f"by the {whole}risk", self.source
         if landmark_weeks is not None and (rule := self.landmark) is not None:
             does = (
                 f"at week {rule.weeks:g} continue below {rule.continue_below:g}, intensify from "
@@ -325,11 +379,14 @@ class Policy(Strict):
                 f"monotherapy where {marker.marker} is {marker.monotherapy_from:g} or more, "
                 f"combination where it is below {marker.combination_below:g}"
             )
+        elif self.errors is not None and self.found is None:
+            does = f"{self.errors}; a model finds the thresholds"
         else:
             mono = f"monotherapy below {low:.4g}" if low > 0 else "monotherapy never"
             both = f"combination from {high:.4g}" if high <= 1 else "combination never"
             weighed = "" if self.utilities is None else " (from benefit, harm and weights)"
-            does = f"{mono}, {both}, {by}{weighed}"
+            kept = "" if self.errors is None else f"; {self.errors}"
+            does = f"{mono}, {both}, {by}{weighed}{kept}"
         return f"Policy {self.name} {self.version}: {does}; source: {source}."
 
     def require_known(

@@ -98,19 +98,31 @@ class Utilities(Strict):
         for kind in sorted({str(k) for k in kinds if k and kinds.count(k) > 1}):
             yield ("harms",), f"{kind} is stated twice"
 
-    def balance(self, weight: float, harm: Harm, relative_risk: float) -> float:
-        """Risk at which benefit and harm balance; infinite where there is no benefit."""
+    def balance(self, weight: float, harm: Harm, relative_risk: float) -> tuple[float, float]:
+        """Risk below which monotherapy is no worse, and from which the combination is no worse.
+
+        They are one risk, unless the combination raises the risk of resistance and does less
+        harm: then it may be better at low risks alone, and neither is better throughout.
+        """
         cost = weight * harm.difference + self.delay_loss
-        if relative_risk >= 1:
-            return np.inf
-        return max(0.0, cost / (1 - relative_risk))
+        if relative_risk < 1:
+            return (max(0.0, cost / (1 - relative_risk)),) * 2
+        if cost >= 0:
+            return np.inf, np.inf
+        return 0.0, 0.0 if relative_risk + cost <= 1 else np.inf
 
     @property
     def thresholds(self) -> tuple[float, float]:
-        """Risk below which monotherapy, and from which combination."""
-        least = min(self.balance(min(self.weights), h, self.relative_risk.low) for h in self.harms)
-        most = max(self.balance(max(self.weights), h, self.relative_risk.high) for h in self.harms)
-        return least, most
+        """Risk below which monotherapy, and from which combination, whatever the harms' signs."""
+        risk = self.relative_risk
+        ends = [
+            self.balance(weight, harm, ratio)
+            for weight in (min(self.weights), max(self.weights))
+            for harm in self.harms
+            for ratio in (risk.low, risk.high)
+        ]
+        below, above = zip(*ends, strict=True)
+        return min(below), max(above)
 
     def grid(self) -> pd.DataFrame:
         """Risk from which the combination is better, for each weight and kind of harm.
@@ -120,7 +132,7 @@ class Utilities(Strict):
         """
         risk = self.relative_risk
         rows = [
-            (h.kind, w, *(self.balance(w, h, r) for r in (risk.value, risk.low, risk.high)))
+            (h.kind, w, *(self.balance(w, h, r)[1] for r in (risk.value, risk.low, risk.high)))
             for h in self.harms
             for w in self.weights
         ]
@@ -128,10 +140,11 @@ class Utilities(Strict):
         return pd.DataFrame(rows, columns=columns)
 
     def flip_points(self, risk: ArrayLike) -> pd.DataFrame:
-        """Weight above which monotherapy is better, for each risk and each kind of harm.
+        """Weight at which the choice flips, for each risk and each kind of harm.
 
         Columns risk, kind, weight (0 where monotherapy is better at every weight, infinite where
-        the combination does no more harm).
+        the combination is). Above it monotherapy is better, or the combination where that does
+        less harm.
         """
         risks = np.asarray(risk, dtype=float)
         rows = []
@@ -140,6 +153,7 @@ class Utilities(Strict):
             if harm.difference > 0:
                 weight = np.maximum(gain, 0) / harm.difference
             else:
-                weight = np.where(gain > 0, np.inf, 0.0)
+                flips = gain / harm.difference if harm.difference else np.zeros(len(gain))
+                weight = np.where(gain > 0, np.inf, flips)
             rows.append(pd.DataFrame({"risk": risks, "kind": harm.kind, "weight": weight}))
         return pd.concat(rows, ignore_index=True)

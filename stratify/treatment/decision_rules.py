@@ -1,5 +1,7 @@
 """Decision rules: by the risk, by a marker, or by the risk at a landmark, each with its reasons.
 
+Where the policy says ``decide_by: interval``, the whole interval of the risk must lie on one side.
+
 A landmark model is another model than that of the baseline decision: its time zero is the landmark
 (cycle 3 ctDNA, first scan), and it knows what happened up to it. It is prognostic too (class C1): a
 high risk at the landmark does not show that another treatment is better.
@@ -13,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from stratify.arrays import Flags, Strings
+from stratify.arrays import Flags, Floats, Strings
 from stratify.errors import ArgumentError
 from stratify.study import MONOTHERAPY
 from stratify.study.policy import MarkerRule, Policy
@@ -55,25 +57,66 @@ def _decided(cases: Sequence[_Case], *otherwise: str) -> list[Strings]:
     ]
 
 
+class _Words(NamedTuple):
+    """How reasons speak of what decides; the braces stand for thresholds."""
+
+    lies: str
+    within: str
+    reaching: str
+    reaching_below: str
+    leaving: str
+
+
+WORDS = {
+    "risk": _Words(
+        "The risk{} lies",
+        "A risk",
+        "A risk of {} or more.",
+        "A risk below {}.",
+        "A risk below {}, or of {} or more.",
+    ),
+    "interval": _Words(
+        "The whole interval{} lies",
+        "A risk whose whole interval lies",
+        "A risk whose interval reaches {}.",
+        "A risk whose interval reaches below {}.",
+        "A risk whose interval reaches below {} or {}.",
+    ),
+}
+
+
+def _ends(risk: pd.DataFrame, policy: Policy) -> tuple[Floats, Floats]:
+    """Both ends of what has to lie on one side of a threshold: the risk itself, or its interval."""
+    names = ("risk", "risk") if policy.decide_by == "risk" else ("risk_low", "risk_high")
+    low, high = (risk[name].to_numpy(dtype=float) for name in names)
+    return low, high
+
+
 def by_risk(risk: pd.DataFrame, policy: Policy) -> RuleDecision:
-    """Decide by the interval of a risk and two thresholds."""
+    """Decide by a risk, or its interval, and two thresholds."""
     below, above = policy.thresholds
-    low, high = risk["risk_low"].to_numpy(), risk["risk_high"].to_numpy()
-    point, rule = risk["risk"].to_numpy(), policy.rule
-    between, crossed, leaves = _limits(below, above)
+    if np.isnan(below) or np.isnan(above):
+        raise ArgumentError(
+            f"{policy.rule} states errors, and no thresholds were found for them; take the policy "
+            "of a model: `model.with_policy(policy, ...)` finds them."
+        )
+    low, high = _ends(risk, policy)
+    point, rule, words = risk["risk"].to_numpy(), policy.rule, WORDS[policy.decide_by]
+    between, crossed, leaves = _limits(below, above, words.within, policy)
+    lies = words.lies.format("" if policy.decide_by == "risk" else " of the risk")
     decided = _decided(
         [
             _Case(
                 high < below,
                 MONO,
-                f"The whole interval of the risk lies below {below:.4g} ({rule}).",
-                f"A risk whose interval reaches {below:.4g}.",
+                f"{lies} below {below:.4g} ({rule}).",
+                words.reaching.format(f"{below:.4g}"),
             ),
             _Case(
                 low >= above,
                 COMBINATION,
-                f"The whole interval of the risk lies at or above {above:.4g} ({rule}).",
-                f"A risk whose interval reaches below {above:.4g}.",
+                f"{lies} at or above {above:.4g} ({rule}).",
+                words.reaching_below.format(f"{above:.4g}"),
             ),
             _Case(
                 (point >= below) & (point < above),
@@ -96,29 +139,35 @@ def by_risk(risk: pd.DataFrame, policy: Policy) -> RuleDecision:
     return _at_baseline(policy, *decided)
 
 
-def _limits(below: float, above: float) -> tuple[str, str, str]:
+def _limits(below: float, above: float, within: str, policy: Policy) -> tuple[str, str, str]:
     """Words of a risk between two thresholds, of those crossed, and of what leaves them.
 
-    Utilities may put a threshold where no risk is.
+    Utilities may put a threshold where no risk is, and errors may have none.
     """
     low, high = f"{below:.4g}", f"{above:.4g}"
     if below > 0 and above <= 1:
         return (
             f"between {low} and {high}",
             f"{low} or {high}",
-            f"A risk whose whole interval lies below {low} or at or above {high}.",
+            f"{within} below {low} or at or above {high}.",
         )
     if below > 0:
         return (
             f"at or above {low}, and no risk gives the combination",
             low,
-            f"A risk whose whole interval lies below {low}.",
+            f"{within} below {low}.",
         )
     if above <= 1:
         return (
             f"below {high}, and no risk gives monotherapy",
             high,
-            f"A risk whose whole interval lies at or above {high}.",
+            f"{within} at or above {high}.",
+        )
+    if policy.errors is not None:
+        return (
+            "where no threshold keeps the stated errors, as every risk does",
+            "none is reached",
+            "A model that separates better or learned from more patients, or greater errors.",
         )
     return (
         "where weights and harms decide, as every risk does",
@@ -212,14 +261,15 @@ def at_landmark(risk: pd.DataFrame, markers: pd.DataFrame, policy: Policy) -> Ru
     rule = policy.landmark
     if rule is None:
         raise TypeError("the policy has no landmark; ask require_landmark first.")
-    low, high = risk["risk_low"].to_numpy(), risk["risk_high"].to_numpy()
+    low, high = _ends(risk, policy)
+    words = WORDS[policy.decide_by]
     regimen = markers.get("regimen", pd.Series(None, index=markers.index, dtype=object))
     alone = regimen.isin(MONOTHERAPY).to_numpy()
     current = np.select([alone, regimen.isin(COMBINATIONS).to_numpy()], [MONO, COMBINATION], "")
     stay, more, other = rule.continue_below, rule.intensify_from, rule.change_from
     wants_more = (low >= more) & (high < other)
     week = f"week {rule.weeks:g}"
-    whole = f"The whole interval at {week} lies"
+    whole = words.lies.format(f" at {week}")
     middle = f"{whole} from {more:g} to {other:g}"
     cases = [
         _Case(
@@ -232,29 +282,33 @@ def at_landmark(risk: pd.DataFrame, markers: pd.DataFrame, policy: Policy) -> Ru
             high < stay,
             CONTINUE,
             f"{whole} below {stay:g}",
-            f"A risk whose interval reaches {stay:g}.",
+            words.reaching.format(f"{stay:g}"),
         ),
         _Case(
             low >= other,
             CHANGE,
             f"{whole} at or above {other:g}",
-            f"A risk whose interval reaches below {other:g}.",
+            words.reaching_below.format(f"{other:g}"),
         ),
         _Case(
             wants_more & alone,
             INTENSIFY,
             middle,
-            f"A risk whose interval reaches below {more:g} or {other:g}.",
+            words.leaving.format(f"{more:g}", f"{other:g}"),
         ),
         _Case(
             wants_more,
             REFER,
             f"{middle}, and a combination is given already",
-            f"A risk whose whole interval lies below {stay:g} or at or above {other:g}.",
+            f"{words.within} below {stay:g} or at or above {other:g}.",
         ),
     ]
     crosses = f"The interval at {week} crosses a threshold, or lies between two that decide nothing"
-    answer, reason, would_change = _decided(cases, REFER, crosses, NARROWER)
+    change = NARROWER
+    if policy.decide_by == "risk":
+        crosses = f"{whole} between two thresholds that decide nothing"
+        change = f"{words.within} below {stay:g} or at or above {more:g}."
+    answer, reason, would_change = _decided(cases, REFER, crosses, change)
     starts = np.where(answer == INTENSIFY, COMBINATION, "").astype(object)
     gives = np.where(answer == CONTINUE, current, starts).astype(object)
     return RuleDecision(answer, gives, starts, reason + f" ({policy.rule}).", would_change)

@@ -8,7 +8,6 @@ may not exist; then that is the answer. Conventions of arguments and errors:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,6 +18,7 @@ from stratify.errors import ArgumentError
 from stratify.statistics.checks import checked
 from stratify.statistics.intervals import mean_interval
 from stratify.statistics.performance import decision_curve
+from stratify.treatment.guarantee import GuaranteedThreshold, RiskCuts, Side
 
 __all__ = [
     "GuaranteedThreshold",
@@ -109,84 +109,47 @@ def net_benefit_table(
     return pd.DataFrame(rows, columns=columns)
 
 
-class GuaranteedThreshold(NamedTuple):
-    """A threshold with what it guarantees, or none.
-
-    Attributes
-    ----------
-    threshold : float or None
-    share_decided : float
-        Patients below it, who get monotherapy.
-    error : float
-        Observed error rate among them, NaN where nobody is.
-    statement : str
-    """
-
-    threshold: float | None
-    share_decided: float
-    error: float
-    statement: str
-
-
 def controlled_threshold(
     y: ArrayLike,
     risk: ArrayLike,
     *,
     error_rate: float,
     confidence: float = 0.9,
-    grid: Sequence[float] = GRID,
+    side: Side = "monotherapy",
 ) -> GuaranteedThreshold:
-    """Greatest threshold below which few are resistant, with a guarantee; or that none exists.
+    """Threshold beyond which most are decided with few errors, guaranteed; or that none exists.
 
-    Learn then test: thresholds are tested from the smallest on by exact binomial tests, each at
-    the full level, until one is not passed. With the stated confidence over calibration cohorts
-    like this one, at most `error_rate` of new patients with a risk below the threshold are
-    resistant.
+    Thresholds and their order: :mod:`stratify.treatment.guarantee`. With the stated confidence
+    over calibration cohorts like this one, at most `error_rate` of new patients beyond the
+    threshold are wrongly treated.
 
     Parameters
     ----------
     y, risk : array_like of shape (n_patients,)
         Patients who neither trained nor calibrated the model.
     error_rate : float
-        Share of resistant patients among those given monotherapy that is borne, 0 to 1.
-
-    References
-    ----------
-    Angelopoulos AN, Bates S, Candes EJ, Jordan MI, Lei L. Learn then test. Ann Appl Stat
-    2025;19:1641-1662 (arXiv 2110.01052).
+        Share of errors that is borne, 0 to 1: of resistant patients among those given monotherapy
+        below the threshold, or of those not resistant given the combination from it on.
+    side : {"monotherapy", "combination"}
 
     Examples
     --------
     >>> risk = np.linspace(0.01, 0.99, 200)
     >>> found = controlled_threshold(risk > 0.5, risk, error_rate=0.1)
     >>> found.threshold, round(found.error, 3)
-    (0.52, 0.038)
+    (0.527, 0.048)
+    >>> controlled_threshold(risk > 0.5, risk, error_rate=0.1, side="combination").threshold
+    0.4778
     >>> controlled_threshold(np.ones(200), risk, error_rate=0.1).statement
     'No threshold guarantees at most 10 % resistant patients among those given monotherapy (200
-    patients, confidence 90 %).'
+    patients, confidence 90 %). A model that separates better is needed: of the 25 with the
+    lowest risks 100 % are resistant.'
     """
-    from scipy.stats import binom
-
-    truth, risks = checked(("y", y, "binary"), ("risk", risk, "probability"))
     _check_rate("error_rate", error_rate)
     _check_rate("confidence", confidence)
-    if list(grid) != sorted(grid):
-        raise ArgumentError("grid is not rising; thresholds in rising order are expected.")
-    delta = 1 - confidence
-    best = None
-    for t in grid:
-        below = risks < t
-        n, wrong = int(below.sum()), int(truth[below].sum())
-        if (1 - error_rate) ** n > delta:
-            continue
-        if binom.cdf(wrong, n, error_rate) > delta:
-            break
-        best = t
-    words = (
-        f"at most {100 * error_rate:g} % resistant patients among those given monotherapy "
-        f"({truth.size} patients, confidence {100 * confidence:g} %)"
-    )
-    return _guaranteed(best, truth, risks, words)
+    cuts = RiskCuts.of(y, risk)
+    passed = cuts.passed(side, error_rate, confidence)
+    return cuts.guaranteed(side, error_rate, confidence, passed[-1] if passed.size else None)
 
 
 def controlled_misses(

@@ -6,7 +6,7 @@ class is C1 (prognostic). Without a policy every patient is referred.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -72,10 +72,12 @@ def triage(
 
     Returns
     -------
-    DataFrame of shape (n_patients, 4)
+    DataFrame of shape (n_patients, 6)
         ``recommendation`` (``monotherapy | combination | refer``, at a landmark ``continue |
         intensify | change | refer``; missing for mixed regimens), ``reason``, ``evidence_class``,
-        ``would_change`` (what would change the answer).
+        ``would_change`` (what would change the answer), ``decision_rule`` (name, version and way
+        of the policy), ``error_bound`` (share of patients so decided that may be wrongly treated,
+        by the policy's errors).
 
     Notes
     -----
@@ -98,7 +100,7 @@ def triage(
     >>> on = pd.DataFrame({"regimen": ["anti_pd1_pdl1"] * 3})
     >>> triage(risk.assign(risk_high=[0.25, 0.85, 0.8]), on, board,
     ...        landmark_weeks=6)["recommendation"].tolist()
-    ['continue', 'intensify', 'refer']
+    ['continue', 'intensify', 'intensify']
     """
     index = markers.index if risk is None else risk.index
     n = len(index)
@@ -128,7 +130,8 @@ def triage(
             reason[rows] = [referral.reason.replace("%s", w, 1) for w in words]
             would_change[rows] = [referral.would_change.replace("%s", w, 1) for w in words]
             answer[rows] = REFER
-    return _table(index, answer, reason, would_change)
+    rule = policy.way(landmark_weeks)
+    return _table(index, answer, reason, would_change, rule, policy.error_bounds(landmark_weeks))
 
 
 class _Decided(NamedTuple):
@@ -237,8 +240,17 @@ def _all(n: int, value: object) -> Strings:
     return np.full(n, value, dtype=object)
 
 
-def _table(index: pd.Index, answer: Strings, reason: Strings, change: Strings) -> pd.DataFrame:
+def _table(
+    index: pd.Index,
+    answer: Strings,
+    reason: Strings,
+    change: Strings,
+    rule: str = "",
+    bounds: Mapping[str, float] | None = None,
+) -> pd.DataFrame:
     texts = {"recommendation": answer, "reason": reason, "would_change": change}
     table = pd.DataFrame(texts, index=index, dtype=object)
     table.insert(2, "evidence_class", EVIDENCE_CLASS)
+    table["decision_rule"] = pd.Series(rule, index=index, dtype=object)
+    table["error_bound"] = table["recommendation"].map(bounds or {}).astype(float)
     return table

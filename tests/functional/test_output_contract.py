@@ -33,7 +33,7 @@ COLUMNS = {
     "high, n, n_events",
     "scores.csv": "patient_id, cohort, risk, risk_low, risk_high, risk_group, recommendation, "
     "reason, evidence_class, panels_missing, flags, model_version, endpoint_rule, venn_abers_low, "
-    "venn_abers_high, would_change",
+    "venn_abers_high, would_change, decision_rule, error_bound",
     "labels.csv": "patient_id, cohort, state, reason, label, endpoint_rule, split",
     "attributions.parquet": "patient_id, cohort, feature, panel, unit, value, level, shap, "
     "base_value",
@@ -46,6 +46,8 @@ SHARES = {
     *("auroc", "average_precision", "c_index", "brier", "mean_predicted", "mean_observed"),
     *("sensitivity", "specificity", "ppv", "npv", "share_flagged"),
 }
+ERRORS = {"error_monotherapy", "error_combination"}
+OF_POLICY = {"share_decided", "share_refer", "net_benefit_gain", *ERRORS}
 DECISIONS = {"sensitivity", "specificity", "ppv", "npv", "share_flagged", "net_benefit"}
 PLAIN = {
     *("brier_skill", "calibration_intercept", "calibration_slope", "delta_auroc", "delta_brier"),
@@ -104,7 +106,8 @@ def test_values_are_among_those_of_the_dictionary(written, name):
         if field.enum:
             assert set(table[column]) <= set(field.enum), column
         if field.minimum is not None:
-            assert table[column].between(field.minimum, field.maximum).all(), column
+            given = table[column].dropna()
+            assert given.between(field.minimum, field.maximum).all(), column
 
 
 def test_files_are_what_the_library_returns(written):
@@ -146,7 +149,7 @@ def test_splits_models_and_metrics_are_the_known_ones(trained, evaluated):
         "cyt",
     }  # the others are not simulated
     assert set(table["model"]) == {"stratify", "flag_all", *measured}
-    assert set(table["metric"]) == SHARES | DECISIONS | PLAIN
+    assert set(table["metric"]) == SHARES | DECISIONS | PLAIN | OF_POLICY
     assert set(evaluated.table("performance.csv")["split"]) == {"external"}
 
 
@@ -177,12 +180,13 @@ def test_shares_lie_from_0_to_1_and_differences_from_minus_1_to_1(written):
     assert long.loc[shares, "limit"].between(0, 1).all()
     assert long.loc[differences, "limit"].between(-1, 1).all()
     assert (table["n_events"] <= table["n"]).all()
-    assert (table["n"] >= 1).all()
+    assert (table.loc[~table["metric"].isin(ERRORS), "n"] >= 1).all()
 
 
 def test_models_of_a_row_group_are_judged_on_the_same_patients(written):
     table = written.table("performance.csv")
     judged = table[~table["subgroup"].str.startswith("risk_group=")]
+    judged = judged[~judged["metric"].isin(OF_POLICY)]  # an arm, or who has the rule's marker
     by_label = judged[~judged["metric"].str.contains("c_index|_pfs|_os")]
 
     for rows, group in ((judged, [*GROUP, "metric"]), (by_label, GROUP)):
@@ -204,6 +208,7 @@ def test_subgroups_are_all_or_name_and_value_and_large_enough(trained):
     assert {"sex=female", "age=below_65", "line=first"} <= set(of_patients["subgroup"])
     measured = table[table["subgroup"].str.startswith("measured=")]
     assert (measured["n"] >= SMALLEST_SUBGROUP).all()
+    of_patients = of_patients[~of_patients["metric"].isin(ERRORS)]  # of an arm
     assert (of_patients["n"] >= SMALLEST_SUBGROUP).all()
     others = of_patients["n"] - of_patients["n_events"]
     assert np.minimum(of_patients["n_events"], others).min() >= SMALLEST_CLASS
@@ -226,15 +231,20 @@ def test_every_reference_has_its_paired_difference(written):
                 assert values[delta, "stratify", name] == pytest.approx(
                     ours - values[metric, name, ""], abs=1e-12
                 )
-    assert (table["metric"].str.startswith("delta_") == (table["reference"] != "")).all()
+    compared = table["metric"].str.startswith("delta_") | (table["metric"] == "net_benefit_gain")
+    assert (compared == (table["reference"] != "")).all()
 
 
 def test_thresholds_stand_where_risks_become_decisions(written):
     table = written.table("performance.csv")
     rules = table["model"].isin([name for name, r in REFERENCES.items() if r.kind == "rule"])
-    decided = table["metric"].isin(DECISIONS) & ~rules
+    gain = table["metric"] == "net_benefit_gain"
+    decided = (table["metric"].isin(DECISIONS) & ~rules) | gain
 
-    assert sorted(table["threshold"].dropna().unique()) == [0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
+    assert sorted(table.loc[~gain, "threshold"].dropna().unique()) == [
+        *(0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+    ]
+    assert set(table.loc[gain, "threshold"]) == {1 - 0.3}
     assert (table["threshold"].notna() == decided).all()
 
 

@@ -24,6 +24,7 @@ BOARD = {
     "source": "illustration only",
     "monotherapy_below": 0.45,
     "combination_from": 0.45,
+    "decide_by": "interval",
 }
 AT_LANDMARK = {
     "weeks": 6,

@@ -63,7 +63,7 @@ def test_one_patient_is_reported_in_a_file_that_names_them(trained, patient, tmp
         (["--patient", "nobody-7"],
          "Error: No patient of simulated_external, simulated_train has the identifier given "
          "(--patient); 300 patients were read. Give it as it stands in the study's files.\n"),
-        (["--cohort", "simulated_external"], "Error: --cohort and --policy go with --patient.\n"),
+        (["--cohort", "simulated_external"], "Error: --cohort goes with --patient.\n"),
         (["--patient", "nobody-7", "--cohort", "elsewhere"],
          "Error: There is no cohort 'elsewhere'; there are simulated_external, "
          "simulated_train.\n"),

@@ -26,6 +26,7 @@ def policies(draw: st.DrawFn) -> Policy:
         source="drawn at random",
         monotherapy_below=low,
         combination_from=high,
+        decide_by=draw(st.sampled_from(["risk", "interval"])),
         required_markers=draw(st.lists(st.sampled_from(MARKERS), unique=True)),
     )
 
@@ -97,7 +98,10 @@ def test_every_patient_gets_one_of_three_answers_or_none_at_all(policy, data, mi
     known = data.draw(markers(len(table)))
     before = table.copy(), known.copy()
     found = triage(table, known, policy, mixed_regimens=mixed_regimens)
-    assert list(found.columns) == ["recommendation", "reason", "evidence_class", "would_change"]
+    assert list(found.columns) == [
+        *("recommendation", "reason", "evidence_class", "would_change"),
+        *("decision_rule", "error_bound"),
+    ]
     assert found.index.equals(table.index)
     if mixed_regimens:
         assert found["recommendation"].isna().all()
@@ -113,10 +117,11 @@ def test_every_patient_gets_one_of_three_answers_or_none_at_all(policy, data, mi
 
 @laws
 @given(policies(), risks())
-def test_a_recommendation_is_given_only_if_the_whole_interval_is_on_its_side(policy, table):
+def test_a_recommendation_is_given_only_if_what_decides_is_on_its_side(policy, table):
     found = triage(table, measured(len(table)), policy, mixed_regimens=False)["recommendation"]
-    below = table["risk_high"] < policy.monotherapy_below
-    above = table["risk_low"] >= policy.combination_from
+    low, high = ("risk", "risk") if policy.decide_by == "risk" else ("risk_low", "risk_high")
+    below = table[high] < policy.monotherapy_below
+    above = table[low] >= policy.combination_from
     assert (found[below] == "monotherapy").all()
     assert (found[above] == "combination").all()
     assert (found[~below & ~above] == "refer").all()

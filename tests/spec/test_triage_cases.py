@@ -20,8 +20,10 @@ POLICY = Policy(
     source="illustration only",
     monotherapy_below=0.4,
     combination_from=0.7,
+    decide_by="interval",
     required_markers=["pdl1_tps", "tmb"],
 )
+BY_RISK = POLICY.model_copy(update={"decide_by": "risk"})
 ONE_THRESHOLD = POLICY.model_copy(update={"combination_from": 0.4})
 
 MONO, COMBINATION, REFER = "monotherapy", "combination", "refer"
@@ -42,6 +44,8 @@ REASONS = {
     "below": BELOW,
     "above": ABOVE,
     "between": BETWEEN,
+    "risk below": "The risk lies below 0.4 (policy board 3).",
+    "risk above": "The risk lies at or above 0.7 (policy board 3).",
     "crosses": CROSSES,
     "no TPS": NO_TPS,
     "no TMB": NO_TMB,
@@ -92,7 +96,7 @@ def decide(
     table = pd.DataFrame({name: [value] for name, value in markers.items()}, index=risks.index)
     told = pd.Series([flags], index=risks.index)
     found = triage(risks, table, policy, mixed_regimens=mixed_regimens, flags=told)
-    return found.iloc[0].drop("would_change").to_dict()
+    return found.iloc[0][["recommendation", "reason", "evidence_class"]].to_dict()
 
 
 @pytest.mark.parametrize(("low", "risk", "high", "tps", "tmb", "recommendation", "reason"), CASES)
@@ -102,6 +106,18 @@ def test_case(low, risk, high, tps, tmb, recommendation, reason):
         "reason": reason,
         "evidence_class": EVIDENCE_CLASS,
     }
+
+
+@pytest.mark.parametrize(
+    ("low", "risk", "high", "tps", "tmb", "recommendation", "reason"),
+    [
+        (*map(number, numbers), answer, REASONS[reason])
+        for *numbers, answer, reason in cases_of("The risk alone", DECISIONS)
+    ],
+)
+def test_the_risk_decides_whatever_its_interval(low, risk, high, tps, tmb, recommendation, reason):
+    found = decide(low, risk, high, BY_RISK, pdl1_tps=tps, tmb=tmb)
+    assert (found["recommendation"], found["reason"]) == (recommendation, reason)
 
 
 def test_all_cases_at_once_are_decided_as_each_alone():
@@ -203,7 +219,8 @@ AGAINST = [
 
 def board(**values: object) -> Policy:
     """The thresholds of the cases, with more."""
-    return Policy.load({"name": "board", "version": "3", "source": "illustration only", **values})
+    known = {"name": "board", "version": "3", "source": "illustration only"}
+    return Policy.load(known | {"decide_by": "interval"} | values)
 
 
 def answer_and_reason(found: dict[str, object]) -> tuple[object, object]:
@@ -321,7 +338,14 @@ def test_a_landmark_model_makes_no_decision_at_baseline():
 
 
 def test_every_reason_has_a_case():
-    sections = ("Risk", "Contraindications", "Labels", "A marker decides", "In doubt")
+    sections = (
+        "The risk alone",
+        "Risk",
+        "Contraindications",
+        "Labels",
+        "A marker decides",
+        "In doubt",
+    )
     assert {case[-1] for name in sections for case in cases_of(name, DECISIONS)} == set(REASONS)
 
 

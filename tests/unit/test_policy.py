@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from pydantic import ValidationError
 
 from stratify.errors import DataError, FileError
 from stratify.study.policy import Policy
+from stratify.study.utilities import Utilities
 from stratify.treatment.triage import triage
 
 GOOD = {
@@ -195,7 +197,7 @@ BARE = {"name": "board", "version": "3", "source": "tumour board"}
         (
             GOOD | {"marker_rule": RULE},
             "policy: monotherapy_below and combination_from and marker_rule decide in two "
-            "ways; one is expected: both thresholds, marker_rule or utilities.",
+            "ways; one is expected: both thresholds, errors, marker_rule or utilities.",
         ),
         (
             BARE,
@@ -278,6 +280,51 @@ def test_the_grid_names_the_threshold_of_every_weight_and_harm():
     assert first["threshold"] == pytest.approx(0.1 * 0.4 / (1 - BENEFIT["value"]))
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_thresholds_hold_at_every_weight_whatever_the_signs(seed):
+    rng = np.random.default_rng(seed)
+    low, value, high = np.sort(rng.uniform(0.4, 1.3, 3))
+    shares = rng.uniform(0, 0.6, 4).round(3)
+    utilities = Utilities(
+        weights=sorted(rng.uniform(0.05, 1, 3)),
+        harms=[
+            {"kind": kind, "monotherapy": mono, "combination": both, "source": "drawn"}
+            for kind, mono, both in zip(
+                ("treatment_related", "all_cause"), shares[:2], shares[2:], strict=True
+            )
+        ],
+        relative_risk={"value": value, "low": low, "high": high, "source": "drawn"},
+        delay_loss=float(rng.choice([0, 0.05])),
+    )
+    below, above = utilities.thresholds
+    assert below <= above
+    risk = np.linspace(0, 1, 2001)
+    gains = np.array(
+        [
+            risk * (1 - ratio) - weight * harm.difference - utilities.delay_loss
+            for weight in utilities.weights
+            for harm in utilities.harms
+            for ratio in (low, value, high)
+        ]
+    )
+    assert (gains[:, risk < below] <= 1e-9).all()
+    assert (gains[:, risk >= above] >= -1e-9).all()
+    within = (risk > below + 1e-3) & (risk < above - 1e-3)
+    assert (gains[:, within].max(axis=0) > 0).all()  # neither is better at every weight
+    assert (gains[:, within & (risk > 0)].min(axis=0) < 0).all() or high > 1
+
+
+def test_a_less_toxic_combination_that_starts_later_has_thresholds_in_order():
+    less = {"kind": "all_cause", "monotherapy": 0.3, "combination": 0.1, "source": "invented"}
+    utilities = Utilities(
+        weights=[0.1, 0.5], harms=[less], delay_loss=0.05,
+        relative_risk={"value": 0.8, "low": 0.7, "high": 0.85, "source": "invented"},
+    )  # fmt: skip
+    assert utilities.thresholds == pytest.approx((0, 0.03 / 0.15))  # 0.1 x -0.2 + 0.05, over 0.15
+    flips = utilities.flip_points([0.1, 0.5])["weight"]
+    assert flips.tolist() == pytest.approx([(0.05 - 0.1 * 0.2) / 0.2, np.inf])
+
+
 @pytest.mark.parametrize(
     ("high", "less", "risk", "reason", "change"),
     [
@@ -288,16 +335,16 @@ def test_the_grid_names_the_threshold_of_every_weight_and_harm():
             "The risk lies at or above 0.1, and no risk gives the combination (policy board 3). By "
             "treatment-related events the choice flips at a weight of 0.38. Weights of one grade 3 "
             "event: 0.1 to 0.3.",
-            "A risk whose whole interval lies below 0.1.",
+            "A risk below 0.1.",
         ),
         (
             0.8,
             0.0,
             (0.3, 0.5, 0.7),
-            "The whole interval of the risk lies at or above 0 (policy board 3). By "
+            "The risk lies at or above 0 (policy board 3). By "
             "treatment-related events the combination is better at every weight. Weights of one "
             "grade 3 event: 0.1 to 0.3.",
-            "A risk whose interval reaches below 0.",
+            "A risk below 0.",
         ),
     ],
 )
@@ -322,12 +369,12 @@ CD8 = {"marker": "cd8_percent", "monotherapy_from": 15, "combination_below": 15}
 @pytest.mark.parametrize(
     ("policy", "weeks", "said"),
     [
-        (GOOD, None, "monotherapy below 0.4, combination from 0.7, by the whole interval of the "
+        (GOOD, None, "monotherapy below 0.4, combination from 0.7, by the "
          "risk; source: tumour board, minutes of June."),
         (BARE | {"marker_rule": CD8}, None, "monotherapy where cd8_percent is 15 or more, "
          "combination where it is below 15; source: tumour board."),
         (GOOD | {"landmark": LANDMARK}, 6, "at week 6 continue below 0.3, intensify from 0.5, "
-         "change from 0.8, by the whole interval of the risk; source: minutes of July."),
+         "change from 0.8, by the risk; source: minutes of July."),
     ],
 )  # fmt: skip
 def test_what_a_policy_does_is_said_in_a_sentence(policy, weeks, said):
