@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from stratify.biomarkers.derivation import Columns, DerivationFault, DerivationRules
+from stratify.tables.bounds import reaches
 from stratify.tables.findings import Findings, listed
 from stratify.tables.schema import field_named, pdl1_cutoffs
 
@@ -330,10 +331,6 @@ class Tier:
             return {}
         value = columns[self.method]
         empty = np.full(len(value), None, dtype=object)
-        low, high = (
-            np.where(np.isnan(bound), value, bound)
-            for bound in (columns.get(f"{self.method}_{side}", value) for side in ("low", "high"))
-        )
         types = columns.get("cancer_type", empty)
         clone = columns.get("pdl1_clone", empty)
         stated = clone_in(rules.assays.get(self.method, ""))
@@ -343,13 +340,8 @@ class Tier:
         rows = _valid(self.method, rules.pdl1.cutoffs_on)
         for (indication, antibody), cuts in rows.groupby(["indication", "clone"])["cutoff"]:
             here = np.asarray((types == indication) & (clone == antibody), dtype=bool)
-            reached = (low[:, None] >= cuts.to_numpy()).sum(axis=1)
-            open_end = (high > low)[:, None]
-            most = np.where(
-                open_end, high[:, None] > cuts.to_numpy(), high[:, None] >= cuts.to_numpy()
-            )
-            sure = here & np.isfinite(low) & (reached == most.sum(axis=1))
-            tier[sure] = reached[sure]
+            reached = sum(reaches(columns, self.method, cut, len(value)) for cut in cuts)
+            tier[here] = np.asarray(reached)[here]
         return {self.name: tier}
 
     def faults(self, columns: Columns, rules: DerivationRules) -> Iterable[DerivationFault]:

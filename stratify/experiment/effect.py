@@ -27,6 +27,7 @@ from stratify.tables.tabular import make_folder, write_table
 from stratify.treatment.arms import Arms, read_arms
 from stratify.treatment.design_check import check_design
 from stratify.treatment.effect import EffectAnalysis, analyse
+from stratify.treatment.indications import Assays
 from stratify.treatment.learners import FIRST, require_econml, turns_of
 from stratify.treatment.triage import triage
 
@@ -125,7 +126,7 @@ def run_effect(
         score = _own_risk(arms, study, progress) if model is None else _frozen(model, arms, cohort)
         if chosen is not None and model is not None:
             chosen = model.with_policy(chosen, arms.table.columns, "the study").policy
-        rule = _Rule() if chosen is None else _policy_rule(chosen, arms, score.table)
+        rule = _Rule() if chosen is None else _policy_rule(chosen, arms, score.table, cohort.assays)
     analysis = analyse(
         arms,
         design=design,
@@ -225,7 +226,7 @@ def _risk_in_turn(X: pd.DataFrame, label: Floats, trained: Flags, turn: Ints, se
     return score
 
 
-def _policy_rule(policy: Policy, arms: Arms, scores: pd.DataFrame | None) -> _Rule:
+def _policy_rule(policy: Policy, arms: Arms, scores: pd.DataFrame | None, assays: Assays) -> _Rule:
     """Value a policy: the reference is for those with monotherapy and for who is referred."""
     named = f"{policy.rule[0].upper()}{policy.rule[1:]}"
     if policy.marker_rule is None and scores is None:
@@ -233,7 +234,7 @@ def _policy_rule(policy: Policy, arms: Arms, scores: pd.DataFrame | None) -> _Ru
         return _Rule(statements=(sentence,))
     policy.require_known(arms.table.columns, "the study")
     flags = None if scores is None else scores["flags"]
-    answer = triage(scores, arms.table, policy, flags=flags)["recommendation"]
+    answer = triage(scores, arms.table, policy, flags=flags, assays=assays)["recommendation"]
     shares = ", ".join(
         f"{name} {100 * float((answer == name).mean()):.0f} %"
         for name in ("monotherapy", "combination", "refer")

@@ -336,6 +336,7 @@ def _assess_training(
             home.table,
             model.policy,
             mixed_regimens=model.card["mixed_regimens"],
+            assays=home.assays,
             landmark_weeks=model.landmark_weeks,
         )
         judged = _with_decisions(judged, model, home.table, answers["recommendation"], held_out)

@@ -12,6 +12,7 @@ import pandas as pd
 from stratify.arrays import Flags, Floats
 from stratify.model.columns import FeatureColumns
 from stratify.references.protocol import Kind, measured
+from stratify.tables.bounds import reaches
 
 __all__ = ["SingleMarker"]
 
@@ -62,16 +63,19 @@ class SingleMarker:
         return self
 
     def complete(self, table: pd.DataFrame) -> Flags:
-        """Patients in whom the marker is measured."""
-        return measured(table, self.needs)
+        """Patients in whom the marker is measured, and tells the side of a cut-off."""
+        return measured(table, self.needs) & ~np.isnan(self.risk(table))
 
     def risk(self, table: pd.DataFrame) -> Floats:
-        """Value with the sign of a risk, or 1 and 0 by the rule; NaN where not measured."""
+        """Value with the sign of a risk, or 1 and 0 by the rule.
+
+        NaN where not measured, and by a rule where an interval spans the cut-off.
+        """
+        if self.cut is not None:
+            reached = reaches(table, self.column, self.cut)
+            return 1 - reached if self.worse == "lower" else reached
         values: Floats = FeatureColumns(table, [self.column], {})[self.column]
-        lower = self.worse == "lower"
-        if self.cut is None:
-            return -values if lower else values
-        return np.where(np.isnan(values), np.nan, (values < self.cut) == lower)
+        return -values if self.worse == "lower" else values
 
     def covers(self, table: pd.DataFrame) -> bool:
         """Cover never all: nothing stands in for a marker that is missing."""

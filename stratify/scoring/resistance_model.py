@@ -222,6 +222,7 @@ class ResistanceModel:
             self.policy,
             mixed_regimens=self.card["mixed_regimens"],
             flags=pd.Series(found["flags"], index=patients.index, dtype=object),
+            assays=patients.assays,
             landmark_weeks=self.landmark_weeks,
         )
         found |= {

@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from stratify.errors import DataError
 from stratify.study.borne_errors import BorneErrors, FoundThresholds
 from stratify.study.utilities import Utilities
+from stratify.tables.bounds import reaches
 from stratify.tables.faults import without_faults
 from stratify.tables.schema import field_named
 from stratify.tables.strict import Place, Strict, as_text
@@ -93,15 +94,22 @@ class Condition(Strict):
             yield (), f"one of equals, at_least and below is expected, found {found}"
 
     def holds(self, table: pd.DataFrame) -> pd.Series:
-        """Whether it holds for each patient; None where the marker is not recorded."""
+        """Whether it holds for each patient.
+
+        None where the marker is not recorded, or was reported as an interval that spans the limit.
+        """
         values = table.get(self.marker, pd.Series(None, index=table.index, dtype=object))
         if self.equals is not None:
             met = values == self.equals
         else:
-            numbers = pd.to_numeric(values, errors="coerce").astype(float)
-            low = self.at_least
-            met = numbers.ge(low) if low is not None else numbers.lt(self.below or 0)
+            reached = reaches(table, self.marker, self._limit)
+            met = pd.Series(reached == (self.at_least is not None), index=table.index)
+            values = pd.Series(reached, index=table.index)
         return met.astype(object).where(values.notna(), None)
+
+    @property
+    def _limit(self) -> float:
+        return next(x for x in (self.at_least, self.below, np.nan) if x is not None)
 
     def __str__(self) -> str:
         """Words of the condition, for reasons and reports."""

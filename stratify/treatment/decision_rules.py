@@ -19,6 +19,7 @@ from stratify.arrays import Flags, Floats, Strings
 from stratify.errors import ArgumentError
 from stratify.study import MONOTHERAPY
 from stratify.study.policy import MarkerRule, Policy
+from stratify.tables.bounds import reaches
 
 __all__ = ["RuleDecision", "at_landmark", "by_marker", "by_risk", "require_landmark"]
 
@@ -189,31 +190,23 @@ def by_marker(markers: pd.DataFrame, policy: Policy) -> RuleDecision:
     """Decide by the rule on one marker."""
     rule: MarkerRule = policy.marker_rule  # type: ignore[assignment]
     name, upper, lower = rule.marker, rule.monotherapy_from, rule.combination_below
-    empty = pd.Series(np.nan, index=markers.index)
-    value = pd.to_numeric(markers.get(name, empty), errors="coerce").astype(float)
-    # a marker reported as an interval (PD-L1 "1-49 %") has its bounds in columns of their own
-    low, high = (
-        pd.to_numeric(markers.get(f"{name}_{end}", value), errors="coerce")
-        .astype(float)
-        .fillna(value)
-        for end in ("low", "high")
-    )
+    measured = markers.get(name, pd.Series(np.nan, index=markers.index)).notna()
     decided = _decided(
         [
             _Case(
-                value.isna().to_numpy(),
+                ~measured.to_numpy(dtype=bool),
                 UNDECIDED,
                 f"Required markers are missing: {name} ({policy.rule}).",
                 f"Measuring {name}.",
             ),
             _Case(
-                (low >= upper).to_numpy(),
+                reaches(markers, name, upper) == 1,
                 MONO,
                 f"{name} is {upper:g} or more ({policy.rule}).",
                 f"A value below {upper:g}.",
             ),
             _Case(
-                (high < lower).to_numpy(),
+                reaches(markers, name, lower) == 0,
                 COMBINATION,
                 f"{name} is below {lower:g} ({policy.rule}).",
                 f"A value of {lower:g} or more.",

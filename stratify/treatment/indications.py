@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import numpy as np
 import pandas as pd
 from pydantic import BeforeValidator
 
-from stratify.arrays import Flags
+from stratify.arrays import Flags, Strings
+from stratify.biomarkers.pdl1 import clone_in
 from stratify.study.policy import Condition, LabelCheck
 from stratify.tables.documents import document
 from stratify.tables.strict import Strict
 
-__all__ = ["LabelRule", "label_rules", "not_covered", "on_file"]
+__all__ = ["Assays", "LabelRule", "label_rules", "not_covered", "on_file"]
 
+Assays: TypeAlias = Mapping[str, Mapping[str, str]]  # by marker and cohort
 Day = Annotated[dt.date | None, BeforeValidator(lambda day: day)]
 
 
 class LabelRule(Strict):
-    """One label's condition on a marker; no condition means that none is asked."""
+    """What one label asks; no condition means that nothing is asked of a marker."""
 
     id: str
     cancer_type: str
@@ -36,17 +38,29 @@ class LabelRule(Strict):
     source: str
     read_on: dt.date
     prior_systemic_therapy: bool | None = None
+    also: tuple[Condition, ...] = ()
 
     def valid(self, on: dt.date) -> bool:
-        """Whether it is known to hold on a day."""
+        """Whether it holds on a day; one without a verified date may, and covers nobody."""
         begun = self.valid_from is None or self.valid_from <= on
         return begun and (self.valid_to is None or on < self.valid_to)
+
+    def met(self, table: pd.DataFrame, assays: Assays) -> Flags:
+        """Whether each patient is known to meet it, by the assay that it names."""
+        met = np.full(len(table), self.valid_from is not None)
+        for asked in (*([] if self.condition is None else [self.condition]), *self.also):
+            met &= np.array([held is True for held in asked.holds(table)], dtype=bool)
+        if self.condition is not None and self.assay is not None:
+            met &= _clones(table, assays, self.condition.marker) == clone_in(self.assay)
+        return met
 
     def __str__(self) -> str:
         """Words of the rule, for reasons."""
         asked = "no marker" if self.condition is None else str(self.condition)
         assay = f" ({self.assay})" if self.assay else ""
-        return f"{self.jurisdiction} {self.drug}: {asked}{assay}"
+        more = "".join(f", {each}" for each in self.also)
+        unverified = "" if self.valid_from is not None else ", date not verified"
+        return f"{self.jurisdiction} {self.drug}: {asked}{assay}{more}{unverified}"
 
 
 @cache
@@ -57,36 +71,51 @@ def label_rules() -> tuple[LabelRule, ...]:
     --------
     >>> rule = next(r for r in label_rules() if r.id == "eu_nsclc_pembrolizumab_first_line")
     >>> str(rule)
-    'eu pembrolizumab: pdl1_tps is 50 or more (22C3)'
+    'eu pembrolizumab: pdl1_tps is 50 or more (22C3), egfr_mutation is false, alk_fusion is false'
     """
     return tuple(LabelRule.model_validate(rule) for rule in document("label_rules")["rules"])
 
 
-def not_covered(table: pd.DataFrame, treatment: str, check: LabelCheck) -> pd.Series:
+def _clones(table: pd.DataFrame, assays: Assays, marker: str) -> Strings:
+    """Clone by which each patient's marker was stained; None where none or several are named."""
+    empty = pd.Series(None, index=table.index, dtype=object)
+    clone = {cohort: clone_in(assay) for cohort, assay in assays.get(marker, {}).items()}
+    of_column = table.get("cohort", empty).map(clone)
+    own = table.get("pdl1_clone", empty) if marker.startswith("pdl1") else empty
+    found: Strings = own.where(own.notna(), of_column).to_numpy(dtype=object)
+    return found
+
+
+def not_covered(
+    table: pd.DataFrame,
+    treatment: str,
+    check: LabelCheck,
+    assays: Assays | None = None,
+) -> pd.Series:
     """Why no label on file covers a treatment, for each patient; empty where one does.
 
     Parameters
     ----------
     table : DataFrame of shape (n_patients, ...)
         ``cancer_type``, ``prior_systemic_therapy`` and markers, as far as recorded.
+    assays : mapping of str to mapping of str to str, optional
+        Assay by marker and ``cohort``; a rule that names an assay is met by no other, and by none
+        that is not known. ``pdl1_clone`` of a patient comes first.
 
     Examples
     --------
-    >>> table = pd.DataFrame({"cancer_type": "nsclc", "prior_systemic_therapy": False,
-    ...                       "pdl1_tps": [60, 20, None]})
+    >>> table = pd.DataFrame({"cohort": "ours", "cancer_type": "nsclc",
+    ...                       "prior_systemic_therapy": True, "pdl1_tps": [60, 0, None]})
     >>> check = LabelCheck(jurisdiction="eu", on="2026-11-23")
-    >>> not_covered(table, "monotherapy", check).tolist()
-    ['', 'eu pembrolizumab: pdl1_tps is 50 or more (22C3)', 'eu pembrolizumab: pdl1_tps is 50 or
+    >>> not_covered(table, "monotherapy", check, {"pdl1_tps": {"ours": "22C3"}}).tolist()
+    ['', 'eu pembrolizumab: pdl1_tps is 1 or more (22C3)', 'eu pembrolizumab: pdl1_tps is 1 or
     more (22C3)']
     """
     asked = np.full(len(table), "", dtype=object)
     for rules, patients in _applying(table, treatment, check):
         met = np.zeros(len(table), dtype=bool)
         for rule in rules:
-            if rule.condition is None:
-                met[:] = True
-            else:
-                met |= np.array([held is True for held in rule.condition.holds(table)], dtype=bool)
+            met |= rule.met(table, assays or {})
         words = "; ".join(map(str, rules))
         lacking = patients & ~met & np.array([words not in each for each in asked], dtype=bool)
         asked[lacking] = [f"{each}; {words}" if each else words for each in asked[lacking]]

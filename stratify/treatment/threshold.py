@@ -18,6 +18,7 @@ from stratify.errors import ArgumentError
 from stratify.statistics.checks import checked
 from stratify.statistics.intervals import mean_interval
 from stratify.statistics.performance import decision_curve
+from stratify.tables.bounds import reaches
 from stratify.treatment.guarantee import GuaranteedThreshold, RiskCuts, Side
 
 __all__ = [
@@ -35,7 +36,8 @@ NAMES = {"flag_all": "combination for all", "flag_none": "monotherapy for all"}
 def marker_rules(table: pd.DataFrame) -> dict[str, Floats]:
     """Rules on one marker that a risk has to beat, as far as measured: 1 is combination.
 
-    PD-L1 TPS below 50 % and TMB below 10 mut/Mb speak for combination; NaN where not measured.
+    PD-L1 TPS below 50 % and TMB below 10 mut/Mb speak for combination; NaN where not measured, and
+    where an interval (``>=1``) spans the limit.
 
     Examples
     --------
@@ -46,8 +48,7 @@ def marker_rules(table: pd.DataFrame) -> dict[str, Floats]:
     rules = {}
     for name, (marker, limit) in limits.items():
         if marker in table and table[marker].notna().any():
-            values = table[marker].to_numpy(dtype=float, na_value=np.nan)
-            rules[name] = np.where(np.isnan(values), np.nan, (values < limit).astype(float))
+            rules[name] = 1 - reaches(table, marker, limit)
     return rules
 
 

@@ -25,7 +25,7 @@ from stratify.treatment.decision_rules import (
     by_risk,
     require_landmark,
 )
-from stratify.treatment.indications import not_covered, on_file
+from stratify.treatment.indications import Assays, not_covered, on_file
 
 __all__ = ["EVIDENCE_CLASS", "triage"]
 
@@ -50,6 +50,7 @@ def triage(
     *,
     mixed_regimens: bool = False,
     flags: pd.Series | None = None,
+    assays: Assays | None = None,
     landmark_weeks: float | None = None,
 ) -> pd.DataFrame:
     """Recommendation and reason for each patient, at baseline or at a landmark.
@@ -65,6 +66,8 @@ def triage(
         Without one, everybody is referred.
     flags : Series of shape (n_patients,), optional
         Flags of each patient, separated by semicolons; those of the policy's `refer_flags` refer.
+    assays : mapping of str to mapping of str to str, optional
+        Assay by marker and ``cohort``, for label rules that name one.
     landmark_weeks : float, optional
         Landmark of the model that gave the risks, from its card; None for a baseline model. Then
         the policy's landmark rule decides for patients still at risk on the ICI treatment in
@@ -122,7 +125,7 @@ def triage(
     answer, reason, would_change = (
         texts.copy() for texts in (decision.answer, decision.reason, decision.would_change)
     )
-    case = _Decided(policy, markers, flags, required, decision, answer, reason)
+    case = _Decided(policy, markers, flags, assays, required, decision, answer, reason)
     for referrals in REFERRALS:
         for referral in referrals(case):
             rows = (referral.words != "") & referral.where
@@ -140,6 +143,7 @@ class _Decided(NamedTuple):
     policy: Policy
     markers: pd.DataFrame
     flags: pd.Series | None
+    assays: Assays | None
     required: list[str]
     decision: RuleDecision
     answer: Strings  # as it stands after the referrals before
@@ -162,7 +166,7 @@ def _not_labelled(case: _Decided) -> Iterator[_Referral]:
         chosen = case.decision.starts == treatment
         unknown = chosen & ~on_file(case.markers, treatment, label).to_numpy()
         case.reason[unknown] += f" No {label.jurisdiction} label rule for {treatment} is on file."
-        lacking = not_covered(case.markers, treatment, label).to_numpy(dtype=object)
+        lacking = not_covered(case.markers, treatment, label, case.assays).to_numpy(dtype=object)
         asked = f"The label asks more for {treatment} (%s); {case.policy.rule}."
         yield _Referral(lacking, chosen, asked, LABELLED)
 
@@ -219,8 +223,14 @@ def _contraindications(case: _Decided, known: bool) -> Iterator[tuple[str, str, 
         for each in case.policy.contraindications:
             if each.against == against:
                 holds = each.holds(case.markers).to_numpy(dtype=object)
-                rows = [h is not None and bool(h) if known else h is None for h in holds]
-                _add(words, np.array(rows, dtype=bool), str(each) if known else each.marker)
+                if known:
+                    _add(words, np.array([h is True for h in holds], dtype=bool), str(each))
+                    continue
+                unknown = np.array([h is None for h in holds], dtype=bool)
+                reported = case.markers.reindex(columns=[each.marker])[each.marker].notna()
+                _add(words, unknown & ~reported.to_numpy(dtype=bool), each.marker)
+                spans = f"{each.marker} (reported as an interval that spans the limit)"
+                _add(words, unknown & reported.to_numpy(dtype=bool), spans)
         yield against, named, words
 
 

@@ -59,7 +59,9 @@ REASONS = {
     "ECOG not recorded": "Not recorded: ecog, which could rule out any checkpoint inhibitor "
     "(policy board 3).",
     "label TPS 50": "The label asks more for monotherapy (eu pembrolizumab: pdl1_tps is 50 or "
-    "more (22C3)); policy board 3.",
+    "more (22C3), egfr_mutation is false, alk_fusion is false); policy board 3.",
+    "label not verified": "The label asks more for monotherapy (eu pembrolizumab (after platinum): "
+    "pdl1_tps is 50 or more (22C3), date not verified); policy board 3.",
     "label TPS 1": "The label asks more for monotherapy (eu pembrolizumab: pdl1_tps is 1 or more "
     "(22C3)); policy board 3.",
     "label CPS 1": "The label asks more for monotherapy (eu pembrolizumab: pdl1_cps is 1 or more "
@@ -90,12 +92,12 @@ CASES = [
 
 
 def decide(
-    low, risk, high, policy, *, mixed_regimens=False, flags="", **markers
+    low, risk, high, policy, *, mixed_regimens=False, flags="", assays=None, **markers
 ) -> dict[str, object]:
     risks = pd.DataFrame({"risk": [risk], "risk_low": [low], "risk_high": [high]})
     table = pd.DataFrame({name: [value] for name, value in markers.items()}, index=risks.index)
     told = pd.Series([flags], index=risks.index)
-    found = triage(risks, table, policy, mixed_regimens=mixed_regimens, flags=told)
+    found = triage(risks, table, policy, mixed_regimens=mixed_regimens, flags=told, assays=assays)
     return found.iloc[0][["recommendation", "reason", "evidence_class"]].to_dict()
 
 
@@ -242,7 +244,27 @@ def test_labels(case):
     policy = board(**LIMITS, label={"jurisdiction": "eu", "on": "2026-11-23"})
     known = {"cancer_type": cancer, "prior_systemic_therapy": told(line)}
     known |= {"pdl1_tps": number(tps), "pdl1_cps": number(cps)}
-    found = decide(float(low), float(risk), float(high), policy, **known)
+    known |= {"cohort": "ward", "egfr_mutation": False, "alk_fusion": False}
+    clone = "28-8" if cancer == "melanoma" else "22C3"
+    assays = {name: {"ward": clone} for name in ("pdl1_tps", "pdl1_cps")}
+    found = decide(float(low), float(risk), float(high), policy, assays=assays, **known)
+    assert answer_and_reason(found) == (answer, REASONS[reason])
+
+
+@pytest.mark.parametrize("case", cases_of("What a label does not know", DECISIONS), ids=" ".join)
+def test_what_is_not_known_does_not_meet_a_label(case):
+    tps, assay, drivers, cancer, line, day, answer, reason = case
+    policy = board(**LIMITS, label={"jurisdiction": "eu", "on": day})
+    low, high = {
+        "<": lambda x: (0.0, x),
+        ">": lambda x: (x, 100.0),
+    }.get(tps[0], lambda x: (x, x))(float(tps.strip("<>=").split("-")[0]))
+    high = float(tps.split("-")[1]) if "-" in tps else high
+    known = {"cohort": "ward", "cancer_type": cancer, "prior_systemic_therapy": told(line)}
+    known |= dict.fromkeys(("egfr_mutation", "alk_fusion"), told(drivers))
+    known |= {"pdl1_tps": (low + high) / 2, "pdl1_tps_low": low, "pdl1_tps_high": high}
+    assays = {} if assay == "." else {"pdl1_tps": {"ward": assay}}
+    found = decide(0.1, 0.2, 0.3, policy, assays=assays, **known)
     assert answer_and_reason(found) == (answer, REASONS[reason])
 
 
@@ -343,6 +365,7 @@ def test_every_reason_has_a_case():
         "Risk",
         "Contraindications",
         "Labels",
+        "What a label does not know",
         "A marker decides",
         "In doubt",
     )
