@@ -129,7 +129,9 @@ def show_decisions(results: Results) -> None:
 
     rows = results.performance
     rows = rows[(rows["subgroup"] == "all") & (rows["split"] != "train")]
-    rows = rows[rows["metric"].str.startswith(("share_decided", "share_refer", "error_"))]
+    rows = rows[
+        rows["metric"].str.startswith(("share_decided", "share_measure", "share_refer", "error_"))
+    ]
     policy = results.model.policy
     if policy is None or not len(rows):
         return

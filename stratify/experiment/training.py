@@ -111,6 +111,8 @@ def train(
         )
     features = informative_features(home, study.features, landmark_weeks=study.landmark_weeks)
     check_training(home, features)
+    if policy is not None:
+        policy.require_model(study.endpoint.name, features)
     template = classifier or classifier_of(study)
 
     progress("fitting the model")

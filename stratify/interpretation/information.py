@@ -13,14 +13,13 @@ import numpy as np
 import pandas as pd
 
 from stratify.errors import ArgumentError
-from stratify.interpretation.training_distribution import TrainingDistribution
 from stratify.scoring import ResistanceModel
+from stratify.scoring.measuring import DRAWS, Lacking, drawn_patients
 from stratify.scoring.resistance_model import PatientsLike
 from stratify.tables.schema import field_named, patient_panels
 
 __all__ = ["missing_features", "value_of_information"]
 
-_DRAWS = 200
 _COLUMNS = ["patient_id", "cohort", "group", "features", "risk", "drawn_low", "drawn_high"]
 _COLUMNS += ["spread", "mean_change", "share_group", "share_recommendation"]
 
@@ -47,7 +46,7 @@ def value_of_information(
     source: PatientsLike,
     *,
     groups: Mapping[str, Sequence[str]] | None = None,
-    draws: int = _DRAWS,
+    draws: int = DRAWS,
     seed: int = 0,
 ) -> pd.DataFrame:
     """How far measuring what is missing could move each patient's risk.
@@ -74,40 +73,35 @@ def value_of_information(
     The range is a little too narrow: on simulated patients that of 80 % held the risk that the
     panel then gave in 81, 76, 70 and 78 % (PD-L1, TMB, infiltration, ctDNA; 250 patients, one
     seed). Preposterior analysis (Raiffa & Schlaifer 1961); the values of a group are drawn jointly,
-    see :class:`~stratify.interpretation.training_distribution.TrainingDistribution`.
+    see :class:`~stratify.uncertainty.training_distribution.TrainingDistribution`.
     """
-    known = TrainingDistribution.of(model.uncertainty)
+    known = model.training_distribution
     if known is None:
         raise ArgumentError(
             "The bundle keeps no summary of its training patients; train it again to see what a "
             "missing panel could change."
         )
-    patients, features = model.prepare(source), model.classifier.features_
-    table = patients.table
-    places: list[int] = []
-    drawn: list[tuple[str, str]] = []  # group and features of each
-    blocks: list[pd.DataFrame] = []
-    other = table.columns.difference([*features, "patient_id", "cohort"])
-    for i in range(len(table)):
-        patient = table.iloc[[i]]
-        matrix = patients.matrix.iloc[[i]]
-        lacking = missing_features(matrix)
-        absent = {name for names in lacking.values() for name in names}
-        wanted: Mapping[str, Sequence[str]] = lacking if groups is None else groups
-        repeated = patient[["patient_id", "cohort", *other]].iloc[np.zeros(draws, dtype=int)]
+    patients = model.prepare(source)
+    lacking: list[Lacking] = []
+    named: list[str] = []
+    for i in range(len(patients)):
+        by_panel = missing_features(patients.matrix.iloc[[i]])
+        absent = {name for names in by_panel.values() for name in names}
+        wanted: Mapping[str, Sequence[str]] = by_panel if groups is None else groups
         for k, (group, names) in enumerate(wanted.items()):
             if own := [name for name in names if name in absent]:
-                values = known.draw(matrix, own, draws, np.random.default_rng([seed, k]))
-                blocks.append(pd.concat([repeated.reset_index(drop=True), values], axis=1))
-                places.append(i)
-                drawn.append((group, ";".join(own)))
-    if not blocks:
+                lacking.append(Lacking(i, k, own))
+                named.append(group)
+    if not lacking:
         return pd.DataFrame(columns=_COLUMNS)
-    before = model.score_table(patients).iloc[places].reset_index(drop=True)
+    before = model.score_table(patients).iloc[[each.place for each in lacking]]
+    before = before.reset_index(drop=True)
     found = before[["patient_id", "cohort", "risk"]].assign(
-        group=[group for group, _ in drawn], features=[names for _, names in drawn]
+        group=named, features=[";".join(each.features) for each in lacking]
     )
-    after = model.score_table(pd.concat(blocks, ignore_index=True), patients.assays)
+    after = model.score_table(
+        drawn_patients(known, patients, lacking, draws, seed), patients.assays
+    )
     return _compared(found, before, after, draws, model.classifier.interval_level)[_COLUMNS]
 
 

@@ -23,7 +23,6 @@ from stratify.interpretation.profile import (
     partner_classes,
     why_no_partner,
 )
-from stratify.interpretation.training_distribution import TrainingDistribution
 from stratify.model.recalibration import Recalibration
 from stratify.scoring import ResistanceModel
 from stratify.scoring.prepared import Prepared
@@ -143,7 +142,7 @@ def patient_findings(model: ResistanceModel, source: PatientsLike) -> PatientFin
     long, led = explained.attributions, explained.leading.iloc[0]
     values = {name: _plain(value[0]) for name, value in patient.values.items()}
     score = {str(name): value for name, value in model.score_table(patient).iloc[0].items()}
-    known = TrainingDistribution.of(model.uncertainty)
+    known = model.training_distribution
     points = risk_points(long, classifier.calibration_)
     measured = (long["value"].notna() | long["level"].notna()).to_numpy()
     slope, intercept = classifier.calibration_

@@ -6,6 +6,7 @@ It names the patient; so it stays with the data and is never logged.
 from __future__ import annotations
 
 import datetime as dt
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from stratify.report.page import rendered, write_page
 from stratify.report.page_table import PageTable, page_cells
 from stratify.report.text import PATIENT, TEXT
 from stratify.scoring import ResistanceModel
+from stratify.study.policy import Policy
 from stratify.tables.documents import document
 from stratify.tables.schema import field_named
 
@@ -42,7 +44,7 @@ def write_patient_report(path: str | Path, model: ResistanceModel, found: Patien
         rule=score["endpoint_rule"],
         created=dt.datetime.now(tz=dt.UTC).date().isoformat(),
         risk=_risk_scale(found, model),
-        recommendation=_recommendation(found),
+        recommendation=_recommendation(found, model.policy),
         reasons=_reasons(found),
         reasons_more=PATIENT["reasons_more"].format(
             base=_percent(found.base_risk), risk=_percent(score["risk"])
@@ -164,19 +166,31 @@ class Advice:
     title: str
     reason: str
     would_change: str
+    error_bound: str
     evidence: str
     flags: list[str]
 
 
-def _recommendation(found: PatientFindings) -> Advice:
+def _recommendation(found: PatientFindings, policy: Policy | None) -> Advice:
     score = found.score
     given = score["recommendation"] if isinstance(score["recommendation"], str) else ""
     meanings: dict[str, str] = document("results/scores")["flags"]
     flags = [flag for flag in str(score["flags"]).split(";") if flag != "research_use_only"]
+    change = str(score.get("would_change") or "")
+    if change:
+        words = PATIENT["results_lead" if given == "measure" else "would_change"]
+        change = f"{words} {change}"
+    bound = ""
+    if policy is not None and policy.errors is not None and pd.notna(score["error_bound"]):
+        bound = PATIENT["error_bound"][given].format(
+            bound=math.floor(100 * score["error_bound"] + 1e-9),
+            confidence=f"{100 * policy.errors.confidence:g}",
+        )
     return Advice(
         title=PATIENT["recommendations"][given],
         reason=score["reason"],
-        would_change=str(score.get("would_change") or ""),
+        would_change=change,
+        error_bound=bound,
         evidence=PATIENT["evidence"].format(score["evidence_class"]),
         flags=[meanings.get(flag, flag) for flag in flags if flag],
     )

@@ -24,7 +24,10 @@ __all__ = ["performance_tables"]
 _HEADLINE = ("auroc", "brier", "brier_skill", "calibration_slope", "calibration_intercept",
              "mean_predicted", "mean_observed")  # fmt: skip
 _DECISIONS = ("sensitivity", "specificity", "ppv", "npv", "share_flagged", "net_benefit")
-_POLICY = ("share_decided", "error_monotherapy", "error_combination", "share_refer")
+_POLICY = (
+    *("share_decided", "error_monotherapy", "error_combination"),
+    *("share_measure", "share_refer"),
+)
 _GAIN = "net_benefit_gain"
 _SPLITS = ("test", "external", "left_out", "cv", "train")
 _PERFORMANCE = (

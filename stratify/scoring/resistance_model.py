@@ -24,6 +24,7 @@ from stratify.model.forest import without_extremes
 from stratify.model.recalibration import Recalibration
 from stratify.references import References
 from stratify.scoring.manifest import as_json, sums_of, version_of, write_bundle
+from stratify.scoring.measuring import measured_first, require_foreseeable
 from stratify.scoring.prepared import KEYS, Prepared, prepared
 from stratify.scoring.reasons import top_reasons
 from stratify.statistics.intervals import normal_quantile
@@ -35,6 +36,7 @@ from stratify.treatment.decision_rules import require_landmark
 from stratify.treatment.guarantee import RiskCuts, with_thresholds
 from stratify.treatment.triage import triage
 from stratify.uncertainty.risk_interval import Uncertainty
+from stratify.uncertainty.training_distribution import TrainingDistribution
 
 __all__ = ["FITTED", "PatientsLike", "ResistanceModel", "made_ready"]
 
@@ -113,13 +115,21 @@ class ResistanceModel:
         ------
         ArgumentError
             If the model is of a landmark for which the policy has no rule, or the policy states
-            errors and the bundle has no out-of-fold risks to find thresholds by.
+            errors and the bundle has no out-of-fold risks to find thresholds by, it is for another
+            endpoint, or would measure what the model does not read.
         DataError
             If the policy names a marker that is not available.
         """
         require_landmark(policy, self.landmark_weeks)
         policy.require_known(available, where, self.landmark_weeks)
+        policy.require_model(self.card["endpoint"], self.classifier.features_)
+        require_foreseeable(policy, self.training_distribution)
         return replace(self, policy=with_thresholds(policy, self.risk_cuts, "the bundle"))
+
+    @property
+    def training_distribution(self) -> TrainingDistribution | None:
+        """What the training patients looked like; None if the bundle does not keep it."""
+        return None if self.uncertainty is None else self.uncertainty.training
 
     @property
     def risk_cuts(self) -> RiskCuts | None:
@@ -204,7 +214,7 @@ class ResistanceModel:
 
         Returns
         -------
-        DataFrame of shape (n_patients, 16 + 2 * top)
+        DataFrame of shape (n_patients, 18 + 2 * top)
             As in the ``scores`` dictionary, patients in the order given and each without regard to
             the others; then the reasons.
 
@@ -225,6 +235,16 @@ class ResistanceModel:
             assays=patients.assays,
             landmark_weeks=self.landmark_weeks,
         )
+        if self.landmark_weeks is None and not self.card["mixed_regimens"]:
+            decisions = measured_first(
+                patients,
+                decisions,
+                self.policy,
+                self.training_distribution,
+                lambda policy, some: replace(self, policy=policy).score_table(
+                    some, patients.assays
+                ),
+            )
         found |= {
             **{name: patients.values[name] for name in KEYS},
             **{str(name): decisions[name] for name in decisions},

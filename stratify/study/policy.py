@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from stratify.errors import DataError
+from stratify.errors import ArgumentError, DataError
 from stratify.study.borne_errors import BorneErrors, FoundThresholds
 from stratify.study.utilities import Utilities
 from stratify.tables.bounds import reaches
@@ -31,6 +31,7 @@ __all__ = [
     "LabelCheck",
     "LandmarkRule",
     "MarkerRule",
+    "MeasureFirst",
     "NamedColumn",
     "Policy",
 ]
@@ -144,6 +145,25 @@ class MarkerRule(Strict):
             yield ("combination_below",), text
 
 
+class MeasureFirst(Strict):
+    """When a referred patient is to be measured first: the answer ``measure`` names the marker.
+
+    Attributes
+    ----------
+    probability : float
+        At least so probably the value of a missing marker moves the patient to a decision.
+    markers : list of str
+        Features of the model that can be measured.
+    required_below : float, optional
+        A missing required marker refers no longer where its value would change the decision less
+        probably than this; by default it always refers.
+    """
+
+    probability: Share
+    markers: Annotated[list[Biomarker], Field(min_length=1)]
+    required_below: Share | None = None
+
+
 class LabelCheck(Strict):
     """Whose label is asked, and on which day."""
 
@@ -199,6 +219,8 @@ class Policy(Strict):
     ----------
     name, version, source : str
         The source says where the thresholds come from; it is required.
+    endpoint : str, optional
+        Endpoint rule (its name) whose risks and errors are meant; a model of another is refused.
     monotherapy_below : float
         A risk below speaks for monotherapy. Beside `errors` the greatest threshold that is tested.
     combination_from : float
@@ -212,9 +234,13 @@ class Policy(Strict):
         Whether the calibrated risk decides, or its whole interval has to lie on one side.
     marker_rule : MarkerRule
         A marker decides, and no risk.
+    measure : MeasureFirst
+        Which missing marker to measure first, in place of a referral that it would probably end.
     utilities : Utilities
         Benefit, harm and a grid of weights give the thresholds: see
         :class:`stratify.study.utilities.Utilities`.
+    measure : MeasureFirst
+        Which missing marker to measure first, in place of a referral that it would probably end.
     required_markers : list of str
         Features without which the decision is referred.
     refer_flags : list of str
@@ -244,11 +270,13 @@ class Policy(Strict):
     source: Text
     monotherapy_below: Share | None = None
     combination_from: Share | None = None
+    endpoint: str | None = None
     errors: BorneErrors | None = None
     found: FoundThresholds | None = None
     decide_by: Literal["risk", "interval"] = "risk"
     marker_rule: MarkerRule | None = None
     utilities: Utilities | None = None
+    measure: MeasureFirst | None = None
     required_markers: list[Biomarker] = []
     refer_flags: list[Caution] = ["unseen_category", "far_from_training", "unseen_panel_pattern"]
     contraindications: list[Contraindication] = []
@@ -348,6 +376,44 @@ class Policy(Strict):
         by = [*stated, "thresholds"][0] if landmark_weeks is None else "landmark"
         return f"{self.name} {self.version}: {by}"
 
+    def require_model(self, endpoint: str, features: Iterable[str]) -> None:
+        """Refuse a model of another endpoint, or one that does not read what is to be measured.
+
+        Parameters
+        ----------
+        endpoint : str
+            Name of the model's endpoint rule.
+        features : iterable of str
+            What the model reads.
+
+        Raises
+        ------
+        ArgumentError
+
+        Examples
+        --------
+        >>> policy = Policy(name="board", version="1", source="minutes", monotherapy_below=0.4,
+        ...                 combination_from=0.7, endpoint="sitc_mono_2020")
+        >>> policy.require_model("proxy_pfs6", [])
+        Traceback (most recent call last):
+            ...
+        stratify.errors.ArgumentError: policy board 1 is for the endpoint sitc_mono_2020, and the
+        model predicts proxy_pfs6: the same risk or error means something else. Take a policy for
+        proxy_pfs6, or train a model of sitc_mono_2020.
+        """
+        if self.endpoint is not None and self.endpoint != endpoint:
+            raise ArgumentError(
+                f"{self.rule} is for the endpoint {self.endpoint}, and the model predicts "
+                f"{endpoint}: the same risk or error means something else. Take a policy for "
+                f"{endpoint}, or train a model of {self.endpoint}."
+            )
+        asked, read = [] if self.measure is None else self.measure.markers, set(features)
+        if unread := [name for name in asked if name not in read]:
+            raise ArgumentError(
+                f"{self.rule} would measure {', '.join(unread)}, which the model does not read: no "
+                "result could change its risk. Remove it from `measure.markers`."
+            )
+
     @property
     def exchange_rate(self) -> float | None:
         """Risk at which combination and monotherapy are worth the same to the policy.
@@ -395,6 +461,11 @@ class Policy(Strict):
             weighed = "" if self.utilities is None else " (from benefit, harm and weights)"
             kept = "" if self.errors is None else f"; {self.errors}"
             does = f"{mono}, {both}, {by}{weighed}{kept}"
+        if self.measure is not None and landmark_weeks is None:
+            does += (
+                "; a missing marker is measured first where it would decide with a probability of "
+                f"{self.measure.probability:g} or more"
+            )
         return f"Policy {self.name} {self.version}: {does}; source: {source}."
 
     def require_known(

@@ -27,7 +27,7 @@ from stratify.treatment.decision_rules import (
 )
 from stratify.treatment.indications import Assays, not_covered, on_file
 
-__all__ = ["EVIDENCE_CLASS", "triage"]
+__all__ = ["EVIDENCE_CLASS", "REFER", "triage"]
 
 EVIDENCE_CLASS = "C1"
 NO_POLICY = "No policy was given: the risk is stated, the decision is referred."

@@ -18,6 +18,7 @@ from stratify.model.columns import FeatureColumns
 from stratify.uncertainty.applicability import Applicability
 from stratify.uncertainty.joint_scores import JointScores
 from stratify.uncertainty.posterior import LinearPosterior
+from stratify.uncertainty.training_distribution import TrainingDistribution
 from stratify.uncertainty.venn_abers import VennAbers
 
 if TYPE_CHECKING:
@@ -44,6 +45,13 @@ class Uncertainty:
     venn_abers: VennAbers | None
     applicability: Applicability
     joint: JointScores | None = None
+
+    @property
+    def training(self) -> TrainingDistribution | None:
+        """What the training patients looked like; None in bundles of an earlier version."""
+        if self.joint is None:
+            return None
+        return TrainingDistribution(self.posterior.numbers, self.joint, self.posterior.shares)
 
     @classmethod
     def fit(

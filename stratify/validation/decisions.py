@@ -32,9 +32,9 @@ def decision_performance(
 ) -> pd.DataFrame:
     """Rows of ``performance.csv`` on the recommendations of a policy at baseline.
 
-    ``share_decided`` and ``share_refer`` of all patients; ``error_monotherapy``, the share of
-    resistant among those given monotherapy, and ``error_combination``, of those not resistant
-    among those given the combination, with Wilson intervals, n being the patients so decided;
+    ``share_decided``, ``share_measure`` and ``share_refer`` of all patients; ``error_monotherapy``,
+    the share of resistant among those given monotherapy, and ``error_combination``, of those not
+    resistant among those given the combination, with Wilson intervals, n being those so decided;
     ``net_benefit_gain`` over every rule in `reference`, paired, at the exchange rate of the
     policy, where a referred patient counts as one without the combination. All but the gain in
     subgroups too.
@@ -60,7 +60,7 @@ def decision_performance(
     ...     pd.Series(["monotherapy", "monotherapy", "combination", "refer"]), policy,
     ...     cohort="ours", split="external")
     >>> rows.set_index("metric")["value"].head(4).to_dict()
-    {'share_decided': 0.75, 'share_refer': 0.25, 'error_monotherapy': 0.5, 'error_combination': 0.0}
+    {'share_decided': 0.75, 'share_measure': 0.0, 'share_refer': 0.25, 'error_monotherapy': 0.5}
     """
     label = table["label"].to_numpy(dtype=float)
     given = recommendation.to_numpy(dtype=object)
@@ -90,6 +90,7 @@ def _shares(label: Floats, given: Strings, mask: Flags) -> list[dict[str, object
     n = len(y)
     rows = [
         _row("share_decided", wilson(decided.sum(), n, LEVEL), n, y.sum()),
+        _row("share_measure", wilson((by == "measure").sum(), n, LEVEL), n, y.sum()),
         _row("share_refer", wilson((by == "refer").sum(), n, LEVEL), n, y.sum()),
     ]
     for arm, wrong in (("monotherapy", 1.0), ("combination", 0.0)):

@@ -47,7 +47,7 @@ SHARES = {
     *("sensitivity", "specificity", "ppv", "npv", "share_flagged"),
 }
 ERRORS = {"error_monotherapy", "error_combination"}
-OF_POLICY = {"share_decided", "share_refer", "net_benefit_gain", *ERRORS}
+OF_POLICY = {"share_decided", "share_measure", "share_refer", "net_benefit_gain", *ERRORS}
 DECISIONS = {"sensitivity", "specificity", "ppv", "npv", "share_flagged", "net_benefit"}
 PLAIN = {
     *("brier_skill", "calibration_intercept", "calibration_slope", "delta_auroc", "delta_brier"),

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from stratify.cli import main
+from stratify.cohort.reading import read_cohort
+from stratify.interpretation.patient import patient_findings, the_patient
+from stratify.report.patient_report import write_patient_report
+from stratify.scoring import load
+from stratify.study import Study
+from stratify.study.policy import Policy
 from stratify.tracking.runs import run_record
 
 
@@ -107,3 +114,32 @@ def test_figures_and_tables_of_a_cohort_are_logged_and_no_patient_s_profile(trai
     assert {"leading", "clusters", "interactions", "dependence"} <= set(record.tables)
     assert not any("profiles.parquet" in name for name in record.files)
     assert all("patient_id" not in table for table in record.tables.values())
+
+
+@pytest.mark.parametrize("decided", ["monotherapy", "combination", "measure"])
+def test_the_page_of_a_patient_says_how_often_such_a_decision_is_wrong(trained, tmp_path, decided):
+    model = load(trained.bundle)
+    policy = model.policy
+    asked = {"probability": 0.05, "markers": ["tmb", "pdl1_tps", "cd8_density"]}
+    if decided == "measure":
+        between = {"name": "board", "version": "1", "source": "minutes", "refer_flags": []}
+        limits = {"monotherapy_below": 0.5, "combination_from": 0.65}
+        policy = Policy.load(between | limits | {"measure": asked})
+    cohort = read_cohort(Study.load(trained.study))
+    model = model.with_policy(policy, cohort.table.columns, "the study")
+    scores = model.score_table(cohort)
+    row = scores[scores["recommendation"] == decided].iloc[0]
+    found = patient_findings(model, the_patient(cohort, row["patient_id"], row["cohort"]))
+    write_patient_report(tmp_path / "page.html", model, found)
+    page = re.sub(r"(?s)<[^>]+>", " ", (tmp_path / "page.html").read_text(encoding="utf-8"))
+    page = " ".join(page.split())
+    wrong = {
+        "monotherapy": "at most 50 are resistant",
+        "combination": "at most 30 are not resistant",
+    }
+    if decided == "measure":
+        assert f"Measure first {row['reason']} What each result would lead to: " in page
+        assert "Of 100 patients decided like this" not in page
+    else:
+        assert f"Of 100 patients decided like this, {wrong[decided]}: the error that the" in page
+        assert "with a confidence of 90 %" in page

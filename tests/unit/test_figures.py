@@ -342,8 +342,8 @@ def test_estimate_uses_to_where_a_limit_is_negative():
             "brier_skill, calibration_slope, calibration_intercept, mean_predicted, mean_observed, "
             "observed_expected, "
             "sensitivity, specificity, ppv, npv, share_flagged, net_benefit, share_decided, "
-            "share_refer, error_monotherapy, error_combination, net_benefit_gain, delta_auroc, "
-            "delta_brier.",
+            "share_measure, share_refer, error_monotherapy, error_combination, "
+            "net_benefit_gain, delta_auroc, delta_brier.",
         ),
     ],
 )

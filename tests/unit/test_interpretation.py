@@ -17,7 +17,6 @@ from stratify.interpretation.explained import explain, explained_in_chunks
 from stratify.interpretation.information import missing_features, value_of_information
 from stratify.interpretation.interactions import interaction_summary, interactions
 from stratify.interpretation.profile import resistance_profiles
-from stratify.interpretation.training_distribution import TrainingDistribution
 from stratify.model.recalibration import Recalibration
 from stratify.scoring.change import risk_change
 from stratify.statistics.intervals import Estimate
@@ -228,7 +227,7 @@ def test_undetected_ctdna_sets_all_its_values_together(model, patients):
 
 
 def test_draws_keep_what_is_measured_and_are_like_the_training_patients(model, patients):
-    known = TrainingDistribution.of(model.uncertainty)
+    known = model.training_distribution
     one = model_matrix(patients.iloc[[2]], model.classifier.features_)
     names = ["nlr", "msi_high", "ecog", "immune_phenotype", "tmb"]
     one[names] = np.nan
@@ -252,7 +251,7 @@ def test_draws_keep_what_is_measured_and_are_like_the_training_patients(model, p
 
 
 def test_draws_follow_what_is_correlated_with_them(model, patients):
-    known = TrainingDistribution.of(model.uncertainty)
+    known = model.training_distribution
     one = model_matrix(patients.iloc[[2]], model.classifier.features_)
     one.loc[:] = np.nan
     rng = np.random.default_rng
@@ -262,7 +261,7 @@ def test_draws_follow_what_is_correlated_with_them(model, patients):
 
 
 def test_levels_are_drawn_with_the_numbers(model, patients):
-    known = TrainingDistribution.of(model.uncertainty)
+    known = model.training_distribution
     one = model_matrix(patients.iloc[[2]], model.classifier.features_)
     one.loc[:] = np.nan
     rng = np.random.default_rng
@@ -284,7 +283,7 @@ def test_levels_are_drawn_with_the_numbers(model, patients):
 
 
 def test_a_value_that_many_share_is_drawn_as_often_as_it_was_seen(model, patients):
-    known = TrainingDistribution.of(model.uncertainty)
+    known = model.training_distribution
     one = model_matrix(patients.iloc[[2]], model.classifier.features_)
     one.loc[:] = np.nan
     drawn = known.draw(one, ["pdl1_tps"], 4000, np.random.default_rng(0))["pdl1_tps"]

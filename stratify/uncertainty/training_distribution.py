@@ -17,7 +17,6 @@ from stratify.arrays import Floats
 from stratify.tables.schema import known_field
 from stratify.uncertainty.joint_scores import JointScores
 from stratify.uncertainty.normal_scores import NormalScores
-from stratify.uncertainty.risk_interval import Uncertainty
 
 __all__ = ["TrainingDistribution"]
 
@@ -46,14 +45,6 @@ class TrainingDistribution:
     numbers: NormalScores
     joint: JointScores
     shares: Mapping[str, Mapping[str, float]]
-
-    @classmethod
-    def of(cls, uncertainty: Uncertainty | None) -> TrainingDistribution | None:
-        """Take what a bundle keeps of its training patients; None if it does not."""
-        if uncertainty is None or uncertainty.joint is None:
-            return None
-        posterior = uncertainty.posterior
-        return cls(posterior.numbers, uncertainty.joint, posterior.shares)
 
     def median(self, feature: str) -> float:
         """Training median of a number, NaN where it is not known."""
