@@ -23,7 +23,7 @@ def main() -> None:
     given = arguments.parse_args()
 
     found = choose_policy(given.bundle, given.study, given.out, policy=given.policy, progress=print)
-    print(*found["guarantees"]["statement"], sep="\n")
+    print(*found.tables["guarantees"]["statement"], sep="\n")
     print(f"Tables in {given.out}, research use only")
 
 

@@ -279,6 +279,56 @@ def effect(
         typer.echo(f"MLflow run {log_effect(results, out, uri=store)}.")
 
 
+@app.command("policy")
+def policy_report(
+    bundle: BundleFolder,
+    study: StudyFile,
+    out: Annotated[
+        Path, typer.Option("--out", help="File ending in .html, or a folder for the tables too.")
+    ] = Path("policy.html"),
+    policy: PolicyFile = None,
+    monotherapy: Annotated[
+        float | None,
+        typer.Option(help="Error borne under monotherapy, in place of a file.", show_default=False),
+    ] = None,
+    combination: Annotated[
+        float | None,
+        typer.Option(help="Error borne under the combination.", show_default=False),
+    ] = None,
+    confidence: Annotated[float, typer.Option(help="With which both are kept.")] = 0.9,
+    save: Annotated[
+        Path | None,
+        typer.Option(help="Write the policy with these errors here.", show_default=False),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(help="With --save: who chose them, and where.", show_default=False),
+    ] = None,
+    track: Track = True,
+    store: Store = None,
+) -> None:
+    """Report what a policy decides on patients the model never saw, and what other errors would.
+
+    Example: `stratify policy results/ours/bundle other.yaml --monotherapy 0.4 --combination 0.25
+    --out policy.html`
+    """
+    from stratify.experiment.policy_choice import choose_policy, stated_errors
+
+    folder = bundle_folder(bundle, store)
+    stated = stated_errors(monotherapy, combination, confidence, policy, save, source)
+    found = choose_policy(
+        folder, study, out, policy=stated or policy, save=save, progress=progress()
+    )
+    typer.echo(found.statement)
+    typer.echo(f"Policy report in {out}, research use only.")
+    if save is not None:
+        typer.echo(f"Policy in {save}.")
+    if track:
+        from stratify.tracking.policy_runs import log_policy
+
+        typer.echo(f"MLflow run {log_policy(found, out, uri=store)}.")
+
+
 @app.command()
 def report(
     bundle: BundleFolder,

@@ -89,7 +89,7 @@ def check_study(path: str | Path) -> StudyCheck:
             "(`stratify effect`)"
         ]
     if study.policy is not None:
-        unchecked += ["whether the policy fits the risks of a model (`pipelines/choose_policy.py`)"]
+        unchecked += ["whether the policy fits the risks of a model (`stratify policy`)"]
     return StudyCheck(study.name, findings, cohort.attrition, unchecked)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -28,7 +29,10 @@ def patients_to_score(model: ResistanceModel, study: Study) -> Cohort:
 
 
 def deciding(
-    model: ResistanceModel, study: Study, cohort: Cohort, policy: str | Path | None = None
+    model: ResistanceModel,
+    study: Study,
+    cohort: Cohort,
+    policy: str | Path | dict[str, Any] | None = None,
 ) -> ResistanceModel:
     """Take the model with a policy file, else the policy of the study, else that of the bundle."""
     chosen = study.policy if policy is None else Policy.load(policy)

@@ -3,7 +3,8 @@
 To add one, write in one file the function that draws it and a :class:`PageFigure` of it, and enter
 that in the list of its page: ``COHORT_FIGURES``, ``ASSESSMENT_FIGURES`` or ``EXPLANATION_FIGURES``
 of :mod:`stratify.report.card_figures`, ``EFFECT_FIGURES`` of :mod:`stratify.report.effect_figures`,
-``LABEL_FIGURES`` of :mod:`stratify.report.label_report`. A package adds one to the model card by
+``LABEL_FIGURES`` of :mod:`stratify.report.label_report`, ``POLICY_FIGURES`` of
+:mod:`stratify.report.policy_report`. A package adds one to the model card by
 the entry-point group ``stratify.figures``. The page prints it at the end of its section, and its
 words stand in ``data_schemas/words/`` by its name.
 """

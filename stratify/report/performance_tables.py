@@ -94,7 +94,7 @@ def _short(rows: Sequence[Row]) -> PageTable:
     return PageTable(TEXT["short"], heads, [False, True, True, True, True, False, True], cells)
 
 
-def _decided(rows: Sequence[Row]) -> PageTable | None:
+def _decided(caption: str, rows: Sequence[Row]) -> PageTable | None:
     """Put together what the policy decided and how often wrongly: a line a cohort and subgroup."""
     found: dict[tuple[str, ...], dict[str, Row]] = {}
     for row in rows:
@@ -117,7 +117,7 @@ def _decided(rows: Sequence[Row]) -> PageTable | None:
     heads = [TEXT["columns"][name] for name in ("cohort", "split", "subgroup", "n")]
     heads += [metric_words(name) for name in _POLICY]
     numeric = [False] * 3 + [True] * (1 + len(_POLICY))
-    return PageTable(TEXT["decided"], heads, numeric, cells) if cells else None
+    return PageTable(caption, heads, numeric, cells) if cells else None
 
 
 def performance_tables(table: pd.DataFrame) -> dict[str, list[PageTable]]:
@@ -164,9 +164,9 @@ def performance_tables(table: pd.DataFrame) -> dict[str, list[PageTable]]:
     others = [row for row in unseen if not row["reference"] and row["metric"] not in known]
     columns = ["cohort", "split", "model", "reference", "metric", "value", "n", "n_events"]
     by_policy = [row for row in rows if row["split"] != "train"]
-    whole = [row for row in by_policy if row["subgroup"] == "all"]
-    for some in (whole, [row for row in by_policy if row["subgroup"] != "all"]):
-        if (decided := _decided(some)) is not None:
+    for name, of_all in (("decided", True), ("decided_subgroups", False)):
+        some = [row for row in by_policy if (row["subgroup"] == "all") == of_all]
+        if (decided := _decided(TEXT[name], some)) is not None:
             tables["decisions"].append(decided)
     if gains:
         asked = ["cohort", "split", "reference", "threshold", "value", "n", "n_events"]

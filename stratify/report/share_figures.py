@@ -19,8 +19,12 @@ __all__ = ["auroc_by_size", "error_by_share"]
 
 
 @styled
-def error_by_share(curve: pd.DataFrame, *, title: str) -> Figure:
+def error_by_share(
+    curve: pd.DataFrame, *, title: str, chosen: tuple[float, float] | None = None
+) -> Figure:
     """Share of wrong decisions over the share of patients decided on, surest first.
+
+    ``chosen`` is the share that a policy decides, and the share of wrong decisions among these.
 
     Examples
     --------
@@ -35,9 +39,11 @@ def error_by_share(curve: pd.DataFrame, *, title: str) -> Figure:
     ax.plot(rows["share"], rows["value"], color=COLOURS[0], marker="o", label=FIGURES["surest"])
     everyone = float(rows["value"].iloc[-1])
     ax.axhline(everyone, color=GREY, linestyle=":", label=FIGURES["everyone"])
+    if chosen is not None:
+        ax.plot(*chosen, color=COLOURS[1], marker="D", ls="", label=FIGURES["policy"])
     ax.set(xlim=(0, 1.02), ylim=(0, None))
     ax.set(xlabel=FIGURES["decided"], ylabel=FIGURES["wrong"])
-    figure.legend(loc="outside lower center", ncols=2)
+    figure.legend(loc="outside lower center", ncols=3)
     return figure
 
 

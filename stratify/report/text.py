@@ -9,7 +9,7 @@ from typing import Any
 
 from stratify.tables.documents import document
 
-__all__ = ["CARD", "EFFECT", "FIGURES", "LABELS", "METRICS", "PATIENT", "TEXT"]
+__all__ = ["CARD", "EFFECT", "FIGURES", "LABELS", "METRICS", "PATIENT", "POLICY", "TEXT"]
 
 TEXT: dict[str, Any] = document("words/page")  # shared by all pages
 CARD: dict[str, Any] = document("words/card")
@@ -17,6 +17,7 @@ EFFECT: dict[str, Any] = document("words/effect")
 FIGURES: dict[str, Any] = document("words/figures")
 LABELS: dict[str, Any] = document("words/labels")
 PATIENT: dict[str, Any] = document("words/patient")
+POLICY: dict[str, Any] = document("words/policy")
 # title, decimals, value of no effect
 METRICS: dict[str, tuple[str, int, float | None]] = {
     name: tuple(stated) for name, stated in document("words/metrics").items()

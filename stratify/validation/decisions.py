@@ -72,7 +72,6 @@ def decision_performance(
     ]
     rows += [{"subgroup": "all", **row} for row in _gains(table, given, policy, loris)]
     found = pd.DataFrame(rows, columns=list(PERFORMANCE_COLUMNS))
-    found["reference"] = found["reference"].fillna("")
     return found.assign(cohort=cohort, split=split, model=MODEL)
 
 
@@ -80,7 +79,7 @@ def _row(
     metric: str, found: Estimate, n: int, n_events: float, **more: object
 ) -> dict[str, object]:
     counts = {"n": n, "n_events": int(n_events)}
-    return {"metric": metric, **found._asdict(), **counts, **more}
+    return {"metric": metric, "reference": "", **found._asdict(), **counts, **more}
 
 
 def _shares(label: Floats, given: Strings, mask: Flags) -> list[dict[str, object]]:

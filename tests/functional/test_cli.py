@@ -24,7 +24,11 @@ from stratify.errors import FileError
 from stratify.tables.schema import load_schema
 
 PROMISED = {"demo", "validate", "train", "evaluate", "score", "report", "ui"}
-COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]
+COMMANDS = [
+    command.name or command.callback.__name__
+    for command in app.registered_commands
+    if command.callback
+]
 COMMANDS += [str(group.name) for group in app.registered_groups]
 
 
@@ -205,7 +209,7 @@ def test_a_study_with_warnings_alone_is_valid(stratify, study_file):
     assert ended.out.endswith(
         "\ndemo: 0 errors, 1 warning.\n"
         "Not checked: whether the patients suffice to train a model (`stratify train`); whether "
-        "the policy fits the risks of a model (`pipelines/choose_policy.py`).\n"
+        "the policy fits the risks of a model (`stratify policy`).\n"
     )
 
 

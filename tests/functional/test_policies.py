@@ -179,7 +179,7 @@ def test_what_a_policy_would_mean_is_tabulated_on_unseen_patients(trained, tmp_p
     policy = tmp_path / "policy.yaml"
     policy.write_text(yaml.safe_dump(stated))
     out = tmp_path / "out"
-    found = choose_policy(trained.bundle, trained.study, out, policy=policy)
+    found = choose_policy(trained.bundle, trained.study, out, policy=policy).tables
     assert {path.stem for path in out.glob("*.csv")} == set(found)
     assert {path.name for path in out.glob("*.png")} == {"net_benefit.png", "deferral.png"}
     assert {"net_benefit", "guarantees", "deferral", "weights"} <= set(found)

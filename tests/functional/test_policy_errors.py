@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +13,13 @@ import yaml
 
 from functional.conftest import Trained
 from stratify.cli import main
+from stratify.experiment.policy_choice import choose_policy
 from stratify.experiment.registry import score_registry
 from stratify.experiment.reporting import report_cohort
 from stratify.experiment.scores import score
 from stratify.experiment.training import evaluate
 from stratify.scoring import load
+from stratify.study.borne_errors import BorneErrors
 from stratify.treatment.guarantee import both_thresholds
 
 OWN = {
@@ -154,3 +157,80 @@ def test_a_policy_file_that_does_not_exist_is_a_fault_of_the_study(
     printed = capsys.readouterr()
     assert "nowhere.yaml" in printed.out + printed.err
     assert not (tmp_path / "scores.csv").exists()
+
+
+def policy(capsys, *arguments: object) -> tuple[int, str, str]:
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        main(["policy", *(str(each) for each in arguments)])
+    out, err = capsys.readouterr()
+    return int(ended.value.code or 0), out, err
+
+
+def test_a_board_sees_what_errors_would_decide_and_saves_them(trained, tmp_path, capsys):
+    page, saved = tmp_path / "new" / "policy.html", tmp_path / "board.yaml"
+    code, out, _ = policy(
+        capsys, trained.bundle, trained.study, "--out", page, "--monotherapy", 0.5,
+        "--combination", 0.3, "--save", saved, "--source", "board of 3 March",
+    )  # fmt: skip
+    assert code == 0
+    assert out.startswith("Policy chosen 1: ")
+    assert f"Policy report in {page}, research use only.\nPolicy in {saved}.\nMLflow run " in out
+    text = page.read_text(encoding="utf-8")
+    for words in (
+        *("Policy report", "Research use only", "Is it worth it?", "combination for all"),
+        *("What the policy decided in subgroups", "Other errors that could be borne"),
+    ):
+        assert words in text
+    assert not any(each in text for each in trained.results.scores["patient_id"])
+    stated = yaml.safe_load(saved.read_text(encoding="utf-8"))
+    assert stated["errors"] == {"monotherapy": 0.5, "combination": 0.3}
+    looked = (
+        r"board of 3 March; looked at on \d{4}-\d\d-\d\d in .+ \(n = \d+\) with model demo-\w{8}"
+    )
+    assert re.fullmatch(looked, stated["source"])
+    scores = score(trained.bundle, trained.study, tmp_path / "scores.csv", policy=saved)
+    again = trained.results.scores[["cohort", "patient_id", "recommendation"]]
+    both = scores.merge(again, on=["cohort", "patient_id"], suffixes=("", "_before"))
+    assert (both["recommendation"] == both["recommendation_before"]).all()
+
+
+def test_the_pairs_of_errors_are_judged_with_thresholds_from_training(trained, tmp_path):
+    found = choose_policy(trained.bundle, trained.study, tmp_path / "out")
+    model = load(trained.bundle)
+    pairs = pd.read_csv(tmp_path / "out" / "pairs.csv")
+    shares = pairs[pairs["metric"] == "share_decided"]
+    assert len(shares) == 20
+    for row in shares.to_dict("records"):
+        errors = BorneErrors(monotherapy=row["monotherapy"], combination=row["combination"])
+        low, high = both_thresholds(model.risk_cuts, errors)
+        assert (row["monotherapy_below"], row["combination_from"]) == pytest.approx(
+            tuple(np.nan if each.threshold is None else each.threshold for each in (low, high)),
+            nan_ok=True,
+        )
+    by_combination = shares.pivot_table("value", "monotherapy", "combination")
+    assert (by_combination.diff().dropna() >= 0).all(axis=None)
+    assert (by_combination.diff(axis=1).dropna(axis=1) >= 0).all(axis=None)
+    decided = found.tables["decisions"]
+    external = trained.results.performance
+    external = external[external["split"] == "external"]
+    external = external[external["metric"].isin(decided["metric"])]
+    pd.testing.assert_frame_equal(
+        decided.reset_index(drop=True), external.reset_index(drop=True), check_dtype=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--monotherapy", 0.4], "--monotherapy and --combination go together."),
+        (["--monotherapy", 0.4, "--combination", 0.2, "--policy", "x.yaml"],
+         "Errors and --policy are two policies; give one."),
+        (["--save", "x.yaml"], "--save goes with --monotherapy and --combination."),
+        (["--monotherapy", 0.4, "--combination", 0.2, "--save", "x.yaml"],
+         "--save needs --source: who chose these errors, and where."),
+    ],
+)  # fmt: skip
+def test_errors_of_a_command_are_whole_or_refused(trained, capsys, options, message):
+    code, _, err = policy(capsys, trained.bundle, trained.study, *options)
+    assert (code, err.splitlines()[-1]) == (2, f"Error: {message}")

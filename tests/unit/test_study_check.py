@@ -316,7 +316,7 @@ def test_names_without_a_column_are_listed_with_their_lines(hospital):
     assert found.statement == (
         "Not checked: whether the patients suffice to train a model (`stratify train`); whether "
         "the arms occur and their patients and outcomes suffice for the effect (`stratify "
-        "effect`); whether the policy fits the risks of a model (`pipelines/choose_policy.py`)."
+        "effect`); whether the policy fits the risks of a model (`stratify policy`)."
     )
 
 
