@@ -16,6 +16,7 @@ import pandas as pd
 from stratify.cohort.feature_plan import FeaturePlan
 from stratify.cohort.features import informative_features, model_matrix
 from stratify.cohort.reading import Cohort, data_sha256, read_cohort, require_usable
+from stratify.cohort.subgroups import SMALLEST_CLASS
 from stratify.errors import CohortError
 from stratify.experiment.results import Results, results_of
 from stratify.experiment.scores import deciding
@@ -154,20 +155,25 @@ def train(
     )
     model = ResistanceModel(fitted, references, card, policy, uncertainty, plan=plan)
 
-    held_out = cross_validate(
-        template,
-        home.table,
-        features,
-        folds=folds,
-        seed=study.seed,
-        censoring=censoring,
-        trials=trials,
-        storage=search,
-        workers=workers,
-        rescaled=cohort.refitted_scales,
-        progress=progress,
-    )
-    model = model.judged_by(RiskCuts.of(label, held_out.by_model["stratify"]))
+    def out_of_fold(folds: int | None) -> Risks:
+        return cross_validate(
+            template,
+            home.table,
+            features,
+            folds=folds,
+            seed=study.seed,
+            censoring=censoring,
+            trials=trials,
+            storage=search,
+            workers=workers,
+            rescaled=cohort.refitted_scales,
+            progress=progress,
+        )
+
+    held_out = out_of_fold(folds)
+    # thresholds of a policy hold in a new cohort only as far as in one left out
+    apart = out_of_fold(None) if _cohorts_can_be_left_out(home.table) else held_out
+    model = model.judged_by(RiskCuts.of(label, apart.by_model["stratify"]))
     progress("judging on patients the model never saw")
     assessments = _assess_training(model, home, held_out, study)
     for split in ("test", "external"):
@@ -312,6 +318,13 @@ def _label_weights(table: pd.DataFrame, censoring: EarlyCensoring) -> np.ndarray
     """Weight of each patient with a label, as in training."""
     both = pd.concat([table, censoring.table], ignore_index=True)
     return censoring_weights(both["pfs"], both["pfs_event"], censoring.horizon)[: len(table)]
+
+
+def _cohorts_can_be_left_out(table: pd.DataFrame) -> bool:
+    """Whether there are several, and enough of both labels stay without any of them."""
+    counts = pd.crosstab(table["cohort"], table["label"])
+    rest = counts.sum() - counts
+    return len(counts) > 1 and bool((rest >= SMALLEST_CLASS).all(axis=None))
 
 
 def _assess_training(

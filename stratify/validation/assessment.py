@@ -74,7 +74,7 @@ def cross_validate(
     table: pd.DataFrame,
     features: list[str],
     *,
-    folds: int = 5,
+    folds: int | None = 5,
     seed: int = 0,
     censoring: EarlyCensoring | None = None,
     trials: int = 0,
@@ -89,6 +89,8 @@ def cross_validate(
     ----------
     table : DataFrame of shape (n_patients, ...)
         Training patients with ``label``, sorted by cohort and patient.
+    folds : int or None
+        Number of folds stratified by label; None to leave out one cohort after the other.
     rescaled : callable, optional
         Given the table and which patients train, gives it on scales learned from these, such as
         :class:`stratify.cohort.training_scales.RefittedScales`; for every fold.
@@ -97,9 +99,11 @@ def cross_validate(
         of the classifier. The risks are the same, in the order of ``table``.
     """
     label = table["label"].to_numpy(dtype=float)
-    folds = max(2, min(folds, int(label.sum()), int((1 - label).sum())))
+    if folds is not None:
+        folds = max(2, min(folds, int(label.sum()), int((1 - label).sum())))
     splits = split_folds(table, folds, seed, rescaled)
-    names = [f"cross-validation, fold {k + 1} of {folds}" for k in range(folds)]
+    kind = "cross-validation, fold" if folds is not None else "left-out cohort"
+    names = [f"{kind} {k + 1} of {len(splits)}" for k in range(len(splits))]
     training = Training(classifier, features, censoring, trials, storage).alone(workers)
     inside = progress if workers == 1 else None
     calls = [

@@ -31,12 +31,19 @@ class Fold(NamedTuple):
 
 
 def split_folds(
-    table: pd.DataFrame, folds: int, seed: int, rescaled: Rescaled | None = None
+    table: pd.DataFrame, folds: int | None, seed: int, rescaled: Rescaled | None = None
 ) -> list[Fold]:
-    """Patients in folds stratified by ``label``, on scales learned from those who train alone."""
-    from sklearn.model_selection import StratifiedKFold
+    """Patients in folds, on scales learned from those who train alone.
 
-    split = StratifiedKFold(folds, shuffle=True, random_state=seed).split(table, table["label"])
+    So many folds stratified by ``label``; None for one fold a ``cohort``.
+    """
+    from sklearn.model_selection import LeaveOneGroupOut, StratifiedKFold
+
+    split = (
+        LeaveOneGroupOut().split(table, groups=table["cohort"])
+        if folds is None
+        else StratifiedKFold(folds, shuffle=True, random_state=seed).split(table, table["label"])
+    )
     found = []
     for train, test in split:
         scaled = table

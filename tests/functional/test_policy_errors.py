@@ -11,14 +11,16 @@ import pandas as pd
 import pytest
 import yaml
 
-from functional.conftest import Trained
+from functional.conftest import Trained, quick_classifier
 from stratify.cli import main
+from stratify.experiment import training
 from stratify.experiment.policy_choice import choose_policy
 from stratify.experiment.registry import score_registry
 from stratify.experiment.reporting import report_cohort
 from stratify.experiment.scores import score
 from stratify.experiment.training import evaluate
 from stratify.scoring import load
+from stratify.study import Study
 from stratify.study.borne_errors import BorneErrors
 from stratify.treatment.guarantee import both_thresholds
 
@@ -234,3 +236,32 @@ def test_the_pairs_of_errors_are_judged_with_thresholds_from_training(trained, t
 def test_errors_of_a_command_are_whole_or_refused(trained, capsys, options, message):
     code, _, err = policy(capsys, trained.bundle, trained.study, *options)
     assert (code, err.splitlines()[-1]) == (2, f"Error: {message}")
+
+
+def test_thresholds_come_from_cohorts_left_out_where_a_study_trains_on_several(
+    trained, tmp_path, monkeypatch
+):
+    document = yaml.safe_load(trained.study.read_text(encoding="utf-8"))
+    for cohort in document["cohorts"]:
+        cohort["role"] = "train"
+    document |= {"data": str(trained.study.parent / document.get("data", "."))}
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    asked: list[int | None] = []
+    whole = training.cross_validate
+
+    def counted(*arguments, folds, **more):
+        asked.append(folds)
+        found = whole(*arguments, folds=folds, **more)
+        if folds is None:
+            table = arguments[1]
+            by_cohort = pd.crosstab(found.fold, table["cohort"].to_numpy())
+            assert (by_cohort.gt(0).sum(axis=1) == 1).all()
+        return found
+
+    monkeypatch.setattr(training, "cross_validate", counted)
+    results = training.train(
+        Study.load(path), tmp_path / "out", classifier=quick_classifier(), folds=2
+    )
+    assert asked == [2, None]
+    assert results.model.risk_cuts.n == results.model.card["n"]
