@@ -26,7 +26,7 @@ from stratify.cohort.training_scales import Matrix
 from stratify.errors import ArgumentError, DataError, FileError
 from stratify.response.followup import follow_up
 from stratify.study import Study
-from stratify.tables.files import read_numbered
+from stratify.tables.files import read_numbered, where_names_stand
 from stratify.tables.findings import Findings
 from stratify.tables.identifiers import add_unfit, written_as
 from stratify.tables.measurements import PairedSamples
@@ -191,13 +191,16 @@ def _read(path: Path, table: TableSource) -> pd.DataFrame:
     if table.expression is not None:
         labels = table.expression.labels
         return read_matrix(path, labels=labels, delimiter=table.delimiter, decimal=table.decimal)
-    return read_numbered(
-        path,
-        sheet=table.sheet,
-        delimiter=table.delimiter,
-        encoding=table.encoding,
-        comment=table.comment,
-    )
+    raw = read_numbered(path, sheet=table.sheet, **table.text_layout)
+    named = {source.column for columns in table.panels.values() for source in columns.values()}
+    wanted = [name for name in (table.patient_id, *named) if name and name != "*"]
+    hint = ""
+    if table.header_row is None and table.patient_id and not set(wanted) & set(raw.columns):
+        hint = where_names_stand(path, wanted, table.sheet)
+    if hint:
+        stands = f"the first is {raw.columns[0]!r}"
+        raise FileError(f"{path}: no column is one of those mapped ({stands}); {hint}.")
+    return raw
 
 
 def _first_doses(joined: pd.DataFrame | None) -> pd.Series | None:

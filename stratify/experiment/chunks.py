@@ -68,9 +68,7 @@ class SourceFile:
                 f"{self.path} is {what}; CSV or Parquet is expected for scoring in batches. "
                 "Save it as CSV, or let --out end in .csv or .parquet."
             )
-        return TableFile(
-            self.path, delimiter=table.delimiter, encoding=table.encoding, comment=table.comment
-        )
+        return TableFile(self.path, **table.text_layout)
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ def _read_clinical(path: Path) -> pd.DataFrame:
                 "(display names, descriptions, datatypes, priorities) are expected above the "
                 "attribute names. Add them, or name the table *_clinical_data.tsv."
             )
-    table = read_numbered(path, comment="#", delimiter="\t" if headed else None)
+    table = read_numbered(path, comment="#", quoting="none", delimiter="\t" if headed else None)
     return table.map(cell_text)
 
 

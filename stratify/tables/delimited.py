@@ -33,7 +33,12 @@ class DelimitedText:
     delimiter, encoding : str, optional
         Found from the first line and the bytes by default.
     comment : str, optional
-        Lines that start with this are passed over.
+        Lines that start with this are passed over; by default those of ``#`` before the header.
+    quoting : {"none"}, optional
+        Quotation marks are plain text. By default they enclose cells, but in tab-separated text
+        where each line is a row as it stands and some mark is not closed.
+    header_row : int, optional
+        Line of the header, from 1; by default the first one.
 
     Attributes
     ----------
@@ -50,13 +55,22 @@ class DelimitedText:
     """
 
     def __init__(
-        self, path: Path, delimiter: str | None, encoding: str | None, comment: str | None
+        self,
+        path: Path,
+        delimiter: str | None,
+        encoding: str | None,
+        comment: str | None,
+        quoting: str | None = None,
+        header_row: int | None = None,
     ) -> None:
         self.path, self.types = path, cast(dict[str, str], {})
+        self._marks, self._quoted, self._header = False, quoting != "none", cast(list[str], [])
         with path.open("rb") as stream:
             self._gzip = stream.read(2) == b"\x1f\x8b"
-        self._comment, self._passed = comment, 0
+        self._comment, self._passed = comment, 0 if header_row is None else header_row - 1
         self._encoding, n_lines = self._decoded(encoding)
+        if comment is None and header_row is None:
+            self._passed = self._before_header(delimiter)
         with self._text() as stream:
             filled = ((i, line) for i, line in enumerate(self._lines(stream), 1) if line.strip())
             i, first = next(filled, (0, ""))
@@ -67,6 +81,8 @@ class DelimitedText:
         if not first:
             raise FileError(f"{path} is empty. Export the table again.")
         self._delimiter = delimiter or _delimiter_of(path, first)
+        if quoting is None and self._marks and self._delimiter == "\t" and self._never_quoted():
+            self._quoted = False
         rows = self._rows()
         _, self._header = next(rows, (0, []))
         if not self._header:
@@ -157,6 +173,7 @@ class DelimitedText:
                     text = decoder.decode(block, final=not block)
                     if "\0" in text:  # Windows-1252 decodes nearly any bytes
                         return None
+                    self._marks = self._marks or '"' in text
                     n, last = n + text.count("\n"), text[-1:] or last
             except UnicodeDecodeError:
                 return None
@@ -180,14 +197,77 @@ class DelimitedText:
         comment = self._comment
         return ("\n" if line.startswith(comment) else line for line in lines)
 
+    def _before_header(self, delimiter: str | None) -> int:
+        """Lines of ``#`` before the header (MAF, VCF, cBioPortal); the last may be the header."""
+        with self._text() as stream:
+            filled = ((i, line) for i, line in enumerate(stream, 1) if line.strip())
+            last, leading = 0, list[str]()
+            for i, line in filled:
+                if not line.startswith("#"):
+                    break
+                last, leading = i, [*leading, line]
+            else:
+                return 0
+        if not leading:
+            return 0
+        sign = delimiter or max(_DELIMITERS, key=line.count)
+        cells = [each.count(sign) for each in leading]
+        if cells[-1] and not any(cells[:-1]) and cells[-1] == line.count(sign):
+            return last - 1
+        return last
+
+    def _never_quoted(self) -> bool:
+        """Whether every line is a row as it stands, and a mark is not closed in its cell."""
+        width, opened = 0, False
+        with self._text() as stream:
+            for line in self._lines(stream):
+                cells = line.rstrip("\n").split(self._delimiter)
+                if not line.strip():
+                    continue
+                width = width or len(cells)
+                if len(cells) != width:
+                    return False
+                if '"' in line:
+                    opened |= any(c.startswith('"') and c.count('"') % 2 for c in cells)
+        return opened
+
     def _rows(self) -> Iterator[tuple[int, list[str]]]:
         """Rows in which something stands, with their lines; the header first."""
+        held: list[str] = []
+
+        def watched(lines: Iterator[str]) -> Iterator[str]:
+            for line in lines:
+                held.append(line)
+                yield line
+
         with self._text() as stream:
-            reader, start = csv.reader(self._lines(stream), delimiter=self._delimiter), 1
+            lines = self._lines(stream)
+            watch = self._quoted and self._marks
+            given = watched(lines) if watch else lines
+            reader, start = csv.reader(given, delimiter=self._delimiter), 1
+            if not self._quoted:
+                reader = csv.reader(given, delimiter=self._delimiter, quoting=csv.QUOTE_NONE)
             for row in reader:
+                if len(held) > 1:
+                    self._require_closed(held, start)
+                held.clear()
                 if any(map(str.strip, row)):
                     yield start, row
                 start = reader.line_num + 1  # a quoted cell may hold line ends
+
+    def _require_closed(self, lines: list[str], start: int) -> None:
+        """Refuse a quotation mark that swallows rows: never closed, or over lines that are rows."""
+        width = len(self._header)
+        whole = all(len(line.split(self._delimiter)) == width for line in lines)
+        never = sum(line.count('"') for line in lines) % 2
+        if not never and not (width > 1 and whole):
+            return
+        ends = "is never closed" if never else f"is closed only in line {start + len(lines) - 1}"
+        raise FileError(
+            f"{self.path}: a quotation mark of line {start} {ends}, and {len(lines)} lines would "
+            "be one row. Remove the mark, or state `quoting: none` for the table in the study file "
+            "if no cell is quoted."
+        )
 
     def _used_without_name(self) -> set[int]:
         """Columns without a name in which something stands."""

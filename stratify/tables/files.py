@@ -18,7 +18,7 @@ from stratify.tables.header import blank, column_names
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["TableFile", "kind_of", "read_numbered"]
+__all__ = ["TableFile", "kind_of", "read_numbered", "where_names_stand"]
 
 # How files begin, by kind; all others are text.
 _BEGINNINGS = {
@@ -30,6 +30,7 @@ _BEGINNINGS = {
     "dta": rb"<stata_dta>|[\x6e-\x73][\x01\x02]\x01\0",
     "sav": rb"\$FL[23]",
 }
+_LOOKED_AT = 15  # first rows in which names of columns are looked for
 _STATISTICS = ("sas7bdat", "xpt", "dta", "sav")
 
 
@@ -72,7 +73,12 @@ class TableFile:
     delimiter, encoding : str, optional
         Of a CSV file; found from the first line and the bytes by default.
     comment : str, optional
-        Lines of a CSV file that start with this are passed over (``#`` in cBioPortal files).
+        Lines of a CSV file that start with this are passed over; by default those of ``#`` before
+        its header.
+    quoting : {"none"}, optional
+        Quotation marks of a CSV file are plain text.
+    header_row : int, optional
+        Row of the header, from 1, of text and Excel; by default the first with anything in it.
 
     Attributes
     ----------
@@ -99,6 +105,8 @@ class TableFile:
         delimiter: str | None = None,
         encoding: str | None = None,
         comment: str | None = None,
+        quoting: str | None = None,
+        header_row: int | None = None,
     ) -> None:
         self.path = path = Path(path)
         self.kind = kind_of(path)
@@ -107,11 +115,13 @@ class TableFile:
             if self.kind == "xls":
                 raise FileError(f"{path} is an old Excel file (.xls). Save it as .xlsx or CSV.")
             if self.kind == "csv":
-                self._content = DelimitedText(path, delimiter, encoding, comment)
+                self._content = DelimitedText(
+                    path, delimiter, encoding, comment, quoting, header_row
+                )
             elif self.kind == "parquet":
                 self._content = _Parquet(path)
             elif self.kind == "xlsx":
-                self._content = _Whole(_read_excel(path, sheet))
+                self._content = _Whole(_read_excel(path, sheet, header_row))
             else:
                 self._content = _Whole(_read_statistics(path, self.kind, encoding))
         self.columns, self.types = self._content.columns, self._content.types
@@ -152,17 +162,34 @@ class TableFile:
         return _starts(self.n_rows, n_rows)
 
 
-def read_numbered(
-    path: str | Path,
-    *,
-    sheet: str | int | None = None,
-    delimiter: str | None = None,
-    encoding: str | None = None,
-    comment: str | None = None,
-) -> pd.DataFrame:
-    """Read a whole file, as the one batch of a :class:`TableFile`."""
-    file = TableFile(path, sheet=sheet, delimiter=delimiter, encoding=encoding, comment=comment)
-    return next(file.batches())
+def read_numbered(path: str | Path, **layout: Any) -> pd.DataFrame:
+    """Read a whole file, as the one batch of a :class:`TableFile` with these arguments."""
+    return next(TableFile(path, **layout).batches())
+
+
+def where_names_stand(path: Path, names: Collection[str], sheet: str | int | None = None) -> str:
+    """Say in which row or sheet names stand that are no columns; empty if in none looked at."""
+    if kind_of(path) != "xlsx":
+        with _readable(path):
+            for line in range(2, _LOOKED_AT):
+                try:
+                    found = DelimitedText(path, None, None, None, header_row=line).columns
+                except FileError:
+                    continue
+                if set(names) <= set(found):
+                    return f"they stand in line {line}: state `header_row: {line}`"
+        return ""
+    with _workbook(path) as book:
+        pages = book.sheetnames
+        own = pages[sheet if isinstance(sheet, int) else 0] if not isinstance(sheet, str) else sheet
+        for page in sorted(pages, key=lambda name: name != own):
+            for n, row in enumerate(_rows_of(book[page], _LOOKED_AT), 1):
+                if set(names) <= {" ".join(str(cell).split()) for cell in row if not blank(cell)}:
+                    keys = [] if page == own else [f"sheet: {page}"]
+                    keys += [] if n == 1 else [f"header_row: {n}"]
+                    where = f"row {n} of the sheet {page!r}"
+                    return f"they stand in {where}: state `{'` and `'.join(keys)}`"
+        return f"the sheets are {', '.join(pages)}" if len(pages) > 1 else ""
 
 
 @contextmanager
@@ -274,16 +301,32 @@ class _Whole:
             yield self._table[[c for c in self.columns if columns is None or c in columns]]
 
 
-def _read_excel(path: Path, sheet: str | int | None) -> pd.DataFrame:
+@contextmanager
+def _workbook(path: Path, *, results: bool = True) -> Iterator[Any]:
+    """Open a workbook with the results of its formulas, or with the formulas."""
     import warnings
 
     import openpyxl
-    import pandas as pd
 
     with path.open("rb") as stream, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of styles and extensions, not of cells
         # pandas would take texts such as None, NA and error cells for missing without a word
-        book = openpyxl.load_workbook(stream, read_only=True, data_only=True, keep_links=False)
+        book = openpyxl.load_workbook(stream, read_only=True, data_only=results, keep_links=False)
+        yield book
+        book.close()
+
+
+def _rows_of(page: Any, most: int | None = None) -> Iterator[list[Any]]:
+    """Rows of a sheet as values; none of a chart."""
+    if hasattr(page, "reset_dimensions"):
+        page.reset_dimensions()  # some exports state them wrongly
+        yield from map(list, page.iter_rows(values_only=True, max_row=most))
+
+
+def _read_excel(path: Path, sheet: str | int | None, header_row: int | None) -> pd.DataFrame:
+    import pandas as pd
+
+    with _workbook(path) as book:
         names = book.sheetnames
         if isinstance(sheet, str) and sheet not in names:
             raise FileError(f"{path} has no sheet {sheet!r}; its sheets are {', '.join(names)}.")
@@ -295,9 +338,7 @@ def _read_excel(path: Path, sheet: str | int | None) -> pd.DataFrame:
         page = book[sheet if isinstance(sheet, str) else names[sheet or 0]]
         if not hasattr(page, "reset_dimensions"):
             raise FileError(f"{path}: the sheet {page.title!r} is a chart; a table is expected.")
-        page.reset_dimensions()  # some exports state them wrongly
-        cells = [(n, list(row)) for n, row in enumerate(page.iter_rows(values_only=True), 1)]
-        book.close()
+        cells = list(enumerate(_rows_of(page), 1))[(header_row or 1) - 1 :]
     rows = [(n, row) for n, row in cells if not all(map(blank, row))]
     if not rows:
         raise FileError(f"{path} is empty. Export the table again.")

@@ -32,6 +32,11 @@ def column_names(
     --------
     >>> column_names(Path("t.csv"), ["ID", "", " Age  (years)"], lambda i: i != 1)
     {0: 'ID', 2: 'Age (years)'}
+
+    Columns of one name are told apart by their number.
+
+    >>> column_names(Path("t.csv"), ["ID", "Complete?", "Age", "Complete?"])
+    {0: 'ID', 1: 'Complete? (column 2)', 2: 'Age', 3: 'Complete? (column 4)'}
     """
     cells = {
         i: cell for i, cell in enumerate(header) if not blank(cell) or filled is None or filled(i)
@@ -45,10 +50,8 @@ def column_names(
         i: f"(column {i + 1}, no name)" if blank(cell) else " ".join(str(cell).split())
         for i, cell in cells.items()
     }
-    doubled = sorted(name for name, n in Counter(names.values()).items() if n > 1)
-    if doubled:
-        raise FileError(f"{path} has columns of the same name: {', '.join(doubled)}. Rename them.")
-    return names
+    times = Counter(names.values())
+    return {i: f"{n} (column {i + 1})" if times[n] > 1 else n for i, n in names.items()}
 
 
 def _is_number(cell: object) -> bool:

@@ -11,6 +11,7 @@ import pandas as pd
 from stratify.arrays import Flags
 from stratify.tables.cells import texts_of
 from stratify.tables.findings import ColumnFindings, Findings
+from stratify.tables.header import blank
 from stratify.tables.schema import load_schema
 from stratify.tables.sources import Identifier, TableSource
 
@@ -18,6 +19,7 @@ __all__ = [
     "UNFIT",
     "add_unfit",
     "as_written",
+    "beside_patients",
     "chosen_rows",
     "identifiable",
     "identifier_findings",
@@ -25,6 +27,16 @@ __all__ = [
 ]
 
 UNFIT = "that do not fit the stated pattern."
+_FEW, _MOST = 3, 0.2  # rows, and their share, that may be summaries
+_SUMMARY = (
+    r"(median|mean|average|avg|total|totals|sum|sd|std\.?( dev.*)?|se|min|max|minimum|maximum|"
+    r"range|iqr|percent|count|counts|note|notes|remark|remarks|legend|footnote|source|summe|gesamt|"
+    r"mittelwert|mittel|durchschnitt|standardabweichung|anzahl|bereich|anmerkung|legende|quelle|"
+    r"fußnote|fussnote|moyenne|médiane|somme)\b[ :=(].*"
+    r"|(median|mean|average|avg|totals?|sum|std|minimum|maximum|range|iqr|count|summe|gesamt|"
+    r"mittelwert|durchschnitt|standardabweichung|anzahl|moyenne|médiane|somme)[.:]?"
+    r"|n ?[=:] ?[0-9]+.*|[*†‡§¹²³].*|#.*"
+)
 
 
 def written_as(identifiers: pd.Series, identifier: Identifier | None) -> pd.Series:
@@ -85,6 +97,43 @@ def chosen_rows(raw: pd.DataFrame, table: TableSource, cohort: str, findings: Fi
         columns = ", ".join(table.rows)
         findings.add("no_row_chosen", text, cohort=cohort, column=columns, n=len(raw))
     return chosen
+
+
+def beside_patients(identifiers: pd.Series, raw: pd.DataFrame) -> Flags:
+    """Rows that are no patients: summaries, footnotes, repeated headers.
+
+    An identifier that says so (`Median`, `n = 30`, `* measured locally`); or, where identifiers
+    hold no spaces, text with spaces that has nothing beside it or stands below an empty row.
+
+    Parameters
+    ----------
+    identifiers : Series of shape (n_rows,)
+        As text; the index is the place in the file.
+    raw : DataFrame of shape (n_rows, ...)
+
+    Examples
+    --------
+    >>> raw = pd.DataFrame({"ID": ["P1", "P2", "Median"], "age": [60, 70, 65]}, index=[2, 3, 4])
+    >>> beside_patients(raw["ID"], raw).tolist()
+    [False, False, True]
+    """
+    texts = identifiers.where(identifiers.notna(), "").astype("str").str.strip()
+    named = texts.str.fullmatch(_SUMMARY, case=False).to_numpy(dtype=bool)
+    if named.sum() > max(_FEW, _MOST * len(texts)):  # they are how this trial names patients
+        named &= False
+    found: Flags = named | (texts == str(identifiers.name)).to_numpy(dtype=bool)
+    spaced = texts.str.contains(" ", regex=False).to_numpy(dtype=bool)
+    if not spaced.any() or spaced[: max(1, len(texts) // 2)].any():
+        return found
+    first = int(np.flatnonzero(spaced)[0])
+    gap = np.zeros(len(texts), dtype=bool)
+    if raw.index.name in ("row", "line"):
+        gap[1:] = np.diff(raw.index.to_numpy()) > 1
+    below = np.maximum.accumulate(gap)
+    for k in range(first, len(texts)):
+        alone = sum(not blank(cell) and cell == cell for cell in raw.iloc[k]) <= 1
+        found[k] |= spaced[k] and (alone or below[k])
+    return found
 
 
 def identifiable(

@@ -18,6 +18,7 @@ from stratify.tables.columns import ColumnReader, near_names
 from stratify.tables.findings import ColumnFindings, Findings
 from stratify.tables.identifiers import (
     as_written,
+    beside_patients,
     chosen_rows,
     identifiable,
     identifier_findings,
@@ -82,6 +83,11 @@ def read_panels(
         text = f"{table.file}: columns not mapped: {', '.join(unknown[:MOST_NAMES])}{more}."
         findings.add("unknown_column", text, cohort=cohort, n=len(unknown))
     identifiers = texts_of(raw[table.patient_id], MISSING)
+    beside = beside_patients(identifiers, raw)
+    if beside.any():
+        text = f"rows that are no patients by column {table.patient_id!r} (summaries, footnotes)."
+        about.add_rows("not_a_patient", pd.Series(beside, index=raw.index), text)
+        raw, identifiers = raw[~beside], identifiers[~beside]
     if table.identifier is not None:
         raw, identifiers = as_written(raw, identifiers, table, about)
     long = not set(long_panels()).isdisjoint(table.panels)

@@ -165,7 +165,11 @@ class TableSource(Strict):
         Decimal sign, and what groups digits, in numbers that are written as text. Digits may be
         grouped only if ``thousands`` says so: ``1,234`` and ``1.234`` are never guessed.
     comment : str
-        Lines that start with this are passed over.
+        Lines that start with this are passed over; by default those of ``#`` before the header.
+    quoting : {"none"}
+        Quotation marks of a text file are plain text, where they are not closed.
+    header_row : int
+        Row or line of the header, from 1, where it is not the first.
     missing : list of str
         Texts that mean missing in all columns.
     patient_id : str
@@ -194,6 +198,8 @@ class TableSource(Strict):
     thousands: Literal[",", ".", " ", "'"] | None = None
     encoding: str | None = None
     comment: str | None = None
+    quoting: Literal["none"] | None = None
+    header_row: Annotated[int, Field(ge=1)] | None = None
     missing: Texts = []
     patient_id: Name = ""
     identifier: Identifier | None = None
@@ -203,6 +209,12 @@ class TableSource(Strict):
     burden: BurdenRule | None = None
     expression: ExpressionMatrix | None = None
     deconvolution: DeconvolutionTable | None = None
+
+    @property
+    def text_layout(self) -> dict[str, Any]:
+        """How a text file is written, as :class:`stratify.tables.files.TableFile` takes it."""
+        names = ("delimiter", "encoding", "comment", "quoting", "header_row")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def matrix(self) -> ExpressionMatrix | DeconvolutionTable | None:

@@ -32,6 +32,12 @@ def _fill_in(h: Any) -> None:
     h.plant("clinical", "BMI", dict.fromkeys(range(2, 82), "24.7"))
 
 
+def _with_summaries(h: Any) -> None:
+    table = h.tables["clinical"]
+    rows = pd.DataFrame({"Patient": ["Median", "n = 180"]}, dtype=object)
+    h.tables["clinical"] = pd.concat([table, rows], ignore_index=True)
+
+
 def _swap(file: str, a: str, b: str) -> Callable[[Any], None]:
     def plant(h: Any) -> None:
         h.tables[file] = h.tables[file].rename(columns={a: b, b: a})
@@ -215,6 +221,14 @@ CASES = [
         n=3,
         column="patient_id",
         also=("unmatched_patient", "unmatched_patient"),
+    ),
+    Case(
+        "not_a_patient",
+        _with_summaries,
+        "clinical.csv, lines 162 and 163: rows that are no patients by column 'Patient' "
+        "(summaries, footnotes).",
+        n=2,
+        column="patient_id",
     ),
     Case(
         "duplicate_patient",

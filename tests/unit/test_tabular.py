@@ -213,10 +213,19 @@ REFUSED = [
         "`delimiter` for the table in the study file.",
     ),
     (
-        "doubled names",
-        b"ID,x,x,y,y \na,1,2,3,4\n",
+        "a mark that is never closed",
+        b'ID,x\na,1\nb,"2\nc,3\n',
         {},
-        " has columns of the same name: x, y. Rename them.",
+        ": a quotation mark of line 3 is never closed, and 2 lines would be one row. Remove the "
+        "mark, or state `quoting: none` for the table in the study file if no cell is quoted.",
+    ),
+    (
+        "a mark that is closed by another row's",
+        b'ID,x\na,1\nb,"2\nc,3"\nd,4\n',
+        {},
+        ": a quotation mark of line 3 is closed only in line 4, and 2 lines would be one row. "
+        "Remove the mark, or state `quoting: none` for the table in the study file if no cell is "
+        "quoted.",
     ),
     (
         "no header",
