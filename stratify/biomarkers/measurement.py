@@ -13,7 +13,9 @@ import pandas as pd
 
 from stratify.biomarkers.reported import with_derived
 from stratify.study import Study
-from stratify.tables.findings import Findings, listed
+from stratify.tables.findings import ColumnFindings, Findings, listed
+from stratify.tables.plausibility import check_derived
+from stratify.tables.schema import field_named
 from stratify.tables.sources import CohortSource, TableSource
 
 __all__ = ["Measurement", "RawTables", "add_derived", "add_measured", "read_values"]
@@ -120,7 +122,8 @@ def add_measured(
     1          b            1.0  0.0              1.0
     2          c            NaN  NaN              NaN
     >>> findings.messages()
-    ['maf.txt: 1 of 3 patients have no usable row; they are read as not measured.']
+    ["maf.txt, row 1: no chromosome and position; each row counts, also of one mutation's
+    transcripts.", 'maf.txt: 1 of 3 patients have no usable row; they are read as not measured.']
     """
     values = read_values(measurement, tables, rule, cohort, findings)
     if values is None:
@@ -129,6 +132,11 @@ def add_measured(
     found = Findings(table_name=file)
     derived = measurement.derive(values, rule, patients, found)
     findings.extend(found, cohort=cohort, panel=measurement.panel)
+    confirmed = bool(getattr(rule, "confirmed", False))
+    own = derived[derived.index.isin(patients["patient_id"])]
+    for name in map(str, own):
+        about = ColumnFindings(findings, cohort, file, field_named(name))
+        check_derived(own[name], about, confirmed=confirmed)
     return add_derived(patients, derived, measurement, file, cohort, findings)
 
 

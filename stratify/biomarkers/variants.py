@@ -25,6 +25,7 @@ __all__ = [
     "counted",
     "distinct_counts",
     "grouped",
+    "identity_of",
     "repeated",
 ]
 
@@ -55,11 +56,34 @@ def distinct_counts(variants: pd.DataFrame, group: Ints, rows: Flags, n: int) ->
     return np.bincount(chosen, minlength=n).astype(float)
 
 
+def identity_of(variants: pd.DataFrame) -> list[str]:
+    """Columns by which rows are one variant; none where chromosome and position are not known."""
+    known = [name for name in IDENTITY if name in variants and variants[name].notna().any()]
+    return known if {"chromosome", "position"} <= set(known) else []
+
+
+def _as_written_alike(variants: pd.DataFrame) -> pd.DataFrame:
+    """Chromosomes without ``chr``, alleles in capitals: as callers write them, and merged files."""
+    alike = {}
+    for name in ("chromosome", "reference_allele", "alternate_allele"):
+        if name in variants and not pd.api.types.is_numeric_dtype(variants[name]):
+            codes, levels = pd.factorize(variants[name].astype(object), use_na_sentinel=False)
+            texts = [level if level != level else str(level).strip().upper() for level in levels]
+            if name == "chromosome":
+                texts = [
+                    t if t != t else str(t).removeprefix("CHR").removesuffix(".0") for t in texts
+                ]
+                texts = ["MT" if text == "M" else text for text in texts]
+            alike[name] = np.array(texts, dtype=object)[codes]
+    return variants.assign(**alike) if alike else variants
+
+
 def repeated(variants: pd.DataFrame, group: Ints) -> Ints | None:
     """Give a number to each variant of a group, None if none stands in more than one row."""
-    if not set(IDENTITY) <= set(variants):
+    names = identity_of(variants)
+    if not names:
         return None
-    code, _ = _combined(variants, IDENTITY, group)
+    code, _ = _combined(_as_written_alike(variants[names]), names, group)
     ordered = np.sort(code)
     return code if (ordered[1:] == ordered[:-1]).any() else None
 
@@ -177,10 +201,20 @@ def add_variant_warnings(
     variants: pd.DataFrame, rule: BurdenRule | None, rows: DrawRows, found: Findings
 ) -> None:
     """Add variants in several rows, and those whose consequence is not known."""
+    identity = identity_of(variants)
     if rows.variant is not None:
         again = pd.Series(rows.variant).duplicated()
-        text = "a variant in more than one row; it counts once."
+        alleles = "" if set(IDENTITY) <= set(identity) else " (by its position, without alleles)"
+        text = f"a variant in more than one row{alleles}; it counts once."
         found.add_rows("duplicate_variant", "position", again, text)
+    if not identity:
+        every = np.ones(len(variants), dtype=bool)
+        text = "no chromosome and position; each row counts, also of one mutation's transcripts."
+        found.add_rows("copies_unknown", "position", every, text)
+    if rule is not None and rule.min_vaf > 0:
+        unknown = variants["vaf"].isna()
+        text = f"no VAF; these do not reach {rule.min_vaf:g} and do not count into the burden."
+        found.add_rows("variant_not_classified", "vaf", unknown, text)
     if rule is not None and rule.consequences is not None:
         unknown = variants["consequence"].isna()
         text = "no consequence; these do not count into the burden."

@@ -130,8 +130,10 @@ def beside_patients(identifiers: pd.Series, raw: pd.DataFrame) -> Flags:
     if raw.index.name in ("row", "line"):
         gap[1:] = np.diff(raw.index.to_numpy()) > 1
     below = np.maximum.accumulate(gap)
+    filled = [sum(not blank(c) and c == c for c in raw.iloc[k]) for k in range(first, len(texts))]
+    usual = sum(not blank(cell) and cell == cell for cell in raw.iloc[0])
     for k in range(first, len(texts)):
-        alone = sum(not blank(cell) and cell == cell for cell in raw.iloc[k]) <= 1
+        alone = filled[k - first] <= 1 < usual
         found[k] |= spaced[k] and (alone or below[k])
     return found
 

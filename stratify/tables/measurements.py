@@ -46,6 +46,8 @@ class BurdenRule(Strict):
         Whether mutations were called without matched normal tissue.
     assay : str
         Gene panel or exome, with its version.
+    confirmed : bool
+        The burdens have been checked although their median is unusual.
     """
 
     scored_mb: Annotated[float, Field(gt=0, le=100)]
@@ -54,6 +56,7 @@ class BurdenRule(Strict):
     min_depth: Annotated[float, Field(ge=0)] = 0
     tumour_only: bool | None = None
     assay: str | None = None
+    confirmed: bool = False
 
     @classmethod
     def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[Place, str]]:

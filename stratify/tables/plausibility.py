@@ -21,6 +21,7 @@ __all__ = [
     "SCALES",
     "check_assays",
     "check_dates",
+    "check_derived",
     "check_events",
     "check_features_time",
     "check_filled_in",
@@ -164,6 +165,35 @@ def check_possible(values: pd.Series, found: ColumnFindings) -> None:
     unit = f" {field.unit}" if field.unit else ""
     text = f"{field.name} outside the possible {field.minimum:g} to {field.maximum:g}{unit}."
     found.add_rows("outside_limits", wrong & ~before, text)
+
+
+def check_derived(values: pd.Series, found: ColumnFindings, *, confirmed: bool = False) -> None:
+    """Check a column that was counted or calculated by the limits of one that is reported.
+
+    Parameters
+    ----------
+    values : Series of shape (n_patients,)
+        In the canonical unit; missing where not measured.
+    confirmed : bool
+        An unusual median has been checked.
+    """
+    field = found.field
+    if not field.numeric or not values.notna().any():
+        return
+    known = values[values.notna()].astype(float)
+    low, high = field.minimum, field.maximum
+    unit, made = f" {field.unit}" if field.unit else "", f"{field.name} as derived"
+    wrong = int((~_within(known, low, high)).sum())
+    if wrong:
+        text = f"{made} outside the possible {low:g} to {high:g}{unit} in {wrong} of {len(known)}"
+        found.add("outside_limits", f"{text} patients.", wrong)
+        return
+    above = known[known > 0]  # nothing found, as in plasma without tumour DNA, is common
+    if field.typical and not confirmed and len(above) > ENOUGH_VALUES and found.findings.whole:
+        least, most = field.typical
+        if not least <= above.median() <= most:
+            text = f"{made} has its median outside {least:g} to {most:g}{unit}"
+            found.add("derived_unlikely", f"{text} ({len(above)} patients above 0).", len(above))
 
 
 def check_rules(

@@ -45,6 +45,18 @@ def _drop(file: str, *lines: int) -> Callable[[Any], None]:
     return plant
 
 
+def _without_alleles(h: Any) -> None:
+    for name in ("reference_allele", "alternate_allele"):
+        del h.source("mutations")["panels"]["mutations"][name]
+
+
+def _other_caller(h: Any) -> None:
+    table = h.tables["mutations"]
+    last = table.index[-1]
+    for column, write in (("Chr", lambda c: f"chr{c}"), ("Ref", str.lower), ("Alt", str.lower)):
+        table.loc[last, column] = write(str(table.loc[last, column]))
+
+
 def _samples(h: Any) -> None:
     h.tables["mutations"]["Sample"] = h.tables["mutations"]["Patient"] + "-T1"
     h.plant("mutations", "Sample", {3: "other"})
@@ -357,6 +369,69 @@ CASES = [
         n=1,
         panel="mutations",
         column="position",
+    ),
+    Case(
+        "duplicate_variant",
+        _with("mutations", lambda h: (_repeat("mutations", 4)(h), _without_alleles(h))),
+        "mutations.csv, line 322: a variant in more than one row (by its position, without "
+        "alleles); it counts once.",
+        n=1,
+        panel="mutations",
+        column="position",
+        name="without alleles",
+    ),
+    Case(
+        "duplicate_variant",
+        _with("mutations", lambda h: (_repeat("mutations", 4)(h), _other_caller(h))),
+        "mutations.csv, line 322: a variant in more than one row; it counts once.",
+        n=1,
+        panel="mutations",
+        column="position",
+        name="as another caller writes it",
+    ),
+    Case(
+        "copies_unknown",
+        _with("mutations", lambda h: h.source("mutations")["panels"]["mutations"].pop("position")),
+        "mutations.csv, lines 2, 3, 4, 5, 6 and 315 more: no chromosome and position; each row "
+        "counts, also of one mutation's transcripts.",
+        n=320,
+        panel="mutations",
+        column="position",
+    ),
+    Case(
+        "variant_not_classified",
+        _with(
+            "mutations",
+            lambda h: (
+                h.plant("mutations", "VAF", {5: "", 9: ""}),
+                h.source("mutations")["burden"].update(min_vaf=0.005),
+            ),
+        ),
+        "mutations.csv, lines 5 and 9: no VAF; these do not reach 0.005 and do not count into the "
+        "burden.",
+        n=2,
+        panel="mutations",
+        column="vaf",
+        name="without VAF",
+    ),
+    Case(
+        "derived_unlikely",
+        _with("mutations", lambda h: h.source("mutations")["burden"].update(scored_mb=0.02)),
+        "mutations.csv: tmb as derived has its median outside 0.8 to 25 mut/Mb (160 patients "
+        "above 0).",
+        n=160,
+        panel="tmb",
+        column="tmb",
+    ),
+    Case(
+        "outside_limits",
+        _with("mutations", lambda h: h.source("mutations")["burden"].update(scored_mb=0.0011)),
+        "mutations.csv: tmb as derived outside the possible 0 to 1000 mut/Mb in 160 of 160 "
+        "patients.",
+        n=160,
+        panel="tmb",
+        column="tmb",
+        name="kilobases for megabases",
     ),
     Case(
         "variant_not_classified",
