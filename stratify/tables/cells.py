@@ -17,6 +17,7 @@ from stratify.arrays import Flags, Ints
 from stratify.tables.findings import ColumnFindings, listed, shared_levels
 from stratify.tables.schema import plain_text
 from stratify.tables.sources import ColumnSource, TableSource
+from stratify.tables.workbook import PercentCell
 
 __all__ = [
     "add_unread",
@@ -78,7 +79,9 @@ def numbers_in(
     found: ColumnFindings,
 ) -> pd.Series:
     """Numbers of cells: as coded, as typed by Excel or Parquet, or as written."""
-    read = _reader(table.decimal, table.thousands, percent=source.unit == "percent")
+    # a percent sign or format is the unit of its cell, whatever the column's
+    shown = {"percent": 100.0, "fraction": 1.0}.get(str(source.unit or found.field.unit))
+    read = _reader(table.decimal, table.thousands, percent=shown)
     codes, firsts = _distinct(cells)
     values = np.full(len(firsts), np.nan)
     unread = np.full(len(firsts), np.nan, dtype=object)
@@ -88,6 +91,8 @@ def numbers_in(
             continue
         if known in coding:
             values[i] = np.nan if coding[known] is None else coding[known]
+        elif isinstance(cell, PercentCell):
+            values[i] = float(cell) * (shown or 1.0)
         elif _is_number(cell):
             values[i] = float(cell)
         elif (number := read(plain := _plain(str(cell)))) is None:  # 1.000 may be a thousand
@@ -102,8 +107,13 @@ def numbers_in(
     return pd.Series(np.where(infinite, np.nan, values), index=cells.index)
 
 
-def _reader(decimal: str, thousands: str | None, *, percent: bool) -> Callable[[str], float | None]:
-    """Give a function from text to the number it surely is, else None."""
+def _reader(
+    decimal: str, thousands: str | None, *, percent: float | None
+) -> Callable[[str], float | None]:
+    """Give a function from text to the number it surely is, else None.
+
+    ``percent`` is what a whole is in the column's unit, None where a percent sign has no meaning.
+    """
     point, group = re.escape(decimal), re.escape(thousands or "")
     number = re.compile(
         rf"[+-]?(?:[0-9]+(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][+-]?[0-9]+)?"
@@ -112,11 +122,13 @@ def _reader(decimal: str, thousands: str | None, *, percent: bool) -> Callable[[
 
     def read(text: str) -> float | None:
         text = text.replace("−", "-").replace("’", "'")
-        if percent:
-            text = text.removesuffix("%").rstrip()
+        share = 1.0
+        if percent is not None and text.endswith("%"):
+            text, share = text[:-1].rstrip(), percent / 100
         if not number.fullmatch(text):
             return None
-        return float(text.replace(thousands or " ", "").replace(",", "."))
+        value = float(text.replace(thousands or " ", "").replace(",", "."))
+        return value if share == 1.0 else value * share
 
     return read
 
@@ -129,8 +141,11 @@ def intervals_in(
     *,
     labels: Sequence[str] = (),
     levels: Mapping[str, tuple[float, float]] | None = None,
+    percent: float = 1.0,
 ) -> dict[str, tuple[float, float]]:
     """Intervals as laboratories write them, by their text.
+
+    Numbers with a percent sign are multiplied by ``percent``: 0.01 where a column holds fractions.
 
     Returns
     -------
@@ -159,18 +174,19 @@ def intervals_in(
     found: dict[str, tuple[float, float]] = {}
     for cell in text.dropna().unique():
         plain = str(cell)
+        share = percent if "%" in plain else 1.0
         level = plain.upper().replace(" ", "")
         if level in named:
             found[plain] = named[level]
         elif match := one.fullmatch(plain):
-            bound = float(match[2].replace(",", "."))
+            bound = share * float(match[2].replace(",", "."))
             found[plain] = (lowest, bound) if match[1] in "<=≤" else (bound, highest)
         elif match := two.fullmatch(plain):
-            low, high = (float(part.replace(",", ".")) for part in match.groups())
+            low, high = (share * float(part.replace(",", ".")) for part in match.groups())
             if low <= high:
                 found[plain] = (low, high)
         elif match := next((m for form in exact if (m := form.fullmatch(plain))), None):
-            value = float(match[1].replace(",", "."))
+            value = share * float(match[1].replace(",", "."))
             found[plain] = (value, value)
     return found
 
@@ -198,7 +214,9 @@ def add_unread(unread: pd.Series, infinite: Flags, decimal: str, found: ColumnFi
         foreign &= ~ambiguous
     censored = _matches(unread, r"[<>≤≥].*")
     percent = _matches(unread, r"[^<>≤≥].*%")
-    words = unread.notna() & ~(foreign | grouped | censored | percent)
+    dated = _matches(unread, r"[0-9]{4}-[0-9]{2}-[0-9]{2}([ T]00:00:00)?")
+    errors = _matches(unread, r"#(?:N/A|REF!|DIV/0!|VALUE!|NAME\?|NUM!|NULL!|SPILL!)")
+    words = unread.notna() & ~(foreign | grouped | censored | percent | dated | errors)
     if decimal == ".":
         found.add_rows("decimal_comma", foreign, "decimal commas in a column of numbers.")
         foreign = foreign & False
@@ -209,11 +227,13 @@ def add_unread(unread: pd.Series, infinite: Flags, decimal: str, found: ColumnFi
         (percent, "value with a percent sign", "values with percent signs"),
         (foreign, "number with a decimal point", "numbers with decimal points"),
         (infinite, "infinite value", "infinite values"),
+        (dated, "date (spreadsheets make one of 5-10)", "dates (spreadsheets make them of 5-10)"),
+        (errors, "error value of a spreadsheet", "error values of a spreadsheet"),
     )
     held = [f"{n} {one if n == 1 else many}" for at, one, many in kinds if (n := int(at.sum()))]
     if words.any():
         held.append(shared_levels(list(unread[words])))
-    wrong = censored | percent | foreign | infinite | words
+    wrong = censored | percent | foreign | infinite | dated | errors | words
     text = f"{listed(held)} where a number is expected."
     found.add_rows("not_numeric", wrong, text)
 

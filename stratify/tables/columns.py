@@ -160,6 +160,7 @@ class ColumnReader:
             highest,
             labels=field.labels,
             levels=levels,
+            percent=0.01 if unit == "fraction" else 1.0,
         )
         return {cell: bounds for cell, bounds in read.items() if cell not in coded}
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from stratify.errors import FileError
 from stratify.tables.delimited import DelimitedText
-from stratify.tables.header import blank, column_names
+from stratify.tables.header import column_names
+from stratify.tables.workbook import read_excel, where_in_workbook
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,7 +122,7 @@ class TableFile:
             elif self.kind == "parquet":
                 self._content = _Parquet(path)
             elif self.kind == "xlsx":
-                self._content = _Whole(_read_excel(path, sheet, header_row))
+                self._content = _Whole(read_excel(path, sheet, header_row))
             else:
                 self._content = _Whole(_read_statistics(path, self.kind, encoding))
         self.columns, self.types = self._content.columns, self._content.types
@@ -179,17 +180,8 @@ def where_names_stand(path: Path, names: Collection[str], sheet: str | int | Non
                 if set(names) <= set(found):
                     return f"they stand in line {line}: state `header_row: {line}`"
         return ""
-    with _workbook(path) as book:
-        pages = book.sheetnames
-        own = pages[sheet if isinstance(sheet, int) else 0] if not isinstance(sheet, str) else sheet
-        for page in sorted(pages, key=lambda name: name != own):
-            for n, row in enumerate(_rows_of(book[page], _LOOKED_AT), 1):
-                if set(names) <= {" ".join(str(cell).split()) for cell in row if not blank(cell)}:
-                    keys = [] if page == own else [f"sheet: {page}"]
-                    keys += [] if n == 1 else [f"header_row: {n}"]
-                    where = f"row {n} of the sheet {page!r}"
-                    return f"they stand in {where}: state `{'` and `'.join(keys)}`"
-        return f"the sheets are {', '.join(pages)}" if len(pages) > 1 else ""
+    with _readable(path):
+        return where_in_workbook(path, names, sheet, _LOOKED_AT)
 
 
 @contextmanager
@@ -299,57 +291,6 @@ class _Whole:
         """Give the one batch, as :meth:`TableFile.batches`."""
         if not first:
             yield self._table[[c for c in self.columns if columns is None or c in columns]]
-
-
-@contextmanager
-def _workbook(path: Path, *, results: bool = True) -> Iterator[Any]:
-    """Open a workbook with the results of its formulas, or with the formulas."""
-    import warnings
-
-    import openpyxl
-
-    with path.open("rb") as stream, warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of styles and extensions, not of cells
-        # pandas would take texts such as None, NA and error cells for missing without a word
-        book = openpyxl.load_workbook(stream, read_only=True, data_only=results, keep_links=False)
-        yield book
-        book.close()
-
-
-def _rows_of(page: Any, most: int | None = None) -> Iterator[list[Any]]:
-    """Rows of a sheet as values; none of a chart."""
-    if hasattr(page, "reset_dimensions"):
-        page.reset_dimensions()  # some exports state them wrongly
-        yield from map(list, page.iter_rows(values_only=True, max_row=most))
-
-
-def _read_excel(path: Path, sheet: str | int | None, header_row: int | None) -> pd.DataFrame:
-    import pandas as pd
-
-    with _workbook(path) as book:
-        names = book.sheetnames
-        if isinstance(sheet, str) and sheet not in names:
-            raise FileError(f"{path} has no sheet {sheet!r}; its sheets are {', '.join(names)}.")
-        if isinstance(sheet, int) and not 0 <= sheet < len(names):
-            raise FileError(
-                f"{path} has no sheet number {sheet}; counted from 0, its sheets are "
-                f"{', '.join(names)}."
-            )
-        page = book[sheet if isinstance(sheet, str) else names[sheet or 0]]
-        if not hasattr(page, "reset_dimensions"):
-            raise FileError(f"{path}: the sheet {page.title!r} is a chart; a table is expected.")
-        cells = list(enumerate(_rows_of(page), 1))[(header_row or 1) - 1 :]
-    rows = [(n, row) for n, row in cells if not all(map(blank, row))]
-    if not rows:
-        raise FileError(f"{path} is empty. Export the table again.")
-    width = max(len(row) for _, row in rows)
-    header, *rest = [row + [None] * (width - len(row)) for _, row in rows]
-    index = pd.Index([n for n, _ in rows[1:]], name="row", dtype="int64")
-    table = pd.DataFrame(rest, columns=range(width), index=index, dtype=object)
-    found = column_names(path, header, lambda i: not all(map(blank, table[i])))
-    table = table[list(found)]
-    table.columns = pd.Index(list(found.values()), dtype=object)
-    return table
 
 
 def _read_statistics(path: Path, kind: str, encoding: str | None) -> pd.DataFrame:

@@ -290,12 +290,11 @@ CASES = [
     ),
     Case(
         "not_numeric",
-        lambda h: h.plant("markers", "FGA", dict.fromkeys(range(2, 9), "12 %")),
-        "markers.csv, lines 2, 3, 4, 5, 6 and 2 more: 7 values with percent signs where a number "
+        lambda h: h.plant("clinical", "Albumin", dict.fromkeys(range(2, 9), "38 %")),
+        "clinical.csv, lines 2, 3, 4, 5, 6 and 2 more: 7 values with percent signs where a number "
         "is expected.",
         n=7,
-        column="fraction_genome_altered",
-        panel="tmb",
+        column="albumin",
         name="percent sign",
     ),
     Case(

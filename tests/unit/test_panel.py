@@ -145,8 +145,8 @@ UNREAD = [
     ("1e999", {}, _not_numeric("1 infinite value")),
     (math.inf, {}, _not_numeric("1 infinite value")),
     (True, {}, RARE),
-    (datetime(2024, 2, 1), {}, RARE),
-    ("#DIV/0!", {}, RARE),
+    (datetime(2024, 2, 1), {}, _not_numeric("1 date (spreadsheets make one of 5-10)")),
+    ("#DIV/0!", {}, _not_numeric("1 error value of a spreadsheet")),
 ]  # fmt: skip
 
 
