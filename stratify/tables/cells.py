@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from stratify.arrays import Flags, Ints
-from stratify.tables.findings import ColumnFindings, listed, shared_levels
+from stratify.tables.findings import ColumnFindings, listed, named_levels, shared_levels
 from stratify.tables.schema import plain_text
 from stratify.tables.sources import ColumnSource, TableSource
 from stratify.tables.workbook import PercentCell
@@ -288,10 +288,15 @@ def levels_in(
         level: canonical[plain] for level in levels if (plain := plain_text(level)) in canonical
     }
     known |= {level: np.nan if goal is None else goal for level, goal in coding.items()}
+    if found.field.severity:
+        several = {t: found.field.most_severe(t, coding) for t in levels if t not in known}
+        known |= {text: level for text, level in several.items() if level is not None}
     wrong = text.notna() & ~text.isin(list(known))
     also = f", or by the coding {', '.join(map(repr, coding))}" if coding else ""
     there = f"levels are {', '.join(found.field.enum or canonical)}{also}"
     unknown = shared_levels(list(text[wrong])) if wrong.any() else ""
+    if wrong.any() and found.field.public:
+        unknown = named_levels(list(text[wrong]))
     message = f"{unknown} of {found.field.name} not known; {there}."
     found.add_rows("unknown_category", wrong, message)
     return text.map(known).astype(object)

@@ -82,6 +82,7 @@ class ColumnReader:
             return self._timed(cells, source, found)
         levels = [level for level in field.enum if level.lower() not in stated]
         text = texts_of(cells, MISSING | stated, {*coding, *levels})
+        coding = _in_any_case(coding, text)
         _add_unused(coding, text, found)
         if field.interval:
             coding |= self._middles(text, source, coding, found)
@@ -183,6 +184,17 @@ class ColumnReader:
         )
         found.add_rows("first_dose_date_missing", dates.notna() & first.isna(), message)
         return _measured((dates - first).dt.days.astype(float), in_days, found)
+
+
+def _in_any_case(coding: dict[str, Any], text: pd.Series) -> dict[str, Any]:
+    """Coding of yes and no as R, Python and spreadsheets write it: TRUE, True, true."""
+    words = {key: level for key, level in coding.items() if key in ("true", "false")}
+    if not words:
+        return coding
+    held = {str(each) for each in text.dropna().unique()}
+    others = {each: words[each.lower()] for each in held - set(coding) if each.lower() in words}
+    unheld = {each.lower() for each in others} - held
+    return {key: level for key, level in coding.items() if key not in unheld} | others
 
 
 def _add_unused(coding: Mapping[str, Any], text: pd.Series, found: ColumnFindings) -> None:

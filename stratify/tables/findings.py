@@ -7,6 +7,8 @@ file and counts are given instead, and levels of a category only if several pati
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -19,7 +21,7 @@ from stratify.tables.schema import Field, load_schema
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ColumnFindings", "Findings", "lines_text", "listed", "shared_levels"]
+__all__ = ["ColumnFindings", "Findings", "lines_text", "listed", "named_levels", "shared_levels"]
 
 # A level of a category is named in a message only if at least so many patients share it.
 SMALLEST_NAMED_GROUP = 5
@@ -239,6 +241,22 @@ def shared_levels(levels: Sequence[object]) -> str:
     if rare:
         texts.append(f"{rare} rarer level{'s' if rare > 1 else ''}")
     return listed(texts)
+
+
+def named_levels(levels: Sequence[object], most: int = 12) -> str:
+    """Levels of a public vocabulary as text: terms written as such, and what several rows share.
+
+    Examples
+    --------
+    >>> named_levels(["NEW_TERM", "Mrs X", "NEW_TERM"])
+    "'NEW_TERM' (2 rows) and 1 rare level"
+    """
+    terms = Counter(str(x) for x in levels if re.fullmatch(r"[A-Za-z]+(_[A-Za-z0-9']+)+", str(x)))
+    others = [level for level in levels if str(level) not in terms]
+    texts = [f"{t!r} ({n} row{'s' if n > 1 else ''})" for t, n in terms.most_common(most)]
+    if len(terms) > most:
+        texts.append(f"{len(terms) - most} more")
+    return listed([*texts, *([shared_levels(others)] if others else [])])
 
 
 def listed(texts: Sequence[str]) -> str:

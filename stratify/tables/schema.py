@@ -8,6 +8,7 @@ reference, loinc``), reviewed by clinicians and read by everything else.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
@@ -57,15 +58,21 @@ def _units() -> dict[str, tuple[str, Fraction]]:
     }
 
 
+_PRIMES = str.maketrans("\u2032\u2019\u2018\u00b4`", "'" * 5)
+
+
 def plain_text(text: str) -> str:
-    """Text of a level without case; spaces, underscores and dashes are all alike.
+    """Text of a level without case and Unicode form; spaces, underscores and dashes are all alike.
 
     Examples
     --------
     >>> plain_text(" Stable_Disease"), plain_text("NON–CR / Non PD")
     ('stable disease', 'non cr/non pd')
+    >>> plain_text("3\u2032UTR"), plain_text("Me\u0301lanome") == plain_text("Mélanome")
+    ("3'utr", True)
     """
-    return re.sub(r" ?/ ?", "/", re.sub(r"[\s_\u2010-\u2015-]+", " ", text.casefold())).strip()
+    text = unicodedata.normalize("NFKC", text.translate(_PRIMES)).casefold()
+    return re.sub(r" ?/ ?", "/", re.sub(r"[\s_\u2010-\u2015\u2212-]+", " ", text)).strip()
 
 
 @dataclass(frozen=True)
@@ -91,6 +98,11 @@ class Field:
         Usual values; range of a cohort's median; range a linear reference model is capped to.
     synonyms : mapping of str to str
         Other spellings of levels and the level they mean.
+    severity, uninformative : tuple of str
+        Levels from the most severe on, where a cell may hold several terms, of which the most
+        severe one is read; terms that say nothing beside others.
+    public : bool
+        Whether terms are of a public vocabulary, and no patient's: unknown ones are named.
     interval : bool
         Whether laboratories report intervals (``<1``, ``1-49 %``), which are read as such.
     labels : tuple of str
@@ -126,6 +138,9 @@ class Field:
     maximum: float | None = None
     enum: tuple[str, ...] = ()
     synonyms: Mapping[str, str] = field(default_factory=dict)
+    severity: tuple[str, ...] = ()
+    uninformative: tuple[str, ...] = ()
+    public: bool = False
     unique: bool = False
     interval: bool = False
     labels: tuple[str, ...] = ()
@@ -168,6 +183,27 @@ class Field:
         """Level by its spellings as :func:`plain_text` gives them."""
         texts = {**self.synonyms, **{level: level for level in self.enum}}
         return {plain_text(text): level for text, level in texts.items()}
+
+    def most_severe(self, text: str, coding: Mapping[str, Any]) -> Any:
+        """Level of a cell that holds several terms, the most severe; None where one is unknown.
+
+        Examples
+        --------
+        >>> field = load_schema("mutations").fields["consequence"]
+        >>> field.most_severe("splice_region_variant,missense_variant&NMD_transcript_variant", {})
+        'missense'
+        >>> field.most_severe("missense_variant,some_new_term", {}) is None
+        True
+        """
+        known = {plain_text(term): level for term, level in coding.items()}
+        silent = {plain_text(term) for term in self.uninformative}
+        terms = [plain_text(term) for term in re.split(r"[,&;|+]", text)]
+        levels = [
+            {**self.spellings, **known}.get(term) for term in terms if term and term not in silent
+        ]
+        if not levels or not set(levels) <= set(self.severity):
+            return None
+        return min(levels, key=self.severity.index)
 
     def known_by(self, landmark_weeks: float | None = None) -> bool:
         """Whether the value is known at the baseline, or at a landmark in weeks.
@@ -270,14 +306,25 @@ def _synonyms(entry: Mapping[str, Any], levels: Sequence[str]) -> dict[str, str]
     """Level by each of its spellings."""
     stated = entry.get("synonyms", {})
     if isinstance(stated, str):  # the same as of another column
-        panel, _, column = stated.partition(".")
-        entries = {field["name"]: field for field in document(f"panels/{panel}")["fields"]}
-        stated = entries[column]["synonyms"]
+        stated = _entry_of(stated)["synonyms"]
     return {text: level for level, texts in stated.items() if level in levels for text in texts}
+
+
+_OF_TERMS = ("severity", "uninformative", "public")
+
+
+def _entry_of(place: str) -> Mapping[str, Any]:
+    """Entry of another dictionary, as `mutations.consequence`."""
+    panel, _, column = place.partition(".")
+    entries: list[dict[str, Any]] = document(f"panels/{panel}")["fields"]
+    return next(field for field in entries if field["name"] == column)
 
 
 def _field(entry: Mapping[str, Any], panel: str) -> Field:
     stated = {**entry.get("constraints", {}), **entry}
+    if isinstance(stated.get("synonyms"), str):  # read as another column is
+        other = _entry_of(stated["synonyms"])
+        stated |= {name: other[name] for name in _OF_TERMS if name in other}
     kept = {f.name: stated[f.name] for f in fields(Field) if f.name in stated}
     enum = tuple(stated.get("enum", ()))
     pairs = {
@@ -290,7 +337,7 @@ def _field(entry: Mapping[str, Any], panel: str) -> Field:
         "enum": enum,
         "synonyms": _synonyms(entry, enum),
         "accepted_units": _accepted(entry),
-        "labels": tuple(stated.get("labels", ())),
+        **{name: tuple(stated.get(name, ())) for name in ("labels", "severity", "uninformative")},
     }
     return Field(**{**kept, **pairs, **read})
 

@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy import stats
 from sklearn.preprocessing import PowerTransformer
@@ -30,7 +32,9 @@ from stratify.cohort.features import features_matrix, informative_features
 from stratify.errors import ArgumentError
 from stratify.tables.findings import Findings
 from stratify.tables.measurements import BurdenRule
+from stratify.tables.panel import read_panels
 from stratify.tables.schema import load_schema
+from stratify.tables.sources import TableSource
 
 CODING = ["missense", "nonsense", "frameshift", "inframe_indel", "splice_site"]
 
@@ -321,8 +325,36 @@ SPELLINGS = {
 def test_maf_classes_and_terms_of_the_sequence_ontology_are_known(dictionary):
     field = load_schema(dictionary).fields["consequence"]
     plain = {text.lower().replace("_", " "): level for text, level in SPELLINGS.items()}
-    assert {text: field.spellings.get(text) for text in plain} == plain
+    read = {text: field.spellings.get(text) or field.most_severe(text, {}) for text in plain}
+    assert read == plain
     assert len({*field.spellings}) == len(field.spellings)
+
+
+SIGNS = st.sampled_from([",", "&", ";", " & ", "|", "+"])
+
+
+@settings(deadline=None, max_examples=200, derandomize=True, database=None)
+@given(st.data())
+def test_several_terms_in_any_order_are_the_most_severe_one(data):
+    field = load_schema("mutations").fields["consequence"]
+    terms = [*field.synonyms, *field.uninformative]
+    chosen = data.draw(st.lists(st.sampled_from(terms), min_size=1, max_size=4))
+    levels = [field.synonyms[term] for term in chosen if term in field.synonyms]
+    expected = min(levels, key=field.severity.index) if levels else None
+    text = chosen[0]
+    for term in chosen[1:]:
+        text += data.draw(SIGNS) + term
+    cells = pd.DataFrame({"ID": ["a", "b"], "X": [text, "missense"]}, dtype=object)
+    source = {"file": "t.maf", "patient_id": "ID", "panels": {"mutations": {"consequence": "X"}}}
+    findings = Findings()
+    frame = read_panels(cells, TableSource.model_validate(source), "ward", findings)["mutations"]
+    found = frame["consequence"].tolist()[0]
+    assert (found == expected) if expected is not None else pd.isna(found)
+
+
+@pytest.mark.parametrize("text", ["missense_variant,Some_New_Term", "Some_New_Term", "missense/x"])
+def test_a_term_that_is_not_known_is_never_passed_over(text):
+    assert load_schema("mutations").fields["consequence"].most_severe(text, {}) is None
 
 
 # ------------------------------------------------------------- transforms and scales

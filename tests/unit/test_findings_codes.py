@@ -295,6 +295,7 @@ CASES = [
         "is expected.",
         n=7,
         column="albumin",
+        panel="clinical",
         name="percent sign",
     ),
     Case(

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stratify.errors import FileError
+from stratify.tables.documents import read_yaml
 from stratify.tables.files import read_numbered
 from stratify.tables.findings import Findings
 from stratify.tables.panel import read_panels
@@ -108,3 +109,18 @@ def test_dates_and_error_values_among_numbers_are_named(tmp_path):
         "t.xlsx, rows 2, 3 and 4: 2 dates (spreadsheets make them of 5-10) and 1 error value of a "
         "spreadsheet where a number is expected."
     )
+
+
+@pytest.mark.parametrize("written", [("TRUE", "FALSE"), ("True", "False"), ("true", "false")])
+@pytest.mark.parametrize("stated", ["TRUE: single_agent_ici, FALSE: other",
+                                    "true: single_agent_ici, false: other"])  # fmt: skip
+def test_a_coding_of_true_and_false_fits_as_r_and_python_write_them(tmp_path, written, stated):
+    coding = read_yaml(f"coding: {{{stated}}}")["coding"]
+    path = tmp_path / "t.csv"
+    path.write_text("ID,X\n" + "".join(f"P{k},{cell}\n" for k, cell in enumerate(written)))
+    source = {"regimen": {"column": "X", "coding": coding}}
+    table = {"file": "t.csv", "patient_id": "ID", "panels": {"clinical": source}}
+    findings = Findings()
+    frame = read_panels(read_numbered(path), TableSource.model_validate(table), "ward", findings)
+    assert frame["clinical"]["regimen"].tolist() == ["single_agent_ici", "other"]
+    assert findings.rows == []
