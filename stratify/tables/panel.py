@@ -15,6 +15,7 @@ import pandas as pd
 
 from stratify.tables.cells import MISSING, texts_of
 from stratify.tables.columns import ColumnReader, near_names
+from stratify.tables.documents import document
 from stratify.tables.findings import ColumnFindings, Findings
 from stratify.tables.identifiers import (
     as_written,
@@ -76,7 +77,11 @@ def read_panels(
     if not chosen.any():
         return {}
     raw = raw[chosen]
-    sources, unknown = _sources(table, names)
+    sources, unknown, spared = _sources(table, names)
+    if spared:
+        text = f"{table.file}: columns that `*` does not take as features, by their names outcomes "
+        text += f"or other columns: {', '.join(spared[:MOST_NAMES])}."
+        findings.add("name_not_a_feature", text, cohort=cohort, n=len(spared))
     if unknown:
         rest = len(unknown) - MOST_NAMES
         more = f" and {rest} more" if rest > 0 else ""
@@ -121,6 +126,10 @@ def _panel(
         name: reader.read(source, about(schema.fields[name])) for name, source in columns.items()
     }
     for name, source in columns.items():
+        feature = schema.fields[name].enters_models and panel not in raw_panels()
+        if feature and source.column is not None and names_an_outcome(source.column):
+            text = f"{name} is read from column {source.column!r}, by its name an outcome."
+            about(schema.fields[name]).add("post_baseline_value", text, len(reader.raw))
         if schema.fields[name].interval:
             read |= reader.bounds(source, schema.fields[name], read[name])
     frame = pd.DataFrame({"patient_id": identifiers.astype(object), **read})
@@ -138,16 +147,51 @@ def _panel(
 
 def _sources(
     table: TableSource, names: Sequence[str]
-) -> tuple[dict[str, dict[str, ColumnSource]], list[str]]:
-    """Give the sources of each panel, families spread, and the columns that are not mapped."""
+) -> tuple[dict[str, dict[str, ColumnSource]], list[str], list[str]]:
+    """Give the sources of each panel, families spread, columns not mapped, and those spared."""
     mapped = {table.patient_id, *table.rows}
     for columns in table.panels.values():
         mapped.update(c.column for c in columns.values() if c.column is not None)
     others = sorted(set(names) - mapped)
+    every = any(c.column == "*" for columns in table.panels.values() for c in columns.values())
+    spared = [name for name in others if every and _never_a_feature(name)]
+    others = [name for name in others if name not in spared]
     sources = {panel: _spread(columns, others) for panel, columns in table.panels.items()}
     for spread in sources.values():
         mapped.update(c.column for c in spread.values() if c.column is not None)
-    return sources, [name for name in names if name not in mapped]
+    unknown = [name for name in names if name not in mapped and name not in spared]
+    return sources, unknown, spared
+
+
+def _words_of(column: str) -> set[str]:
+    """Words of a column's name: ``PFS_Months`` and ``pfsMonths`` are both pfs and months."""
+    parted = re.sub(r"([a-z])([A-Z])", r"\1 \2", column)
+    words = re.split(r"[^a-z]+", parted.lower())
+    return {word for word in words if word}
+
+
+def names_an_outcome(column: str) -> bool:
+    """Whether a column is named like an outcome, its time or its event.
+
+    Examples
+    --------
+    >>> [names_an_outcome(name) for name in ("OS_months", "Response01", "vital status")]
+    [True, True, True]
+    >>> [names_an_outcome(name) for name in ("HALLMARK_INTERFERON_GAMMA_RESPONSE", "CCP")]
+    [False, False]
+    """
+    words, named = _words_of(column), document("outcome_names")
+    among = set(named["among"])
+    return bool(words & set(named["alone"])) or bool(
+        words & among and words <= among | set(named["beside"])
+    )
+
+
+def _never_a_feature(column: str) -> bool:
+    """Whether a name is an outcome's, or that of a column of a dictionary without scores."""
+    plain = re.sub(r"[^a-z0-9]+", "_", column.lower()).strip("_")
+    own = {name for panel in ("clinical", "outcomes") for name in load_schema(panel).fields}
+    return names_an_outcome(column) or plain in own
 
 
 def _spread(columns: Mapping[str, ColumnSource], others: Sequence[str]) -> dict[str, ColumnSource]:

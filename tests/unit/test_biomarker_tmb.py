@@ -345,7 +345,8 @@ def test_several_terms_in_any_order_are_the_most_severe_one(data):
     for term in chosen[1:]:
         text += data.draw(SIGNS) + term
     cells = pd.DataFrame({"ID": ["a", "b"], "X": [text, "missense"]}, dtype=object)
-    source = {"file": "t.maf", "patient_id": "ID", "panels": {"mutations": {"consequence": "X"}}}
+    source = {"file": "t.maf", "patient_id": "ID", "burden": {"scored_mb": 1.0}}
+    source |= {"panels": {"mutations": {"consequence": "X"}}}
     findings = Findings()
     frame = read_panels(cells, TableSource.model_validate(source), "ward", findings)["mutations"]
     found = frame["consequence"].tolist()[0]

@@ -32,6 +32,14 @@ def _fill_in(h: Any) -> None:
     h.plant("clinical", "BMI", dict.fromkeys(range(2, 82), "24.7"))
 
 
+def _with_scores(h: Any) -> None:
+    table = h.tables["markers"]
+    for name in ("OS_months", "age", "best response", "HALLMARK_INTERFERON_GAMMA_RESPONSE"):
+        table[name] = table["CD8"].map(lambda cell: str(float(cell) / 100))
+    scores = {"signature_*": {"column": "*", "assay": "RNA"}}
+    h.source("markers")["panels"].setdefault("infiltration", {}).update(scores)
+
+
 def _with_summaries(h: Any) -> None:
     table = h.tables["clinical"]
     rows = pd.DataFrame({"Patient": ["Median", "n = 180"]}, dtype=object)
@@ -229,6 +237,25 @@ CASES = [
         "(summaries, footnotes).",
         n=2,
         column="patient_id",
+    ),
+    Case(
+        "name_not_a_feature",
+        _with_scores,
+        "markers.csv: columns that `*` does not take as features, by their names outcomes or other "
+        "columns: OS_months, age, best response.",
+        n=3,
+    ),
+    Case(
+        "post_baseline_value",
+        lambda h: (
+            h.tables["markers"].insert(1, "PFS_Months", h.tables["markers"]["TMB"]),
+            h.column("tmb").update(column="PFS_Months"),
+        ),
+        "markers.csv: tmb is read from column 'PFS_Months', by its name an outcome.",
+        n=160,
+        column="tmb",
+        panel="tmb",
+        name="outcome by name",
     ),
     Case(
         "duplicate_patient",
