@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import re
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -36,7 +37,12 @@ MOST_NAMES = 8
 # Columns of numbers that exports (cBioPortal, featureCounts, GCT) put between gene and patients.
 ABOUT_GENES = frozenset(
     {"entrez_gene_id", "entrez", "entrezid", "entrez_id", "gene_id", "length", "start", "end"}
+    | {"effective_length", "eff_length", "gene_length", "exon_length", "transcript_length", "width"}
+    | {"efflength", "genelength", "gc", "gc_content", "gccontent", "strand", "chr", "chromosome"}
+    | {"entrezgene_id", "ncbi_gene_id", "basemean", "description", "gene_biotype", "biotype"}
 )
+# Rows of htseq-count and STAR that count what is of no gene.
+COUNTERS = r"__\w+|N_(?:unmapped|multimapping|noFeature|ambiguous)"
 OTHER_NAMES = {
     "numbers, as of Entrez": r"\d+",
     "names of mouse genes": r"ENSMUSG.*|[A-Z][a-z0-9]*[a-z][a-z0-9.-]*",
@@ -46,7 +52,12 @@ OTHER_NAMES = {
 
 
 def read_matrix(
-    path: Path, *, labels: str | None = None, delimiter: str | None = None, decimal: str = "."
+    path: Path,
+    *,
+    labels: str | None = None,
+    delimiter: str | None = None,
+    decimal: str = ".",
+    comment: str | None = None,
 ) -> pd.DataFrame:
     """Read a matrix of expression from a file, large text files as numbers at once.
 
@@ -56,7 +67,11 @@ def read_matrix(
         Column that stays text, so that 007 stays 007; the first one by default. Of h5ad the column
         of ``var`` with the names of genes; its index by default.
     delimiter : str, optional
-        Of a text file; found from its first line by default.
+        Of a text file; found from its header by default.
+    comment : str, optional
+        Lines of a text file that start with this are passed over; by default those of ``#`` and
+        ``!`` before and after the matrix (featureCounts, GEO), and both first lines of a GCT file.
+        A header that is one name short, as R writes it, lacks that of the genes.
 
     Returns
     -------
@@ -80,13 +95,23 @@ def read_matrix(
     empty = ["", "NA", "NaN", "nan", "NULL", "null", "N/A"]
     try:
         with opened(path, "rb") as stream:
-            first = stream.readline().decode("utf-8-sig")
+            above, first, after = _header_of(stream, comment)
         sign = delimiter or max(",;\t|", key=first.count)
-        label = next(csv.reader([first], delimiter=sign), [""])[0] if labels is None else labels
+        heads = next(csv.reader([first], delimiter=sign), [""])
+        short = len(next(csv.reader([after], delimiter=sign), [])) == len(heads) + 1
+        if short and not re.search(r"gene|symbol|^id|name|^$", heads[0], re.IGNORECASE):
+            heads = ["gene", *heads]
+        label = heads[0] if labels is None else labels
         with opened(path, "rb") as stream:
             read = pv.read_csv(
                 stream,
-                parse_options=pv.ParseOptions(delimiter=sign),
+                read_options=pv.ReadOptions(skip_rows=above + 1, column_names=heads),
+                parse_options=pv.ParseOptions(
+                    delimiter=sign,
+                    invalid_row_handler=lambda row: (
+                        "skip" if row.text.startswith(comment or "!") else "error"
+                    ),
+                ),
                 convert_options=pv.ConvertOptions(
                     null_values=empty,
                     strings_can_be_null=True,
@@ -109,8 +134,21 @@ def read_matrix(
     if not read.num_rows:
         raise FileError(f"{path} has a header but no rows. Export the table again.")
     table: pd.DataFrame = read.to_pandas()
-    table.index = pd.RangeIndex(2, len(table) + 2, name="line")
+    table.index = pd.RangeIndex(above + 2, above + len(table) + 2, name="line")
     return table
+
+
+def _header_of(stream: Any, comment: str | None) -> tuple[int, str, str]:
+    """Lines above the header of a matrix, the header, and the line after it."""
+    signs = ("#", "!") if comment is None else (comment,)
+    dimensions = False
+    for above, raw in enumerate(stream):
+        line = raw.decode("utf-8-sig" if not above else "utf-8")
+        sizes = dimensions and re.fullmatch(r"\d+\t\d+(\t\d+)*\s*", line) is not None
+        if line.strip() and not line.startswith(signs) and not sizes:
+            return above, line, stream.readline().decode("utf-8")
+        dimensions = dimensions or line.startswith(("#1.2", "#1.3"))
+    return 0, "", ""
 
 
 def read_expression(
@@ -173,6 +211,7 @@ def read_expression(
     mangled, lost = mangled_names(genes), symbols.isna().to_numpy()
     text = "names that a spreadsheet turned into dates or numbers; these genes are left out."
     found.add_rows("gene_name_mangled", "", mangled, text, lines=at_genes)
+    lost = lost | np.array([re.fullmatch(COUNTERS, str(gene)) is not None for gene in genes])
     text = "genes without a name are left out."
     found.add_rows("gene_name_mangled", "", lost & ~mangled, text, lines=at_genes)
     values, symbols = values[~lost], symbols[~lost]

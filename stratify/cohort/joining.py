@@ -190,7 +190,13 @@ def read_patients(
 def _read(path: Path, table: TableSource) -> pd.DataFrame:
     if table.expression is not None:
         labels = table.expression.labels
-        return read_matrix(path, labels=labels, delimiter=table.delimiter, decimal=table.decimal)
+        return read_matrix(
+            path,
+            labels=labels,
+            delimiter=table.delimiter,
+            decimal=table.decimal,
+            comment=table.comment,
+        )
     raw = read_numbered(path, sheet=table.sheet, **table.text_layout)
     named = {source.column for columns in table.panels.values() for source in columns.values()}
     wanted = [name for name in (table.patient_id, *named) if name and name != "*"]

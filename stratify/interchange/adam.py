@@ -22,7 +22,7 @@ from stratify.interchange.source_data import (
     recognised,
     unit_named,
 )
-from stratify.tables.files import read_numbered
+from stratify.tables.files import kind_of, read_numbered
 from stratify.tables.findings import listed, shared_levels
 from stratify.tables.schema import field_named
 
@@ -65,9 +65,12 @@ def _adam_files(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     paths = files_of(folder, "adsl and the other ADaM datasets")
     for path in paths:
-        dataset = path.stem.lower()
-        if dataset not in ("adsl", "adrs", "adtte", "adae") or path.suffix.lower() not in _ENDINGS:
+        match = re.fullmatch(r"(adsl|adrs|adtte|adae)(_\w+)?", path.stem.lower())
+        if match is None or path.suffix.lower() not in _ENDINGS:
             continue
+        dataset = match[1]
+        if match[2] and any(other.stem.lower() == dataset for other in paths):
+            continue  # adrs beside adrs_onco is meant
         if dataset in found:
             raise FileError(
                 f"{folder} holds {dataset} twice: {found[dataset].name} and {path.name}. Keep one."
@@ -88,7 +91,8 @@ def _read_dataset(path: Path, columns: Iterable[str] | None = None) -> pd.DataFr
     table.columns = [str(column).strip().upper() for column in table.columns]
     if columns is not None:
         table = table[[column for column in table if column in set(columns)]]
-    return table.astype(object).map(cell_text)
+    texts = table.astype(object).map(cell_text)
+    return texts.mask(texts == "NA", "") if kind_of(path) == "csv" else texts  # as R writes it
 
 
 def _iso_date(text: str) -> str:
@@ -161,7 +165,9 @@ def _add_outcomes(export: SourceData, files: Mapping[str, Path]) -> None:
         ("adtte", ["AVAL", "CNSR"], ["pfs", "os"]),
     ):
         if dataset not in files:
-            export.notes.append(f"There is no {dataset}: no {listed(outcomes)}.")
+            there = ", ".join(sorted(path.name for path in files.values()))
+            text = f"There is no {dataset}: no {listed(outcomes)}; read were {there}."
+            export.notes.append(text)
             continue
         file, needed = files[dataset].name, ["USUBJID", "PARAMCD", *values]
         optional = ["PARAM", "AVALU", "ANL01FL", *known_names()["adam"]["assessor"]]

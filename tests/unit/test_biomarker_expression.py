@@ -457,3 +457,39 @@ def test_genes_of_signatures_and_their_names_belong_together():
         used |= {gene for pair in entry.get("pairs", ()) for gene in pair}
 
     assert used == set(signature_sets()["genes"]) == set(known_genes().values())
+
+
+LAYOUTS = {
+    "plain": "gene\ta\tb\nGZMA\t3\t0\nPRF1\t7\t1\n",
+    "R write.table": "a\tb\nGZMA\t3\t0\nPRF1\t7\t1\n",
+    "R write.table, quoted": '"a"\t"b"\n"GZMA"\t3\t0\n"PRF1"\t7\t1\n',
+    "R write.csv": '"","a","b"\n"GZMA",3,0\n"PRF1",7,1\n',
+    "GCT": "#1.2\n2\t2\nName\tDescription\ta\tb\nGZMA\tna\t3\t0\nPRF1\tna\t7\t1\n",
+    "featureCounts": "# Program:featureCounts v2.0.1; Command:x\nGeneid\tChr\tStart\tEnd\tStrand\t"
+    "Length\ta\tb\nGZMA\t1;1\t1;2\t5;6\t+;+\t900\t3\t0\nPRF1\t1\t1\t9\t-\t90\t7\t1\n",
+    "GEO": '!Series_title\t"x"\n!Sample_title\t"1"\t"2"\n!series_matrix_table_begin\n'
+    '"ID_REF"\t"a"\t"b"\n"GZMA"\t3\t0\n"PRF1"\t7\t1\n!series_matrix_table_end\n',
+    "RSEM": "gene_id\ttranscript_id(s)\tlength\teffective_length\ta\tb\nGZMA\tx\t900\t850.5\t3\t0\n"
+    "PRF1\ty\t800\t750.5\t7\t1\n",
+    "htseq": "gene\ta\tb\nGZMA\t3\t0\nPRF1\t7\t1\n__no_feature\t9\t9\n__ambiguous\t9\t9\n",
+    "STAR": "N_unmapped\t9\t9\nN_noFeature\t9\t9\nGZMA\t3\t0\nPRF1\t7\t1\n",
+    "cBioPortal": "Hugo_Symbol\tEntrez_Gene_Id\ta\tb\nGZMA\t3001\t3\t0\nPRF1\t5551\t7\t1\n",
+}
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+@pytest.mark.parametrize("name", [name for name in LAYOUTS if name != "STAR"])
+def test_matrices_are_read_as_programs_write_them(tmp_path, name, ending):
+    path = tmp_path / "matrix.txt"
+    path.write_bytes(LAYOUTS[name].replace("\n", ending).encode())
+    expression, found = read_expression(read_matrix(path), ExpressionMatrix(unit="TPM"))
+    assert not found.has_errors
+    assert expression.index.tolist() == ["a", "b"]
+    assert expression.columns.tolist() == ["GZMA", "PRF1"]
+    assert expression.to_numpy().tolist() == [[2.0, 3.0], [0.0, 1.0]]
+
+
+def test_another_sign_of_lines_to_pass_over_can_be_stated(tmp_path):
+    path = tmp_path / "matrix.txt"
+    path.write_text("%made by x\ngene\ta\nGZMA\t3\n%end\n")
+    assert read_matrix(path, comment="%").to_dict("list") == {"gene": ["GZMA"], "a": [3]}

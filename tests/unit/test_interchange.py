@@ -302,8 +302,8 @@ def test_subjects_alone_make_a_study_to_score(tmp_path):
     study = from_adam(write_adam(tmp_path, {"ADSL": adsl}), tmp_path / "out", regimens=ARMS)
     assert len(cohort_of(study, outcomes=False)) == 30
     assert Study.load(study).description.splitlines() == [
-        "There is no adrs: no best_response.",
-        "There is no adtte: no pfs and os.",
+        "There is no adrs: no best_response; read were ADSL.xpt.",
+        "There is no adtte: no pfs and os; read were ADSL.xpt.",
         "There is neither PFS nor response: patients can be scored, not labelled.",
     ]
 
@@ -802,3 +802,29 @@ def test_what_goes_out_for_cbioportal_does_not_come_in_again(tmp_path):
     row = dict.fromkeys(load_schema("scores").fields, "x") | {"risk": 0.4}
     write_export("cbioportal", pd.DataFrame([row]), None, folder)
     assert len(cohort_of(from_cbioportal(folder, tmp_path / "out"), eligible_only=False)) == 30
+
+
+@pytest.mark.parametrize("names", [{}, {"adrs": "adrs_onco", "adtte": "adtte_onco"}])
+def test_csv_written_by_r_with_na_and_names_of_oncology_is_read(tmp_path, names):
+    """pharmaverse's own data sets: NA for missing, adrs_onco and adtte_onco."""
+    tables = example_adam(40)
+    folder = tmp_path / "adam"
+    folder.mkdir()
+    for name, table in tables.items():
+        cells = table.astype(object)
+        cells = cells.where(cells.notna() & (cells.astype(str) != ""), "NA")
+        cells.to_csv(folder / f"{names.get(name, name)}.csv", index=False)
+    plain = cohort_of(
+        from_adam(write_adam(tmp_path / "plain", tables), tmp_path / "a", regimens=ARMS)
+    )
+    found = cohort_of(from_adam(folder, tmp_path / "b", regimens=ARMS))
+    columns = ["patient_id", "label", "pfs", "pfs_event", "best_response"]
+    pd.testing.assert_frame_equal(found[columns], plain[columns])
+
+
+def test_a_data_set_comes_before_another_of_the_same_kind(tmp_path):
+    folder = write_adam(tmp_path / "adam", example_adam(20))
+    for path in list(folder.glob("*")):
+        if path.stem.lower() == "adrs":
+            (folder / f"adrs_other{path.suffix}").write_bytes(b"not a table")
+    assert len(cohort_of(from_adam(folder, tmp_path / "out", regimens=ARMS))) == 20
