@@ -6,9 +6,14 @@ method only, and those of CIBERSORTx within one mode.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
+from stratify.arrays import Flags
 from stratify.biomarkers.expression import some_of
 from stratify.biomarkers.measurement import Measurement, RawTables
 from stratify.biomarkers.reported import measured_columns
@@ -75,7 +80,8 @@ def read_deconvolution(
     read = pd.DataFrame({short: numbers_of(table, str(c)) for c, short in columns.items()})
     unread = (read.isna().to_numpy() & table[list(columns)].notna().to_numpy()).any(axis=1)
     found.add_rows("not_numeric", "", unread, "text where numbers are expected.")
-    prefix = _check_sums(table, read, settings.method, found)
+    prefix, scale = _check_sums(table, read, settings, found)
+    read = read / scale
     if settings.cells is not None:
         read = read[[short for short in read if short in settings.cells]]
     read.columns = pd.Index([f"{prefix}_{short}" for short in read])
@@ -84,24 +90,72 @@ def read_deconvolution(
     return read, found
 
 
-def _check_sums(table: pd.DataFrame, read: pd.DataFrame, method: str, found: Findings) -> str:
-    """Check what a method says of its cells; prefix of their columns, by the mode they are in."""
-    stated = signature_sets()["deconvolution"][method]
-    whole, prefix = np.isclose(read.sum(axis=1), 1, rtol=0, atol=WHOLE_WITHIN), method
+def _check_sums(
+    table: pd.DataFrame, read: pd.DataFrame, settings: DeconvolutionTable, found: Findings
+) -> tuple[str, float]:
+    """Check what a method says of its cells; prefix of their columns, and what a whole is."""
+    stated = signature_sets()["deconvolution"][settings.method]
+    prefix, sums = settings.method, read.sum(axis=1)
+    complete = read.shape[1] == len(stated["cells"])
+    whole = np.isclose(sums, 1, rtol=0, atol=WHOLE_WITHIN)
+    percent = complete and np.isclose(sums, 100, rtol=0, atol=100 * WHOLE_WITHIN).mean() > 0.5
+    if percent:
+        whole = np.isclose(sums, 100, rtol=0, atol=100 * WHOLE_WITHIN)
+        every = np.ones(len(read), dtype=bool)
+        found.add_rows("deconvolution_mode", "", every, "cells in percent; read as fractions.")
     if "absolute_prefix" in stated:  # shares in one mode, not in the other
-        if whole.mean() > 0.5:
+        mode = settings.mode or _mode(table, read, whole, complete, stated, found)
+        if mode == "absolute":
+            prefix = stated["absolute_prefix"]
+        elif whole.mean() > 0.5:
             text = "cells do not add up to 1 as in the other patients; one mode is expected."
             found.add_rows("scales_mixed", "", ~whole, text)
-        else:
-            prefix = stated["absolute_prefix"]
-    elif stated.get("whole") and read.shape[1] == len(stated["cells"]):
+    elif stated.get("whole") and complete:
         wrong = ~whole & read.notna().all(axis=1).to_numpy()
         found.add_rows("outside_limits", "", wrong, "cells and `Other` should add up to 1.")
     if "fit" in stated:
-        column, most = stated["fit"]["column"], stated["fit"]["at_most"]
-        text = f"{column} above {most}: the mixture is explained no better than by chance."
-        found.add_rows("deconvolution_poor_fit", "", numbers_of(table, column) > most, text)
-    return prefix
+        _check_fit(table, stated["fit"], found)
+    return prefix, 100.0 if percent else 1.0
+
+
+def _mode(
+    table: pd.DataFrame,
+    read: pd.DataFrame,
+    whole: Flags,
+    complete: bool,
+    stated: Mapping[str, Any],
+    found: Findings,
+) -> str:
+    """Absolute or relative, by all cells together, the column of the absolute score, or shares."""
+    score = {_plain(name) for name in stated["absolute_score"]}
+    if any(_plain(column) in score for column in table):
+        return "absolute"
+    if complete or whole.mean() > 0.5:
+        return "relative" if whole.mean() > 0.5 else "absolute"
+    every = np.ones(len(read), dtype=bool)
+    if (read.sum(axis=1) <= 1 + WHOLE_WITHIN).all():
+        text = f"{read.shape[1]} of {len(stated['cells'])} cells, read as shares of all."
+        found.add_rows("deconvolution_mode", "", every, text)
+        return "relative"
+    text = (
+        f"{read.shape[1]} of {len(stated['cells'])} cells that add up to more than 1: their mode "
+        "cannot be told; state `mode: absolute` or `mode: relative`."
+    )
+    found.add_rows("deconvolution_mode_unknown", "", every, text)
+    return "absolute"
+
+
+def _check_fit(table: pd.DataFrame, fit: Mapping[str, Any], found: Findings) -> None:
+    """Add mixtures that are explained no better than by chance, or of which that is not known."""
+    named = {_plain(column): str(column) for column in table}
+    column = named.get(_plain(fit["column"]))
+    if column is None:
+        return
+    values = numbers_of(table, column)
+    text = f"{column} above {fit['at_most']}: the mixture is explained no better than by chance."
+    found.add_rows("deconvolution_poor_fit", "", (values > fit["at_most"]) & (values <= 1), text)
+    text = f"{column} was not computed (0 permutations); how well mixtures fit is not known."
+    found.add_rows("deconvolution_mode", "", values > 1, text)
 
 
 def _check_limits(read: pd.DataFrame, found: Findings) -> None:
@@ -113,8 +167,8 @@ def _check_limits(read: pd.DataFrame, found: Findings) -> None:
 
 
 def _plain(name: object) -> str:
-    """Name of a cell as methods and exports write it: spaces, points and underscores alike."""
-    return " ".join(str(name).replace(".", " ").replace("_", " ").split()).casefold()
+    """Name of a cell as methods and exports write it: R puts points for all but letters."""
+    return " ".join(re.split(r"[^a-z0-9+]+", str(name).casefold())).strip()
 
 
 class Deconvolution(Measurement):

@@ -211,12 +211,15 @@ class DeconvolutionTable(Strict):
         Cells that become features, as ``data_schemas/signatures.yaml`` names them; all by default.
     assay : str
         Platform, and signature matrix; cells of different ones are not comparable.
+    mode : {"relative", "absolute"}
+        Of CIBERSORTx, where some cells alone cannot tell it.
     """
 
     method: Literal["cibersortx", "quantiseq", "mcpcounter"]
     labels: Name | None = None
     cells: Annotated[list[str], Field(min_length=1)] | None = None
     assay: str | None = None
+    mode: Literal["relative", "absolute"] | None = None
 
     @classmethod
     def contradictions(cls, data: dict[str, Any]) -> Iterator[tuple[Place, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -339,6 +340,73 @@ def test_cibersortx_in_absolute_mode_has_names_of_its_own():
 
     assert found == []
     assert read["cibersortx_abs_cd8"].tolist() == pytest.approx([0.8, 2.0, 0.4])
+
+
+LM22 = list(signature_sets()["deconvolution"]["cibersortx"]["cells"])
+
+
+def whole_table(n: int = 4, names: list[str] = LM22) -> pd.DataFrame:
+    shares = np.random.default_rng(0).dirichlet(np.ones(len(LM22)), n)
+    return pd.DataFrame(shares, columns=names).round(6).assign(**{"P-value": 0.0})
+
+
+def r_name(name: str) -> str:
+    """As R's read.table makes of a name of a column."""
+    return re.sub(r"[^A-Za-z0-9_.]", ".", name)
+
+
+@pytest.mark.parametrize("written", [str, r_name, str.upper, lambda x: x.replace(" ", "_")])
+def test_relative_cibersortx_is_read_as_such_however_its_cells_are_written(written):
+    table = whole_table()
+    renamed = table.rename(columns=written).assign(Mixture=list("abcd"))
+    found = cells(first(renamed), "cibersortx")
+    assert found[0]["cibersortx_treg"].tolist() == table["T cells regulatory (Tregs)"].tolist()
+    assert found[0].shape[1] == 22
+    assert found[1] == []
+
+
+def first(table: pd.DataFrame) -> pd.DataFrame:
+    return table[["Mixture", *(name for name in table if name != "Mixture")]]
+
+
+def test_a_poor_fit_is_seen_under_the_name_that_r_gives():
+    table = whole_table().assign(Mixture=list("abcd"), **{"P-value": 0.3}).rename(columns=r_name)
+    assert [(code, n) for code, n, _ in cells(first(table), "cibersortx")[1]] == [
+        ("deconvolution_poor_fit", 4)
+    ]
+
+
+def test_percents_a_subset_and_no_permutations_are_not_absolute():
+    table = whole_table().assign(Mixture=list("abcd"))
+    percent = table.assign(**{name: 100 * table[name] for name in LM22})
+    read, found = cells(first(percent), "cibersortx")
+    assert read["cibersortx_cd8"].tolist() == pytest.approx(table["T cells CD8"].tolist())
+    assert [code for code, _, _ in found] == ["deconvolution_mode"]
+    read, found = cells(table[["Mixture", "T cells CD8", "Monocytes"]], "cibersortx")
+    assert list(read) == ["cibersortx_cd8", "cibersortx_monocyte"]
+    assert found[0][2] == "d.csv, rows 1, 2, 3 and 4: 2 of 22 cells, read as shares of all."
+    _, found = cells(first(table.assign(**{"P-value": 9999})), "cibersortx")
+    assert [(code, text.partition(": ")[2]) for code, _, text in found] == [
+        (
+            "deconvolution_mode",
+            "P-value was not computed (0 permutations); how well mixtures fit is not known.",
+        )
+    ]
+
+
+def test_some_cells_of_an_unknown_mode_ask_for_it():
+    shares = {"T cells CD8": [0.8, 3.1], "Monocytes": [0.4, 0.1]}
+    table = pd.DataFrame({"Mixture": ["a", "b"], **shares})
+    read, found = cells(table, "cibersortx")
+    assert [code for code, _, _ in found] == ["deconvolution_mode_unknown"]
+    assert found[0][2] == (
+        "d.csv, rows 1 and 2: 2 of 22 cells that add up to more than 1: their mode cannot be told; "
+        "state `mode: absolute` or `mode: relative`."
+    )
+    stated = DeconvolutionTable(method="cibersortx", mode="absolute")
+    read, findings = read_deconvolution(table, stated, name="d.csv")
+    assert list(read) == ["cibersortx_abs_cd8", "cibersortx_abs_monocyte"]
+    assert findings.rows == []
 
 
 def test_two_modes_in_one_table_are_told():

@@ -45,6 +45,13 @@ def _drop(file: str, *lines: int) -> Callable[[Any], None]:
     return plant
 
 
+def _absolute_cells(h: Any) -> None:
+    table = h.tables["deconvolution"]
+    h.tables["deconvolution"] = table[[table.columns[0]]].assign(
+        **{"T cells CD8": "0.8", "Monocytes": "1.4"}
+    )
+
+
 def _without_alleles(h: Any) -> None:
     for name in ("reference_allele", "alternate_allele"):
         del h.source("mutations")["panels"]["mutations"][name]
@@ -745,6 +752,22 @@ CASES = [
         ),
         "expression.csv, column 4: not in TPM like the others, by their total or highest value.",
         n=1,
+        panel="infiltration",
+    ),
+    Case(
+        "deconvolution_mode",
+        _with("deconvolution", lambda h: h.plant("deconvolution", "P-value", {4: "9999"})),
+        "deconvolution.csv, line 4: P-value was not computed (0 permutations); how well mixtures "
+        "fit is not known.",
+        n=1,
+        panel="infiltration",
+    ),
+    Case(
+        "deconvolution_mode_unknown",
+        _with("deconvolution", _absolute_cells),
+        "deconvolution.csv, lines 2, 3, 4, 5, 6 and 155 more: 2 of 22 cells that add up to more "
+        "than 1: their mode cannot be told; state `mode: absolute` or `mode: relative`.",
+        n=160,
         panel="infiltration",
     ),
     Case(
