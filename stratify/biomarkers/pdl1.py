@@ -7,6 +7,7 @@ Clones, levels and dated cut-offs stand in ``data_schemas/pdl1_cutoffs.yaml``.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -16,9 +17,10 @@ import numpy as np
 import pandas as pd
 
 from stratify.biomarkers.derivation import Columns, DerivationFault, DerivationRules
+from stratify.biomarkers.pdl1_words import METHODS, statements_in
 from stratify.tables.bounds import reaches
 from stratify.tables.findings import Findings, listed
-from stratify.tables.schema import field_named, pdl1_cutoffs
+from stratify.tables.schema import pdl1_cutoffs
 
 __all__ = [
     "METHODS",
@@ -31,15 +33,8 @@ __all__ = [
     "read_pdl1_reports",
 ]
 
-METHODS = ("pdl1_tps", "pdl1_cps", "pdl1_tc", "pdl1_ic")
 BOUNDED = tuple(f"{method}{side}" for method in METHODS for side in ("", "_low", "_high"))
-_NUMBER = r"[0-9]+(?:[.,][0-9]+)?"
-_BETWEEN = r"(?: ?(?:score|is|was|of|=|:|,|\(|\)|tumou?r|cells?|expression))* ?"
-_VALUE = (
-    rf"(?P<sign><=|>=|<|>|≤|≥|less than|at least|more than)? ?(?P<low>{_NUMBER}) ?%?"
-    rf"(?: ?(?:-|–|to) ?(?P<high>{_NUMBER}) ?%?)?"
-)
-_BELOW, _ABOVE = ("<", "<=", "≤", "less than"), (">", ">=", "≥", "at least", "more than")
+EITHER = ("pdl1_tc1_ic1", "pdl1_tc3_ic3")
 
 
 @cache
@@ -114,10 +109,12 @@ def read_pdl1_reports(
 
     Returns
     -------
-    values : DataFrame of shape (n_patients, 13)
+    values : DataFrame of shape (n_patients, 15)
         For each of TPS, CPS, TC and IC the value (middle of an interval) and its bounds, in the
-        units of the ``pdl1`` dictionary; and ``pdl1_clone``. Missing where a report does not name
-        the method, states a method twice, or names several clones.
+        units of the ``pdl1`` dictionary; ``pdl1_clone``; and ``pdl1_tc1_ic1, pdl1_tc3_ic3`` where
+        a report says that one of two levels holds. Missing where a report does not name the
+        method, is not understood as a whole (see :mod:`stratify.biomarkers.pdl1_words`), states a
+        method twice, or names several clones.
 
     Examples
     --------
@@ -131,24 +128,28 @@ def read_pdl1_reports(
     """
     values = pd.DataFrame(np.nan, index=reports.index, columns=list(BOUNDED))
     values["pdl1_clone"] = pd.Series(np.nan, index=reports.index, dtype=object)
+    values[list(EITHER)] = np.nan
     unread, several, wrong = (np.zeros(len(reports), dtype=bool) for _ in range(3))
     for i, (row, report) in enumerate(reports.items()):
         if pd.isna(report):
             continue
-        text = " ".join(str(report).lower().split())
-        clones = [clone for clone, form in _clones().items() if form.search(text)]
-        for form in _clones().values():  # their digits are no values
-            text = form.sub(" ", text)
-        read = {method: _values_in(text, method) for method in METHODS}
+        plain = unicodedata.normalize("NFKC", str(report)).lower()
+        clones = [clone for clone, form in _clones().items() if form.search(plain)]
+        stated, either, whole = statements_in(str(report), clones, list(_clones().values()))
+        read = {m: {(low, high) for n, low, high in stated if n == m} for m in METHODS}
         read = {method: found for method, found in read.items() if found}
-        unread[i] = not read
-        several[i] = len(clones) > 1 or any(len(found) > 1 for found in read.values())
+        unread[i] = not read and not either
+        several[i] = not unread[i] and (
+            not whole or len(clones) > 1 or any(len(found) > 1 for found in read.values())
+        )
         outside = any(not 0 <= low <= high <= 100 for f in read.values() for low, high in f)
         wrong[i] = outside and not several[i]
         if unread[i] or several[i] or wrong[i]:
             continue
         if clones:
             values.loc[row, "pdl1_clone"] = clones[0]
+        for name_, holds in either.items():
+            values.loc[row, name_] = float(holds)
         for method, found in read.items():
             low, high = next(iter(found))
             own = [method, f"{method}_low", f"{method}_high"]
@@ -156,31 +157,11 @@ def read_pdl1_reports(
     findings = Findings.of_table(reports.to_frame(), name, "pdl1")
     text = "reports in which no value of TPS, CPS, TC or IC is found; they are read as missing."
     findings.add_rows("report_not_read", "pdl1_report", unread, text)
-    text = "reports with several values of a method, or several clones; they are read as missing."
+    text = "reports with several values of a method or clones, or words that are not understood "
+    text += "beside them; they are read as missing."
     findings.add_rows("report_ambiguous", "pdl1_report", several, text)
     findings.add_rows("outside_limits", "pdl1_report", wrong, "values outside 0 to 100.")
     return values, findings
-
-
-def _values_in(text: str, method: str) -> set[tuple[float, float]]:
-    """Intervals that a text states of a method."""
-    labels = "|".join(map(re.escape, field_named(method).labels))
-    found = set()
-    for match in re.finditer(rf"\b(?:{labels})\b{_BETWEEN}{_VALUE}(?![0-9+/])", text):
-        low = float(match["low"].replace(",", "."))
-        high = low if match["high"] is None else float(match["high"].replace(",", "."))
-        if match["sign"] in _BELOW:
-            low = 0.0
-        elif match["sign"] in _ABOVE:
-            high = 100.0
-        found.add((low, high))
-    levels = pdl1_cutoffs()["levels"].get(method, {})
-    for level in sorted(levels, key=len, reverse=True):  # IC2/3 and IC2+ before IC2
-        form = rf"\b{re.escape(level.lower())}(?![0-9+/])"
-        if re.search(form, text):
-            found.add((float(levels[level][0]), float(levels[level][1])))
-            text = re.sub(form, " ", text)
-    return found
 
 
 @dataclass(frozen=True)
@@ -199,7 +180,7 @@ class ReportedPdl1:
     source: str = "pdl1_report"
     needs: tuple[str, ...] = ("pdl1_report",)
     uses: tuple[str, ...] = METHODS
-    gives: tuple[str, ...] = (*BOUNDED, "pdl1_clone")
+    gives: tuple[str, ...] = (*BOUNDED, *EITHER, "pdl1_clone")
     replaces: bool = False
 
     def derive(self, columns: Columns, rules: DerivationRules) -> Columns:
@@ -215,6 +196,9 @@ class ReportedPdl1:
                 if own is not None and name != method:
                     value = np.where(np.isnan(own), value, np.nan)
                 given[name] = value
+        for name in EITHER:
+            if values[name].notna().any():
+                given[name] = values[name].to_numpy(dtype=float)
         if values["pdl1_clone"].notna().any():
             given["pdl1_clone"] = values["pdl1_clone"].to_numpy(dtype=object)
         return given

@@ -260,8 +260,8 @@ CASES = [
     Case(
         "report_ambiguous",
         _reports({4: "TPS 5 %, TPS 10 % (22C3)", 7: "TPS 5 %, 22C3 and SP263"}),
-        "pdl1_report, rows 3 and 6: reports with several values of a method, or several clones; "
-        "they are read as missing.",
+        "pdl1_report, rows 3 and 6: reports with several values of a method or clones, or words "
+        "that are not understood beside them; they are read as missing.",
         n=2,
         panel="pdl1",
         column="pdl1_report",
