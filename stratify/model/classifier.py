@@ -404,10 +404,14 @@ max_bin
         -------
         risk, low, high : ndarray of shape (n_samples,)
         """
-        slope, intercept = self.calibration_
-        centre = slope * margins.mean(axis=0) + intercept
-        spread = self.spread(margins)
+        centre, spread = self.centre(margins), self.spread(margins)
         return _expit(centre), _expit(centre - spread), _expit(centre + spread)
+
+    def centre(self, margins: Floats) -> Floats:
+        """Calibrated log-odds by the margins of the members, of shape (n_samples,)."""
+        slope, intercept = self.calibration_
+        calibrated: Floats = slope * margins.mean(axis=0) + intercept
+        return calibrated
 
     def spread(self, margins: Floats) -> Floats:
         """Half the width of the bootstrap interval, calibrated log-odds.

@@ -27,6 +27,7 @@ __all__ = ["LinearScore"]
 _FEW = 20
 _SHRUNK = 0.1  # of every covariance
 _SMALLEST = 1e-3  # eigenvalue
+_OUTER, _TIMES = 0.04, 2.0  # of the limits of a number
 _KINDS = 100_000  # combinations of missing columns whose weights are kept
 
 
@@ -147,6 +148,10 @@ class LinearScore:
     level_means : dict of str to float
         Mean contribution of a categorical column in training.
     intercept : float
+    limits : dict of str to (float, float)
+        Range of the training patients, beyond which numbers are clipped so that they cannot run
+        away: on either side twice as far from the median as the outer 4 %. Absent in bundles of
+        an earlier version.
     expected : Expected or None
         How missing columns follow from measured ones; None where they take the training median,
         and no level of a categorical column.
@@ -162,6 +167,7 @@ class LinearScore:
     level_means: dict[str, float]
     intercept: float
     expected: Expected | None = None
+    limits: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     @classmethod
     def fit(
@@ -202,8 +208,16 @@ class LinearScore:
         widths = [n_levels.get(name, 1) for name in features]
         signs = np.repeat(directions or [0] * len(features), widths)
         prior = np.repeat(np.broadcast_to(np.asarray(penalty, dtype=float), len(features)), widths)
+        limits = {
+            name: _training_limits(matrix[:, j])
+            for j, name in enumerate(features)
+            if name not in n_levels and not np.isnan(matrix[:, j]).all()
+        }
+        everything = (-np.inf, np.inf)
         numbers = {
-            name: _standardised(matrix[:, j], _cap(name), weight)
+            name: _standardised(
+                matrix[:, j], _within(_cap(name), limits.get(name, everything)), weight
+            )
             for j, name in enumerate(features)
             if name not in n_levels
         }
@@ -230,6 +244,7 @@ class LinearScore:
                 if name in levels
             },
             intercept=intercept,
+            limits=limits,
         )
         if not expect:
             return score
@@ -279,6 +294,14 @@ class LinearScore:
         layout = (each[number] for each in (low, high, means, scales))
         return where, (*layout, medians, self._weights[number])
 
+    def far_limits(self, names: Sequence[str]) -> Floats:
+        """Values twice as far from the median as those clipped, of shape (2, n_features)."""
+        none = (np.nan, np.nan)
+        limits = np.array([self.limits.get(name, none) for name in names], dtype=float).T
+        medians = np.array([self.medians.get(name, np.nan) for name in names])
+        far: Floats = 2 * limits - medians
+        return far
+
     def margin(self, matrix: Floats) -> Floats:
         """Log-odds of class 1, for every patient."""
         total: Floats = self.base_value + self.contributions(matrix).sum(axis=1)
@@ -304,7 +327,7 @@ class LinearScore:
             if name in self.levels:
                 rows += [(j, *everything, 0.0, 1.0, k) for k in range(len(self.levels[name]))]
             else:
-                caps = self.caps.get(name, everything)
+                caps = _within(self.caps.get(name), self.limits.get(name, everything))
                 rows.append((j, *caps, self.means[name], self.scales[name], -1))
         source, low, high, means, scales, level = zip(*rows, strict=True)
         numbers = (np.array(one, dtype=np.float64) for one in (low, high, means, scales))
@@ -337,10 +360,13 @@ class LinearScore:
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> LinearScore:
         """Inverse of :meth:`to_json`."""
-        caps = {name: (cap[0], cap[1]) for name, cap in document["caps"].items()}
+        caps, limits = (
+            {name: (cap[0], cap[1]) for name, cap in document.get(key, {}).items()}
+            for key in ("caps", "limits")
+        )
         expected = document.get("expected")
         expected = None if expected is None else Expected.from_json(expected)
-        return cls(**{**document, "caps": caps, "expected": expected})
+        return cls(**{**document, "caps": caps, "limits": limits, "expected": expected})
 
 
 class _Column(NamedTuple):
@@ -352,15 +378,39 @@ class _Column(NamedTuple):
     scale: float
 
 
+def _training_limits(values: Floats) -> tuple[float, float]:
+    """Range beyond which a number is clipped; a side without spread has its training extreme."""
+    known = values[~np.isnan(values)]
+    low, median, high = np.quantile(known, [_OUTER, 0.5, 1 - _OUTER])
+    least = float(known.min()) if low == median else float(median - _TIMES * (median - low))
+    most = float(known.max()) if high == median else float(median + _TIMES * (high - median))
+    return _outwards(least, -1), _outwards(most, 1)
+
+
+def _outwards(value: float, side: int) -> float:
+    """Value rounded away from the middle to three digits, so that it is no patient's."""
+    if value == 0 or not np.isfinite(value):
+        return value
+    step = 10.0 ** (np.floor(np.log10(abs(value))) - 2)
+    rounded = (np.ceil if side > 0 else np.floor)(value / step) * step
+    return float(f"{rounded:.12g}")
+
+
+def _within(cap: tuple[float, float] | None, limits: tuple[float, float]) -> tuple[float, float]:
+    """Range within both."""
+    if cap is None:
+        return limits
+    low, high = max(cap[0], limits[0]), min(cap[1], limits[1])
+    return (low, high) if low <= high else cap
+
+
 def _cap(name: str) -> tuple[float, float] | None:
     field = known_field(name)
     return None if field is None else field.cap
 
 
-def _standardised(
-    values: Floats, cap: tuple[float, float] | None, weight: Floats | None
-) -> _Column:
-    values = values if cap is None else np.clip(values, *cap)
+def _standardised(values: Floats, cap: tuple[float, float], weight: Floats | None) -> _Column:
+    values = np.clip(values, *cap)
     known = values[~np.isnan(values)]
     median = float(np.median(known)) if known.size else 0.0
     values = np.where(np.isnan(values), median, values)

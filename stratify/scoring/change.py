@@ -35,17 +35,17 @@ def risk_change(model: ResistanceModel, before: PatientsLike, after: PatientsLik
     difference in 46 (TMB) to 100 % by feature, 90 % on average. Effects that few patients shrink
     too much are held too seldom.
     """
-    from scipy.special import logit
+    from scipy.special import expit
 
     classifier, line = model.classifier, model.recalibration
     first, second = (model.prepare(table).columns for table in (before, after))
     margins = [
         classifier.ensemble_.margins(classifier.readable(c.encoded)) for c in (first, second)
     ]
-    found = [model.risk_and_interval(*pair) for pair in zip((first, second), margins, strict=True)]
+    found = [model.margin_and_half(*pair) for pair in zip((first, second), margins, strict=True)]
     quantile = normal_quantile(classifier.interval_level)
-    there, here = (logit(risk) for risk, _, _ in found)
-    errors = [(logit(high) - logit(low)) / (2 * quantile) for _, low, high in found]
+    there, here = (margin for margin, _ in found)
+    errors = [half / quantile for _, half in found]
     slope = 1.0 if line is None else line.slope.value
     variance = (slope * classifier.spread(margins[1] - margins[0]) / quantile) ** 2
     change = (here - there) / slope
@@ -57,7 +57,7 @@ def risk_change(model: ResistanceModel, before: PatientsLike, after: PatientsLik
         there, here, (errors[0], errors[1], np.sqrt(variance)), classifier.interval_level
     )
     return pd.DataFrame(
-        {"change": found[1][0] - found[0][0], "change_low": low, "change_high": high}
+        {"change": expit(here) - expit(there), "change_low": low, "change_high": high}
     )
 
 

@@ -335,23 +335,25 @@ class ResistanceModel:
         self, columns: FeatureColumns, margins: Floats
     ) -> tuple[Floats, Floats, Floats]:
         """Risk, and an interval of the members' spread and whatever else is known of the doubt."""
-        from scipy.special import expit, logit
+        from scipy.special import expit
 
-        risk, low, high = self.classifier.interval(margins)
+        margin, half = self.margin_and_half(columns, margins)
+        return expit(margin), expit(margin - half), expit(margin + half)
+
+    def margin_and_half(self, columns: FeatureColumns, margins: Floats) -> tuple[Floats, Floats]:
+        """Log-odds of the risk, and half the width of their interval; finite for finite values."""
         line = self.recalibration
+        margin, spread = self.classifier.centre(margins), self.classifier.spread(margins)
         if self.uncertainty is None and line is None:
-            return risk, low, high
-        margin = logit(risk)
+            return margin, spread
         original, slope = (
             (margin, 1.0) if line is None else (line.original(margin), line.slope.value)
         )
-        variance = np.zeros(len(risk)) if line is None else line.variance(original)
+        variance = np.zeros(len(margin)) if line is None else line.variance(original)
         if self.uncertainty is not None:
             variance += slope**2 * self.uncertainty.variance(columns, original)
         quantile = normal_quantile(self.classifier.interval_level)
-        spread = (logit(high) - logit(low)) / 2
-        half = np.sqrt(spread**2 + quantile**2 * variance)
-        return risk, expit(margin - half), expit(margin + half)
+        return margin, np.sqrt(spread**2 + quantile**2 * variance)
 
     def _venn_abers(self, risk: Floats) -> tuple[Floats, Floats]:
         """Both risks of the pair, NaN for a bundle without it."""
@@ -383,6 +385,8 @@ class ResistanceModel:
         least, most = self._ranges
         encoded = columns.encoded
         outside = ((encoded < least) | (encoded > most)).any(axis=1)
+        low, high = self._clipped_beyond
+        clipped = ((encoded < low) | (encoded > high)).any(axis=1)
         other_assay = np.zeros(n, dtype=bool)
         for name, known in self.card["assays"].items():
             for cohort, assay in patients.assays.get(name, {}).items():
@@ -405,7 +409,7 @@ class ResistanceModel:
         }
         if self.uncertainty is not None:
             known = self.uncertainty.applicability
-            marks["far_from_training"] = known.far(columns)
+            marks["far_from_training"] = known.far(columns) | clipped
             marks["unseen_panel_pattern"] = known.unseen_patterns(panels)
         return named_marks(np.column_stack(list(marks.values())), list(marks))
 
@@ -415,6 +419,15 @@ class ResistanceModel:
         none = (np.nan, np.nan)
         ranges = self.classifier.ranges_
         return np.array([ranges.get(name, none) for name in self.classifier.features_]).T
+
+    @cached_property
+    def _clipped_beyond(self) -> Floats:
+        """Values far beyond training and beyond where the linear score clips, or NaN."""
+        anchor, ranges = self.classifier.ensemble_.anchor, self._ranges
+        if anchor is None:
+            return np.full_like(ranges, np.nan)
+        limits = anchor.far_limits(self.classifier.features_)
+        return np.stack([np.minimum(limits[0], ranges[0]), np.maximum(limits[1], ranges[1])])
 
     # ------------------------------------------------------------------ bundle
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -82,7 +83,40 @@ def test_a_value_beyond_the_cap_of_the_dictionary_counts_as_the_cap(score, name,
     beyond_cap[:5, j], at_cap[:5, j] = beyond, cap
     assert np.array_equal(score.margin(beyond_cap), score.margin(at_cap))
     refitted = [LinearScore.fit(m, NAMES, N_LEVELS, label) for m in (beyond_cap, at_cap)]
-    assert refitted[0] == refitted[1]
+    assert replace(refitted[0], limits={}) == replace(refitted[1], limits={})
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_a_number_cannot_run_away(side):
+    """Heavy tails as of ctDNA: beyond the limits of training every value counts as the limit."""
+    rng = np.random.default_rng(0)
+    values = side * np.exp(rng.normal(2, 2, 500))
+    label = (rng.random(500) < 1 / (1 + np.exp(-side * (np.log(np.abs(values)) - 2)))).astype(float)
+    score = LinearScore.fit(values[:, None], ["new_marker"], {}, label)
+    low, high = score.limits["new_marker"]
+    assert low <= np.quantile(values, 0.05) < np.quantile(values, 0.95) <= high
+    far = score.margin(np.array([[side * 1e3], [side * 1e9], [side * 1e300]]))
+    assert np.ptp(far) == 0
+    assert np.isfinite(far).all()
+    assert far[0] == score.margin(np.array([[low if side < 0 else high]]))[0]
+
+
+def test_limits_of_rare_events_are_those_of_training():
+    values = np.zeros(200)
+    values[:4] = 1.0  # a mutation in 2 %
+    label = np.r_[np.ones(4), np.zeros(196)]
+    score = LinearScore.fit(values[:, None], ["egfr_mutation"], {}, label)
+    assert score.limits["egfr_mutation"] == (0.0, 1.0)
+    assert score.coefficients["egfr_mutation"] != 0
+    empty = LinearScore.fit(np.full((20, 1), np.nan), ["new_marker"], {}, np.arange(20) % 2.0)
+    assert empty.limits == {}
+
+
+def test_a_score_of_an_earlier_bundle_clips_nothing():
+    matrix, label = draw()
+    document = LinearScore.fit(matrix, NAMES, N_LEVELS, label).to_json()
+    del document["limits"]
+    assert LinearScore.from_json(document).limits == {}
 
 
 def test_columns_without_a_cap_or_outside_the_dictionaries_are_not_capped():

@@ -901,3 +901,17 @@ def test_one_patient_s_missing_values_are_read_as_such(model):
     assert all(one == found[0] for one in found)
     seen = model.score_patient({"tmb": 9.0, "cancer_type": "glioma"})
     assert "unseen_category" in seen["flags"]
+
+
+def test_a_number_by_far_outside_gets_a_finite_interval_and_is_referred(model, patients):
+    """As MTM per mL of 300,000, where training ends at 20,000: no risk of 1, no NaN."""
+    for value in (1e4, 1e9, 1e300):
+        table = planted(patients, "tmb", 17, value) if value < 1e4 else patients.copy()
+        table.loc[table.index[17], "nlr"] = value
+        columns = model.prepare(patients).columns
+        encoded = columns.encoded.copy()
+        encoded[17, model.classifier.features_.index("nlr")] = value
+        margins = model.classifier.ensemble_.margins(encoded)
+        risk, low, high = model.classifier.interval(margins)
+        assert np.isfinite(np.stack([risk, low, high])).all()
+        assert (low[17] > 0) & (low[17] < risk[17]) & (risk[17] < high[17]) & (high[17] < 1)
