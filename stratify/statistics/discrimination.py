@@ -29,6 +29,7 @@ from stratify.statistics.intervals import (
     normal_quantile,
     standard_error,
     wald,
+    wilson,
     wilson_limits,
 )
 
@@ -55,8 +56,10 @@ def _placements(y: Floats, score: Floats) -> tuple[Floats, Floats]:
 def auroc(y: ArrayLike, score: ArrayLike, level: float = 0.95) -> Estimate:
     """Area under the ROC curve with DeLong's interval.
 
-    The interval is the plain Wald one, clipped to [0, 1]; it has no width at an area of 0 or 1
-    and is NaN when a class holds one patient. Needs both classes. Time O(n log n).
+    The interval is the plain Wald one, clipped to [0, 1], and NaN when a class holds one patient.
+    Where the classes are separated, at an area of 0 or 1, DeLong's error is 0; the interval is then
+    Wilson's of the share of the smaller class that lies on the right side, which is all of it.
+    Needs both classes. Time O(n log n).
 
     References
     ----------
@@ -67,12 +70,18 @@ def auroc(y: ArrayLike, score: ArrayLike, level: float = 0.95) -> Estimate:
     --------
     >>> auroc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]).value
     0.75
+    >>> auroc([0] * 20 + [1] * 10, range(30)).low < 0.8
+    True
     """
     truth, ranked = checked(("y", y, "binary"), ("score", score, "number"))
     check_both_classes(truth)
     above, below = _placements(truth, ranked)
     error = float(np.hypot(standard_error(above), standard_error(below)))
-    return wald(float(above.mean()), error, level, 0, 1)
+    area = float(above.mean())
+    if error == 0 and area in (0.0, 1.0):
+        fewer = min(len(above), len(below))
+        return wilson(area * fewer, fewer, level)
+    return wald(area, error, level, 0, 1)
 
 
 def delta_auroc(

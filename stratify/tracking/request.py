@@ -45,8 +45,8 @@ def answered() -> dict[str, str]:
 def as_request(table: pd.DataFrame, features: list[str]) -> pd.DataFrame:
     """Table of any types as the signature asks: numbers and yes/no as doubles, levels as text.
 
-    MLflow refuses whole numbers, yes/no and categories in a table given to ``pyfunc`` in Python
-    (not in JSON or CSV sent to a server), since it will not widen them.
+    MLflow refuses categories in a table given to ``pyfunc`` in Python (not in JSON or CSV sent to
+    a server).
 
     Parameters
     ----------

@@ -36,14 +36,15 @@ def log_model(client: Any, run_id: str, record: RunRecord, bundle: Path) -> str:
     import mlflow
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
+    from mlflow.types.schema import AnyType
 
     from stratify.tracking.registry import register
 
     run = client.get_run(run_id)
     if not (run.outputs and run.outputs.model_outputs):
         kinds = {name: kind_of(name) for name in load(bundle).inputs}
-        inputs = [
-            ColSpec(kind, name, required=False)
+        inputs = [  # a double would refuse whole numbers, of which ages and counts are
+            ColSpec(AnyType() if kind == "double" else kind, name, required=False)
             for name, kind in {"patient_id": "string", **kinds}.items()
         ]
         outputs = [ColSpec(kind, name, required=False) for name, kind in answered().items()]

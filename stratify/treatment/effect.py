@@ -215,18 +215,20 @@ def _selects(tables: EffectTables, primary: str) -> bool | None:
 
 def _targeting(found: Estimation) -> dict[str, pd.DataFrame]:
     """Targeting curves by the predictions of each learner."""
+    return {name: targeting_curve(found.effect, priority) for name, priority in _priorities(found)}
+
+
+def _priorities(found: Estimation) -> list[tuple[str, Floats]]:
+    """Predictions of each learner by which patients are ranked: less their mean in each turn."""
     turn = found.turn[found.judged]
-    return {
-        name: targeting_curve(found.effect, centred(values, turn))
-        for name, values in found.predicted.items()
-    }
+    return [(name, centred(values, turn)) for name, values in found.predicted.items()]
 
 
 def _heterogeneity(found: Estimation) -> pd.DataFrame:
     rows = []
-    for name, values in found.predicted.items():
+    for name, priority in _priorities(found):
         slope, p = found.slope(name)
-        area = targeting(found.effect, values, seed=found.seed)
+        area = targeting(found.effect, priority, seed=found.seed)
         rows.append((name, name == TESTED, *slope, p, *area["autoc"], *area["qini"]))
     columns = ["learner", "tested", "slope", "slope_low", "slope_high", "p"]
     columns += [f"{m}{end}" for m in ("autoc", "qini") for end in ("", "_low", "_high")]

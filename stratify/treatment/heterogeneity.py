@@ -36,6 +36,7 @@ __all__ = [
 ALPHA = 0.05  # of tests whether effects differ
 
 HALF_SAMPLES = 400
+STEPS = 20  # shares at which the targeting curve is drawn
 
 
 def interaction(effect: Floats, score: Floats, level: float = 0.95) -> tuple[Estimate, float]:
@@ -114,25 +115,28 @@ def centred(values: Floats, fold: Ints) -> Floats:
 def ratio_of_hazard_ratios(
     time: Floats, event: Floats, treated: Flags, score: Floats, level: float = 0.95
 ) -> tuple[Estimate, float]:
-    """Ratio of the treatment's hazard ratios for one standard deviation more of a score.
+    """Ratio of the treatment's hazard ratios for one standard deviation more of a score's ranks.
 
-    Cox model with treatment, score and their product, ties after Efron. Below 1 the alternative
-    does relatively better at higher scores. Proportional hazards are not checked.
+    Cox model with treatment, normal scores of the ranks and their product, ties after Efron, with
+    sandwich errors: so the test keeps its level where the score is skewed or acts otherwise than
+    linearly. Below 1 the alternative does relatively better at higher scores. Proportional hazards
+    are not checked.
 
     References
     ----------
-    Cox DR. J R Stat Soc B 1972;34:187-220.
+    Cox DR. J R Stat Soc B 1972;34:187-220. Lin DY, Wei LJ. J Am Stat Assoc 1989;84:1074-1078.
     """
-    from scipy.stats import norm
+    from scipy.special import ndtri
+    from scipy.stats import norm, rankdata
     from statsmodels.duration.hazard_regression import PHReg
 
-    z = (score - score.mean()) / score.std()
+    z = ndtri((rankdata(score) - 0.5) / len(score))
     arm = treated.astype(float)
     model = PHReg(time, np.column_stack([arm, z, arm * z]), status=event, ties="efron")
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         try:
-            fit = model.fit(disp=0)
+            fit = model.fit(disp=0, groups=np.arange(len(z)))  # sandwich, each patient a group
         except np.linalg.LinAlgError:
             return UNDEFINED, 1.0
     log_ratio, error = float(fit.params[2]), float(fit.bse[2])
@@ -175,16 +179,20 @@ def effect_by_score(
     return pd.DataFrame(rows, columns=["rank", "score", "value", "low", "high", "n"])
 
 
-def targeting_curve(effect: Floats, priority: Floats, steps: int = 20) -> pd.DataFrame:
+def _counts(n: int) -> tuple[Floats, Ints]:
+    """Shares of the patients treated first, and how many they are."""
+    shares = np.arange(1, STEPS + 1) / STEPS
+    return shares, np.maximum(1, (shares * n).round().astype(int))
+
+
+def targeting_curve(effect: Floats, priority: Floats) -> pd.DataFrame:
     """Average effect among the share treated first minus that of all, by the share (TOC).
 
     Columns share, value, gain; ``gain`` is value times share (Qini): what treating that share
     first adds, a patient, to treating as many at random.
     """
     ranked = _shared(effect, priority)[np.argsort(-priority, kind="stable")]
-    n = len(ranked)
-    shares = np.arange(1, steps + 1) / steps
-    counts = np.maximum(1, (shares * n).round().astype(int))
+    shares, counts = _counts(len(ranked))
     means = np.cumsum(ranked)[counts - 1] / counts - ranked.mean()
     return pd.DataFrame({"share": shares, "value": means, "gain": means * shares})
 
@@ -194,7 +202,8 @@ def targeting(
 ) -> dict[str, Estimate]:
     """Area under the targeting curve (``autoc``) and its Qini form, with intervals.
 
-    0 where the priority ranks at random. Standard errors by half-samples.
+    They are the mean of ``value`` and of ``gain`` of :func:`targeting_curve` over its shares; 0
+    where the priority ranks at random. Standard errors by half-samples.
 
     References
     ----------
@@ -230,9 +239,16 @@ def _shared(effect: Floats, score: Floats) -> Floats:
 
 
 def _autoc(n: int) -> Floats:
-    tails = np.cumsum((1 / np.arange(1, n + 1))[::-1])[::-1]
-    return np.asarray((tails - 1) / n)
+    return _area(n, np.ones(STEPS))
 
 
 def _qini(n: int) -> Floats:
-    return np.asarray((n - np.arange(n)) / n**2 - (n + 1) / (2 * n**2))
+    return _area(n, _counts(n)[0])
+
+
+def _area(n: int, heights: Floats) -> Floats:
+    """Weight of each patient, in the order of treatment, in the area under the curve as drawn."""
+    _, counts = _counts(n)
+    first = np.arange(n)[:, None] < counts
+    weights: Floats = ((first / counts - 1 / n) * heights).mean(axis=1)
+    return weights

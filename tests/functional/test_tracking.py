@@ -14,6 +14,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow.types import DataType
 
 from functional.conftest import DISTINCT, IDENTIFIER, Trained
 from stratify import Study, evaluate, read_cohort
@@ -272,7 +273,7 @@ def test_the_signature_names_every_feature_and_requires_none(trained, served):
     assert model.inputs[: len(model.classifier.features_)] == model.classifier.features_
     assert inputs.required_input_names() == []
     types = dict(zip(inputs.input_names(), inputs.input_types(), strict=True))
-    assert {n for n, kind in types.items() if kind.name == "string"} == {
+    assert {n for n, kind in types.items() if kind == DataType.string} == {
         *("patient_id", "sex", "cancer_type", "histology", "immune_phenotype"),
         *("pdl1_clone", "pdl1_report", "regimen", "tmb_assay"),
     } & {"patient_id", *model.inputs}
@@ -281,6 +282,23 @@ def test_the_signature_names_every_feature_and_requires_none(trained, served):
         *load_schema("scores").fields,
         *("top_reasons", "features_missing", "findings"),
     ]
+
+
+@pytest.mark.parametrize("kind", ["int64", "float64", "Int64", "bool"])
+def test_numbers_of_every_type_are_predicted_alike(served, kind):
+    """Ages and counts are whole numbers, yes and no booleans, and pandas has Int64 with gaps."""
+    values = {"age": [61, 1], "ecog": [1, 0], "msi_high": [0, 1], "albumin": [4, 3]}
+    plain = pd.DataFrame({"patient_id": ["a", "b"], **values})
+    columns = ["msi_high"] if kind == "bool" else list(values)
+    expected = served.predict(plain.astype(dict.fromkeys(values, "float64")))
+    found = served.predict(plain.astype(dict.fromkeys(columns, kind)))
+    pd.testing.assert_frame_equal(found, expected)
+    if kind == "Int64":
+        gap = plain.astype(dict.fromkeys(values, kind))
+        gap.loc[1, "age"] = pd.NA
+        lacking = plain.astype(dict.fromkeys(values, "float64"))
+        lacking.loc[1, "age"] = float("nan")
+        pd.testing.assert_frame_equal(served.predict(gap), served.predict(lacking))
 
 
 def test_the_logged_model_predicts_as_the_library(trained, served, patients):

@@ -184,6 +184,9 @@ def test_the_order_of_patients_does_not_matter_to_targeting(both, random):
 def test_treating_everybody_first_gains_nothing(both):
     curve = targeting_curve(both.effect, both.reference)
     assert np.isclose(curve["value"].iloc[-1], 0)
+    found = targeting(both.effect, both.reference)
+    assert np.isclose(found["autoc"].value, curve["value"].mean(), atol=1e-9)
+    assert np.isclose(found["qini"].value, curve["gain"].mean(), atol=1e-9)
     flat = targeting(both.effect, np.zeros(len(both.effect)))
     assert np.isclose(flat["autoc"].value, 0, atol=1e-9)
     assert np.isclose(flat["qini"].value, 0, atol=1e-9)

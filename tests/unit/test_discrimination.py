@@ -17,7 +17,7 @@ from stratify.statistics.discrimination import (
     delta_auroc,
     roc_curve_table,
 )
-from stratify.statistics.intervals import Estimate
+from stratify.statistics.intervals import Estimate, wilson
 from stratify.statistics.performance import classification_at
 
 Y = [0, 0, 1, 1]
@@ -202,3 +202,15 @@ def test_smaller_ones_among_the_first_are_counted_as_by_hand(data):
         for n, q in zip(prefix, query, strict=True)
     ]
     assert discrimination._half_counts(points, prefix, query).tolist() == expected
+
+
+@pytest.mark.parametrize(("ones", "zeros"), [(8, 20), (20, 8), (3, 300)])
+@pytest.mark.parametrize("area", [0.0, 1.0])
+def test_separated_groups_have_an_interval_with_width(ones, zeros, area):
+    y = np.r_[np.zeros(zeros), np.ones(ones)]
+    score = np.arange(len(y)) if area else -np.arange(len(y))
+    found = auroc(y, score)
+    limits = wilson(area * min(ones, zeros), min(ones, zeros), 0.95)
+    assert found.value == area
+    assert (found.low, found.high) == pytest.approx((limits.low, limits.high))
+    assert found.high - found.low > 0.1

@@ -19,7 +19,7 @@ from stratify.treatment.controls import chance_findings, e_value
 from stratify.treatment.design_check import check_design
 from stratify.treatment.doubly_robust import Scores, value_table
 from stratify.treatment.effect import analyse
-from stratify.treatment.heterogeneity import interaction
+from stratify.treatment.heterogeneity import interaction, ratio_of_hazard_ratios
 from stratify.treatment.learners import learn_in_turn, policy_tree
 
 TWO = {
@@ -263,6 +263,40 @@ def test_without_heterogeneity_the_average_effect_speaks(harmless):
         "times; chance alone gives about 0.1."
     )
     assert len(said) == 6
+
+
+def test_the_areas_are_those_of_the_curves_that_are_drawn(harmless):
+    curves = harmless.tables["targeting"].groupby("ranked_by")[["value", "gain"]].mean()
+    for row in harmless.tables["heterogeneity"].to_dict("records"):
+        assert row["autoc"] == pytest.approx(curves.loc[row["learner"], "value"])
+        assert row["qini"] == pytest.approx(curves.loc[row["learner"], "gain"])
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        "lognormal",
+        pytest.param("normal", marks=pytest.mark.slow),
+        pytest.param("risk", marks=pytest.mark.slow),
+    ],
+)
+def test_the_test_of_an_interaction_keeps_its_level_with_skewed_scores(shape):
+    """One hazard ratio for all, a prognostic score: 5 % of the trials, chance error included."""
+    rng, found, trials, n = np.random.default_rng(1), 0, 60, 200
+    for _ in range(trials):
+        normal = rng.normal(size=n)
+        score = {
+            "normal": normal,
+            "lognormal": np.exp(1.2 * normal),
+            "risk": 1 / (1 + np.exp(-1.5 * normal)),
+        }[shape]
+        treated = rng.random(n) < 0.5
+        time = rng.exponential(np.exp(0.4 * treated - 0.6 * normal))
+        censored = rng.exponential(2, n)
+        event = (time <= censored).astype(float)
+        _, p = ratio_of_hazard_ratios(np.minimum(time, censored), event, treated, score)
+        found += p < 0.05
+    assert found / trials <= 0.05 + 2.6 * np.sqrt(0.05 * 0.95 / trials)
 
 
 def test_harm_stands_beside_benefit(harmless):
