@@ -20,9 +20,10 @@ from stratify.experiment.reporting import report_cohort
 from stratify.experiment.scores import score
 from stratify.experiment.training import evaluate
 from stratify.scoring import load
+from stratify.scoring.resistance_model import ResistanceModel
 from stratify.study import Study
 from stratify.study.borne_errors import BorneErrors
-from stratify.treatment.guarantee import both_thresholds
+from stratify.treatment.guarantee import RiskCuts, both_thresholds
 
 OWN = {
     "name": "second board",
@@ -248,6 +249,8 @@ def test_thresholds_come_from_cohorts_left_out_where_a_study_trains_on_several(
     path = tmp_path / "study.yaml"
     path.write_text(yaml.safe_dump(document), encoding="utf-8")
     asked: list[int | None] = []
+    judged: list[tuple[np.ndarray, np.ndarray]] = []
+    kept: list[RiskCuts] = []
     whole = training.cross_validate
 
     def counted(*arguments, folds, **more):
@@ -257,11 +260,18 @@ def test_thresholds_come_from_cohorts_left_out_where_a_study_trains_on_several(
             table = arguments[1]
             by_cohort = pd.crosstab(found.fold, table["cohort"].to_numpy())
             assert (by_cohort.gt(0).sum(axis=1) == 1).all()
+            judged.append((table["label"].to_numpy(dtype=float), found.by_model["stratify"]))
         return found
 
+    def enough(*_: object) -> None:
+        raise InterruptedError
+
     monkeypatch.setattr(training, "cross_validate", counted)
-    results = training.train(
-        Study.load(path), tmp_path / "out", classifier=quick_classifier(), folds=2
+    monkeypatch.setattr(
+        ResistanceModel, "judged_by", lambda model, cuts: kept.append(cuts) or model
     )
+    monkeypatch.setattr(training, "_assess_training", enough)  # what follows is as ever
+    with pytest.raises(InterruptedError):
+        training.train(Study.load(path), tmp_path / "out", classifier=quick_classifier(), folds=2)
     assert asked == [2, None]
-    assert results.model.risk_cuts.n == results.model.card["n"]
+    assert kept[0].to_json() == RiskCuts.of(*judged[0]).to_json()
