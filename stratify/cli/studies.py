@@ -135,14 +135,14 @@ def features(
     table = feature_catalogue(panel)
     if out is None:
         for row in table.itertuples():
-            print(f"{row.name}\t{row.panel}\t{row.unit}\t{row.available_at}\t{row.title}")
+            typer.echo(f"{row.name}\t{row.panel}\t{row.unit}\t{row.available_at}\t{row.title}")
         return
     if out.suffix == ".md":
         with written_whole(out) as temporary:
             temporary.write_text(catalogue_markdown(panel), encoding="utf-8")
     else:
         write_table(table, out)
-    print(f"{len(table)} features in {out}")
+    typer.echo(f"{len(table)} features in {out}")
 
 
 @app.command()

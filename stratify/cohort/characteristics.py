@@ -64,10 +64,10 @@ def characteristics(table: pd.DataFrame, features: list[str], group: pd.Series) 
                     rows.append(row | _quartiles(here.to_numpy(dtype=float)))
                 else:
                     n = int((here == (1.0 if field.type == "boolean" else level)).sum())
-                    told = n == 0 or n >= SMALLEST_COUNT
-                    told &= len(here) - n == 0 or len(here) - n >= SMALLEST_COUNT
-                    share = n / len(here) if len(here) and told else np.nan
-                    rows.append(row | {"n": n if told else np.nan, "share": share})
+                    shown = n == 0 or n >= SMALLEST_COUNT
+                    shown &= len(here) - n == 0 or len(here) - n >= SMALLEST_COUNT
+                    share = n / len(here) if len(here) and shown else np.nan
+                    rows.append(row | {"n": n if shown else np.nan, "share": share})
     columns = ["feature", "title", "level", "group", "n_group", "n_measured", "n", "share"]
     return pd.DataFrame(rows, columns=[*columns, "median", "low", "high"])
 

@@ -1,6 +1,6 @@
 """Patients that two cohorts share although nothing says so, found by quasi-identifiers.
 
-Only numbers of patients are told, never which. Two checks: equal rows, and more pairs of patients
+Only numbers of patients are given, never which. Two checks: equal rows, and more pairs of patients
 that agree in several quasi-identifiers than chance makes, which also finds patients of another
 export, with other decimals, a later data cut or other blood samples.
 """
@@ -33,7 +33,7 @@ OFTEN_KNOWN = 0.5
 MANY_VALUES = 20
 # Months count 30 to 30.5 days: unrounded, one time in days makes numbers up to this share apart.
 CONVERSION = 0.017
-# Agreeing pairs are told from this many on, and from so many times the number expected by chance,
+# Agreeing pairs are given from this many on, and from so many times the number expected by chance,
 # if a number this great is as rare as this where twice the expected ones are made by chance.
 FEWEST, TIMES, RARE = 3, 4.0, 1e-4
 _PAIRS = 2_000_000  # compared at once
@@ -70,7 +70,7 @@ def overlap(left: pd.DataFrame, right: pd.DataFrame) -> Overlap | None:
     Numbers agree where they are equal at the coarser of both precisions; unrounded survival times
     within the 1.7 % by which months of 30 and of 30.5 days differ. Every choice of two or more
     numbers is looked at (with sex and tumour where both cohorts have them), and the one with most
-    pairs beyond chance is told.
+    pairs beyond chance is reported.
 
     Parameters
     ----------
@@ -130,10 +130,10 @@ def _most_beyond_chance(
     subsets = np.arange(len(observed))
     several = np.array([int(subset).bit_count() >= 2 for subset in subsets])
     rare = pdtrc(np.maximum(observed - 1, 0), 2 * expected) < RARE / len(subsets)
-    told = several & rare & (observed >= np.maximum(FEWEST, TIMES * expected))
-    if not told.any():
+    suspect = several & rare & (observed >= np.maximum(FEWEST, TIMES * expected))
+    if not suspect.any():
         return None
-    best = int(subsets[told][np.argmax((observed - expected)[told])])
+    best = int(subsets[suspect][np.argmax((observed - expected)[suspect])])
     agreeing = [name for k, block in enumerate(blocks) if best >> k & 1 for name in block]
     return Overlap(
         (*strata, *agreeing), int(observed[best]), float(expected[best]), int(identified[best])

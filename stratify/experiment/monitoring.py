@@ -141,8 +141,8 @@ def _tell(drift: pd.DataFrame, cohort: str, alerts: Findings) -> None:
     for row in drift[drift["alert"] != ""].to_dict("records"):
         place: dict[str, Any] = {"cohort": cohort, "n": int(row["n"])}
         if row["what"] == "outcome":
-            told = estimate(row["value"], row["low"], row["high"])
-            alerts.add(row["alert"], f"{METRICS[row['name']][0]} {told}; near 1 is right.", **place)
+            said = estimate(row["value"], row["low"], row["high"])
+            alerts.add(row["alert"], f"{METRICS[row['name']][0]} {said}; near 1 is right.", **place)
         elif row["what"] in ("input", "score"):
             alerts.add(
                 row["alert"],

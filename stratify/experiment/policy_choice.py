@@ -10,13 +10,13 @@ from typing import Any
 
 import pandas as pd
 
-from stratify.cohort.reading import Cohort
 from stratify.errors import ArgumentError, CohortError
 from stratify.experiment.scores import deciding
 from stratify.experiment.training import external_cohorts
 from stratify.progress import Progress
 from stratify.report.policy_report import JudgedPolicy, policy_pictures, write_policy_report
 from stratify.scoring.bundle import load
+from stratify.scoring.prepared import Prepared
 from stratify.scoring.resistance_model import ResistanceModel
 from stratify.statistics.selective import selective_curve
 from stratify.study.borne_errors import BorneErrors
@@ -99,14 +99,15 @@ def choose_policy(
             "Give one with --policy."
         )
     progress(f"judging on {len(table)} patients")
-    scores = model.score_cohort(cohort)
+    patients = model.prepare(cohort)
+    scores = model.score_table(patients)
     found = JudgedPolicy(
         model,
         study.title or study.name,
         sorted(set(table["cohort"])),
         len(table),
         int(table["label"].sum()),
-        dict(_tables(model, cohort, scores, study.thresholds, progress)),
+        dict(_tables(model, patients, scores, study.thresholds, progress)),
     )
     if save is not None:
         _save(Path(save), found)
@@ -151,7 +152,12 @@ def stated_errors(
     if save is not None and not source:
         raise ArgumentError("--save needs --source: who chose these errors, and where.")
     errors = {"monotherapy": monotherapy, "combination": combination, "confidence": confidence}
-    return {"name": "chosen", "version": "1", "source": source or "a trial", "errors": errors}
+    return {
+        "name": "chosen",
+        "version": "1",
+        "source": source or "errors tried once",
+        "errors": errors,
+    }
 
 
 def _save(path: Path, found: JudgedPolicy) -> None:
@@ -172,24 +178,24 @@ def _save(path: Path, found: JudgedPolicy) -> None:
 
 def _tables(
     model: ResistanceModel,
-    cohort: Cohort,
+    patients: Prepared,
     scores: pd.DataFrame,
     thresholds: list[float],
     progress: Progress,
 ) -> Iterator[tuple[str, pd.DataFrame]]:
     """Tables by name, as far as the model and its policy allow."""
-    table, chosen = cohort.table, model.policy
+    table, chosen = patients.table, model.policy
     label, risk = table["label"].astype(float), scores["risk"]
     rules = marker_rules(table)
     yield "net_benefit", net_benefit_table(label, risk, rules=rules, thresholds=thresholds)
     yield "guarantees", _guarantees(label, risk)
     intervals = scores["risk_low"], scores["risk_high"]
     yield "deferral", selective_curve(label, risk, *intervals, threshold=0.5)
-    yield "pairs", _pairs(model, cohort, scores)
+    yield "pairs", _pairs(model, patients, scores)
     if chosen is not None and chosen.utilities is not None:
         yield "weights", _over_the_weights(chosen.utilities, risk)
     if chosen is not None and model.landmark_weeks is None:
-        yield "decisions", _decisions(model, cohort, scores, chosen)
+        yield "decisions", _decisions(model, patients, scores, chosen)
         try:
             yield "enrichment", enrichment_design(scores["recommendation"], label)
         except CohortError as error:  # the other tables stand without a trial
@@ -211,14 +217,12 @@ def _guarantees(label: pd.Series, risk: pd.Series) -> pd.DataFrame:
 
 
 def _decisions(
-    model: ResistanceModel, cohort: Cohort, scores: pd.DataFrame, policy: Policy
+    model: ResistanceModel, patients: Prepared, scores: pd.DataFrame, policy: Policy
 ) -> pd.DataFrame:
     """Say what the policy decided in each cohort, as in ``performance.csv``."""
-    table = cohort.table.reset_index(drop=True)
+    table = patients.table.reset_index(drop=True)
     answers = scores["recommendation"].reset_index(drop=True)
-    loris = judged_risks(
-        model.classifier, model.references, model.prepare(cohort).table.reset_index(drop=True)
-    ).by_model.get("loris")
+    loris = judged_risks(model.classifier, model.references, table).by_model.get("loris")
     found = []
     for name in sorted(set(table["cohort"])):
         rows = (table["cohort"] == name).to_numpy()
@@ -228,7 +232,7 @@ def _decisions(
     return pd.concat(found, ignore_index=True)
 
 
-def _pairs(model: ResistanceModel, cohort: Cohort, scores: pd.DataFrame) -> pd.DataFrame:
+def _pairs(model: ResistanceModel, patients: Prepared, scores: pd.DataFrame) -> pd.DataFrame:
     """Errors that could be borne: thresholds found in training, and what they gave here."""
     keys = ["monotherapy", "combination", "monotherapy_below", "combination_from"]
     columns = [*keys, "metric", "value", "low", "high", "n"]
@@ -240,12 +244,12 @@ def _pairs(model: ResistanceModel, cohort: Cohort, scores: pd.DataFrame) -> pd.D
     if (base := model.policy) is not None:
         kept |= {name: getattr(base, name) for name in _KEPT}
         level = {} if base.errors is None else {"confidence": base.errors.confidence}
-    table = cohort.table.set_axis(scores.index)
+    table = patients.table
     rows = []
     for monotherapy, combination in PAIRS:
         errors = BorneErrors(monotherapy=monotherapy, combination=combination, **level)
         policy = with_thresholds(Policy(errors=errors, **kept), cuts, "the bundle")
-        answers = triage(scores, table, policy, flags=scores["flags"], assays=cohort.assays)
+        answers = triage(scores, table, policy, flags=scores["flags"], assays=patients.assays)
         judged = decision_performance(
             table, answers["recommendation"], policy, cohort="all", split="external"
         )

@@ -50,7 +50,7 @@ class Scored:
         Patients.
     recommendations : dict of str to int
     findings : DataFrame
-        As in the ``findings`` dictionary, equal findings of parts told once.
+        As in the ``findings`` dictionary, equal findings of parts once.
     """
 
     n: int
@@ -231,19 +231,19 @@ def _finished(state: RegistryState, name: str, progress: Progress) -> Scored:
 
 def _without_repeats(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Tell findings of one kind about one column once, with their number."""
-    told: dict[tuple[Any, ...], dict[str, Any]] = {}
+    merged: dict[tuple[Any, ...], dict[str, Any]] = {}
     more: Counter[tuple[Any, ...]] = Counter()
     for row in rows:
         key = tuple(row[name] for name in ("code", "cohort", "panel", "column"))
-        if key in told:
-            told[key]["n"] += row["n"]
+        if key in merged:
+            merged[key]["n"] += row["n"]
             more[key] += 1
         else:
-            told[key] = dict(row)
+            merged[key] = dict(row)
     for key, n in more.items():
         parts = "other part" if n == 1 else "other parts"
-        told[key]["message"] += f" And in {n} {parts}, {told[key]['n']} in all."
-    return list(told.values())
+        merged[key]["message"] += f" And in {n} {parts}, {merged[key]['n']} in all."
+    return list(merged.values())
 
 
 def _twice(folder: Path) -> dict[str, int]:

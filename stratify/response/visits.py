@@ -13,8 +13,9 @@ import pandas as pd
 from stratify.arrays import Flags, Floats, Ints, Strings
 from stratify.study.response_criteria import limits
 from stratify.tables.findings import Findings
+from stratify.tables.levels import plain_text
 from stratify.tables.rows import add_number_faults, check_table, numbers_of
-from stratify.tables.schema import load_schema, plain_text
+from stratify.tables.schema import load_schema
 
 __all__ = [
     "read_response",

@@ -15,7 +15,7 @@ import pandas as pd
 from pydantic import Field
 
 from stratify.arrays import Flags
-from stratify.study.policy import Biomarker, Condition, NamedColumn
+from stratify.study.conditions import Biomarker, Condition, NamedColumn
 from stratify.tables.strict import Place, Strict, Texts, list_of, mapping_of
 
 __all__ = ["OUTCOMES", "Arm", "Estimand", "MarkerChoice"]

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from stratify.errors import ArgumentError
-from stratify.study.policy import Biomarker
+from stratify.study.conditions import Biomarker
 from stratify.tables.faults import faults_of
 from stratify.tables.strict import Place, Strict, list_of, mapping_of
 

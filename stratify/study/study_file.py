@@ -30,9 +30,10 @@ from stratify.endpoint import (
     endpoint_rules,
 )
 from stratify.errors import DataError, FileError
+from stratify.study.conditions import Biomarker, NamedColumn
 from stratify.study.estimand import Estimand
 from stratify.study.model_settings import ModelSettings
-from stratify.study.policy import Biomarker, NamedColumn, Policy
+from stratify.study.policy import Policy
 from stratify.study.response_criteria import ResponseCriteria
 from stratify.tables.faults import Fault, faults_in_words, faults_of, located
 from stratify.tables.measurements import RegionRule

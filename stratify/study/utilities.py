@@ -15,12 +15,12 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from pydantic import Field
 
+from stratify.study.conditions import Text
 from stratify.tables.strict import Place, Strict, list_of, mapping_of
 
 __all__ = ["Harm", "RelativeRisk", "Utilities"]
 
 Probability = Annotated[float, Field(ge=0, le=1)]
-Text = Annotated[str, Field(min_length=3)]
 
 
 class RelativeRisk(Strict):

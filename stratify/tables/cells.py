@@ -15,7 +15,7 @@ import pandas as pd
 
 from stratify.arrays import Flags, Ints
 from stratify.tables.findings import ColumnFindings, listed, named_levels, shared_levels
-from stratify.tables.schema import plain_text
+from stratify.tables.levels import plain_text
 from stratify.tables.sources import ColumnSource, TableSource
 from stratify.tables.workbook import PercentCell
 

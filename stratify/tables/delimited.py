@@ -205,7 +205,8 @@ class DelimitedText:
             for i, line in filled:
                 if not line.startswith("#"):
                     break
-                last, leading = i, [*leading, line]
+                last = i
+                leading.append(line)
             else:
                 return 0
         if not leading:

@@ -33,7 +33,7 @@ def column_names(
     >>> column_names(Path("t.csv"), ["ID", "", " Age  (years)"], lambda i: i != 1)
     {0: 'ID', 2: 'Age (years)'}
 
-    Columns of one name are told apart by their number.
+    Columns of one name are distinguished by their number.
 
     >>> column_names(Path("t.csv"), ["ID", "Complete?", "Age", "Complete?"])
     {0: 'ID', 1: 'Complete? (column 2)', 2: 'Age', 3: 'Complete? (column 4)'}

@@ -8,7 +8,6 @@ reference, loinc``), reviewed by clinicians and read by everything else.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
@@ -26,6 +25,7 @@ from stratify.tables.dictionaries import (
     visit_panels,
 )
 from stratify.tables.documents import document, schemas_folder
+from stratify.tables.levels import plain_text
 
 __all__ = [
     "Field",
@@ -40,7 +40,6 @@ __all__ = [
     "panel_versions",
     "patient_panels",
     "pdl1_cutoffs",
-    "plain_text",
     "raw_panels",
     "signature_sets",
     "visit_panels",
@@ -56,23 +55,6 @@ def _units() -> dict[str, tuple[str, Fraction]]:
         unit: (entry["dimension"], Fraction(entry["factor"]))
         for unit, entry in document("units")["units"].items()
     }
-
-
-_PRIMES = str.maketrans("\u2032\u2019\u2018\u00b4`", "'" * 5)
-
-
-def plain_text(text: str) -> str:
-    """Text of a level without case and Unicode form; spaces, underscores and dashes are all alike.
-
-    Examples
-    --------
-    >>> plain_text(" Stable_Disease"), plain_text("NON–CR / Non PD")
-    ('stable disease', 'non cr/non pd')
-    >>> plain_text("3\u2032UTR"), plain_text("Me\u0301lanome") == plain_text("Mélanome")
-    ("3'utr", True)
-    """
-    text = unicodedata.normalize("NFKC", text.translate(_PRIMES)).casefold()
-    return re.sub(r" ?/ ?", "/", re.sub(r"[\s_\u2010-\u2015\u2212-]+", " ", text)).strip()
 
 
 @dataclass(frozen=True)

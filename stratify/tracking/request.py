@@ -1,6 +1,6 @@
-"""A request to a served model: what was sent is read, told row by row, and scored.
+"""A request to a served model: what was sent is read, checked row by row, and scored.
 
-Values that cannot be are told; such a patient gets no risk, the others do.
+Values that cannot be are findings; such a patient gets no risk, the others do.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ from pydantic import BeforeValidator
 
 from stratify.arrays import Flags, Strings
 from stratify.biomarkers.pdl1 import clone_in
-from stratify.study.policy import Condition, LabelCheck
+from stratify.study.conditions import Condition
+from stratify.study.policy import LabelCheck
 from stratify.tables.documents import document
 from stratify.tables.strict import Strict
 

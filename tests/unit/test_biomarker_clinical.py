@@ -155,14 +155,14 @@ def test_units_of_ldh():
     ],
 )
 def test_cancer_types_are_read_from_codes_and_words(text, cancer):
-    from stratify.tables.schema import plain_text
+    from stratify.tables.levels import plain_text
 
     assert field_named("cancer_type").spellings[plain_text(text)] == cancer
 
 
 def test_no_spelling_means_two_cancer_types():
     from stratify.tables.documents import read_yaml, schemas_folder
-    from stratify.tables.schema import plain_text
+    from stratify.tables.levels import plain_text
 
     text = (schemas_folder() / "panels" / "clinical.yaml").read_text(encoding="utf-8")
     entry = next(f for f in read_yaml(text)["fields"] if f["name"] == "cancer_type")

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stratify.references import references
+from stratify.study.conditions import Condition
 from stratify.study.estimand import MarkerChoice
-from stratify.study.policy import Condition, Policy
+from stratify.study.policy import Policy
 from stratify.tables.bounds import reaches
 from stratify.treatment.threshold import marker_rules
 from stratify.treatment.triage import triage
