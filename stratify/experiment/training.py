@@ -141,6 +141,7 @@ def train(
     weight = None if censoring is None else _label_weights(home.table, censoring)
     label = home.table["label"].to_numpy(dtype=float)
     matrix = model_matrix(home.table, features)
+    card["capacity"] = fitted.capacity_.to_json()
     card["profile"] = Profile.fit(matrix, fitted.oof_risk_).to_json()
     uncertainty = Uncertainty.fit(fitted, matrix, label, weight)
     plan = FeaturePlan.of(

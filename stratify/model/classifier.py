@@ -21,6 +21,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from stratify.arrays import Flags, Floats
 from stratify.errors import ArgumentError
+from stratify.model.capacity import Capacity
 from stratify.model.columns import FeatureColumns
 from stratify.model.design import Boosting, Design, MemberPatients, TrainingSet
 from stratify.model.encoding import (
@@ -65,6 +66,11 @@ max_bin
     anchor_start : float, default=0.5
         Share of the anchor's out-of-fold margin from which the trees start: with 1 they learn only
         what it misses, with 0 by themselves.
+    capacity : {"chosen", "stated"}, default="chosen"
+        ``"chosen"`` tries larger, faster trees (twice the leaves at 4.5 times the rate, every
+        feature, from the whole anchor) by cross-validation within the training patients, from 200
+        of them, and takes them where they gain more than one standard error: they find pairs of
+        features that act together. ``"stated"`` keeps the settings given.
     panels : mapping of str to str, optional
         Panel by column, masked together; by default each column known to the dictionaries belongs
         to its panel, any other column to itself.
@@ -92,6 +98,8 @@ max_bin
     levels_ : dict of str to list of str
         Levels of each categorical column, in the order of their codes.
     ensemble_ : AnchoredEnsemble
+    capacity_ : Capacity
+        How large its trees are, and what the training patients say of larger ones.
     calibration_ : tuple of float
         Slope and intercept from ensemble margin to log-odds.
     oof_risk_ : ndarray of shape (n_samples,)
@@ -140,6 +148,7 @@ max_bin
         anchor: str | Sequence[str] | None = "all",
         anchor_variance: float = 1.5,
         anchor_start: float = 0.5,
+        capacity: str = "chosen",
         panels: Mapping[str, str] | None = None,
         monotone: str | Mapping[str, int] | None = "schema",
         calibration_folds: int = 5,
@@ -161,6 +170,7 @@ max_bin
         self.anchor = anchor
         self.anchor_variance = anchor_variance
         self.anchor_start = anchor_start
+        self.capacity = capacity
         self.panels = panels
         self.monotone = monotone
         self.calibration_folds = calibration_folds
@@ -208,6 +218,12 @@ max_bin
             If a parameter or the classes cannot be used.
         """
         patients, design, order, n = self.training_patients(X, y, sample_weight, auxiliary)
+        self.capacity_ = Capacity(self.boosting)
+        if self.capacity == "chosen":
+            seed, n_jobs = self.random_state, self.n_jobs
+            self.capacity_ = Capacity.chosen(
+                patients, design, self.boosting, seed=seed, n_jobs=n_jobs
+            )
         self.ensemble_ = self._fit_ensemble(patients, design, self.random_state)
         margin, self.calibration_ = self._calibrate(patients, design)
         risk = np.full(n, np.nan)
@@ -323,12 +339,12 @@ max_bin
     def _fit_ensemble(self, patients: TrainingSet, design: Design, seed: int) -> AnchoredEnsemble:
         with one_thread():
             return AnchoredEnsemble.fit(
-                patients, design, self.boosting, seed=seed, n_jobs=self.n_jobs
+                patients, design, self.capacity_.boosting, seed=seed, n_jobs=self.n_jobs
             )
 
     @property
     def boosting(self) -> Boosting:
-        """Settings of the members and the anchor."""
+        """Settings of the members and the anchor, as stated."""
         return Boosting(**{f.name: getattr(self, f.name) for f in fields(Boosting)})
 
     def _calibrate(

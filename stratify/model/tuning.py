@@ -21,10 +21,10 @@ from sklearn.base import clone
 
 from stratify.arrays import Floats
 from stratify.errors import ArgumentError, FileError
+from stratify.model.capacity import log_losses
 from stratify.model.classifier import ResistanceClassifier
 from stratify.model.design import Boosting, Design, TrainingSet
 from stratify.model.ensemble import AnchoredEnsemble
-from stratify.model.platt import platt_line
 from stratify.model.threads import one_thread
 from stratify.progress import Clock, Progress
 
@@ -196,7 +196,7 @@ class _Search:
             margin = np.concatenate([s[:whole] for s in stages], axis=1)
             judged = self.patients.take(np.concatenate(seen))
             with one_thread():
-                by_stage = [_log_loss(m, judged) for m in margin]
+                by_stage = [log_losses(m, judged) for m in margin]
             at = int(np.argmin([losses.mean() for losses in by_stage]))
             if trial is not None and k + 1 < len(self.folds):
                 trial.report(float(by_stage[at].mean()), k)
@@ -205,15 +205,6 @@ class _Search:
         found = np.empty(len(self.patients))
         found[np.concatenate(seen)] = by_stage[at]
         return found, rounds[at]
-
-
-def _log_loss(margin: Floats, judged: TrainingSet) -> Floats:
-    """Log loss of each patient at calibrated margins, times the weight against the mean one."""
-    slope, intercept = platt_line(margin, judged.label, judged.weight)
-    logit = slope * margin + intercept
-    losses: Floats = np.logaddexp(0, logit) - judged.label * logit
-    losses *= judged.weight / judged.weight.mean()
-    return losses
 
 
 def _settings(trial: optuna.Trial, template: ResistanceClassifier) -> dict[str, Any]:

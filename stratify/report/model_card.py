@@ -166,6 +166,8 @@ def card_facts(
         regimens=", ".join(card["eligible_regimens"]),
         mixed=CARD["mixed"] if card["mixed_regimens"] else "",
     )
+    if card.get("capacity", {}).get("gain") is not None:
+        trained += f" {capacity_statement(card['capacity'])}"
     regimens = trained + (f" {recalibration_statement(card)}" if "recalibration" in card else "")
     fields = [field_named(name) for name in card["features"]]
     features = pd.DataFrame(
@@ -207,6 +209,17 @@ def tripod_items(facts: Mapping[str, Any]) -> list[dict[str, str]]:
     items = document("tripod_ai")["items"]
     known = {**facts, "objective": CARD["objective"].get(facts["kind"], "")}
     return [{**item, "answer": item["answer"].format_map(known)} for item in items]
+
+
+def capacity_statement(capacity: Mapping[str, Any]) -> str:
+    """Sentence on larger trees: whether they were taken, and what they gain or lose."""
+    words, gain = CARD["capacity"], capacity["gain"]
+    return str(
+        words["larger" if capacity["larger"] else "stated"].format(
+            moved=words["gain" if gain >= 0 else "loss"].format(by=abs(gain)),
+            error=capacity["error"],
+        )
+    )
 
 
 def recalibration_statement(card: Mapping[str, Any]) -> str:

@@ -81,6 +81,10 @@ class ModelSettings(Strict):
     ] = "all"
     anchor_variance: Annotated[float, _number("a number above 0", _TINY, _MOST)] = 1.5
     anchor_start: Annotated[float, _number("a share from 0 to 1", 0, 1)] = 0.5
+    capacity: Annotated[
+        Literal["chosen", "stated"],
+        _expected("'chosen' or 'stated'", lambda value: value in ("chosen", "stated")),
+    ] = "chosen"
     panels: dict[str, str] | None = None
     monotone: Annotated[
         Literal["schema"] | dict[str, int] | None,

@@ -83,7 +83,7 @@ def run_record(results: Results, out: Path, *, patient_level: bool = False) -> R
         name=results.model.version + ("" if training else f" on {results.study.name}"),
         tags=_tags(results),
         params=_params(results),
-        metrics=metric_values(results.performance),
+        metrics=metric_values(results.performance) | _capacity(card),
         curves=curve_points(results.assessments),
         datasets=_datasets(results),
         tables={
@@ -99,6 +99,12 @@ def run_record(results: Results, out: Path, *, patient_level: bool = False) -> R
 
 
 # ------------------------------------------------------------------ words
+
+
+def _capacity(card: Mapping[str, Any]) -> dict[str, float]:
+    """Gain of larger trees in log loss within the training patients; empty if not tried."""
+    found = card.get("capacity", {})
+    return {f"capacity.{name}": float(value) for name, value in found.items() if value is not None}
 
 
 def _headline(performance: pd.DataFrame) -> pd.DataFrame:
