@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from functools import cache
 
-from stratify.biomarkers import pdl1, tmb
+from stratify.biomarkers import event_times, pdl1, tmb
 from stratify.biomarkers.clinical import indices
 from stratify.biomarkers.derivation import Derivation, in_order
 from stratify.extensions import by_name
@@ -22,7 +22,7 @@ def derivations() -> tuple[Derivation, ...]:
     >>> [each.name for each in derivations()][:3]
     ['nlr', 'dnlr', 'plr']
     """
-    own: list[Derivation] = list(indices())
+    own: list[Derivation] = [*indices(), *event_times.SURVIVAL]
     own += [pdl1.ReportedPdl1(), pdl1.OneClone(), *map(pdl1.Tier, pdl1.METHODS)]
     own += [*tmb.TRANSFORMS, tmb.WithinPanel()]
     return in_order(by_name("stratify.derivations", own).values())

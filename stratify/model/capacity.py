@@ -93,7 +93,7 @@ class Capacity:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for the card."""
-        return {"larger": self.larger, "gain": self.gain, "error": self.error}
+        return {"taken": self.larger, "gain": self.gain, "error": self.error}
 
 
 def log_losses(margin: Floats, judged: TrainingSet) -> Floats:

@@ -215,7 +215,7 @@ def capacity_statement(capacity: Mapping[str, Any]) -> str:
     """Sentence on larger trees: whether they were taken, and what they gain or lose."""
     words, gain = CARD["capacity"], capacity["gain"]
     return str(
-        words["larger" if capacity["larger"] else "stated"].format(
+        words["larger" if capacity["taken"] else "stated"].format(
             moved=words["gain" if gain >= 0 else "loss"].format(by=abs(gain)),
             error=capacity["error"],
         )

@@ -83,7 +83,7 @@ def run_record(results: Results, out: Path, *, patient_level: bool = False) -> R
         name=results.model.version + ("" if training else f" on {results.study.name}"),
         tags=_tags(results),
         params=_params(results),
-        metrics=metric_values(results.performance) | _capacity(card),
+        metrics=metric_values(results.performance),
         curves=curve_points(results.assessments),
         datasets=_datasets(results),
         tables={
@@ -99,12 +99,6 @@ def run_record(results: Results, out: Path, *, patient_level: bool = False) -> R
 
 
 # ------------------------------------------------------------------ words
-
-
-def _capacity(card: Mapping[str, Any]) -> dict[str, float]:
-    """Gain of larger trees in log loss within the training patients; empty if not tried."""
-    found = card.get("capacity", {})
-    return {f"capacity.{name}": float(value) for name, value in found.items() if value is not None}
 
 
 def _headline(performance: pd.DataFrame) -> pd.DataFrame:
@@ -242,6 +236,7 @@ def _params(results: Results) -> dict[str, str]:
         "features": ", ".join(card["features"]),
         "seed": results.study.seed,
         **settings,
+        **{f"larger_trees.{name}": value for name, value in card.get("capacity", {}).items()},
         **{f"sha256.{name}": digest for name, digest in results.hashes.items()},
         **{f"version.{name}": v for name, v in card["package_versions"].items()},
         **{f"schema.{name}": v for name, v in card["schema_versions"].items()},

@@ -53,6 +53,21 @@ def _swap(file: str, a: str, b: str) -> Callable[[Any], None]:
     return plant
 
 
+def _progression_after_death(h: Any) -> None:
+    """PFS and OS from events: the first patient dies before the progression."""
+    table = h.tables["outcomes"]
+    contact, n = table["OS"], len(table)
+    table["Progression"] = [contact.iloc[0], *[""] * (n - 1)]
+    table["Death"] = [f"{float(contact.iloc[0]) / 2:.1f}", *[""] * (n - 1)]
+    table["OS"] = [table["Death"].iloc[0], *contact.iloc[1:]]
+    mapped = h.source("outcomes")["panels"]["outcomes"]
+    for name in ("pfs", "pfs_event", "os", "os_event"):
+        del mapped[name]
+    events = {"progression": "Progression", "death": "Death", "last_contact": "OS"}
+    for name, column in events.items():
+        mapped[f"time_to_{name}"] = {"column": column, "unit": "months"}
+
+
 def _shared_patients(h: Any) -> None:
     h.add_cohort("away", "external", seed=8)
     for file in ("clinical", "markers", "outcomes"):
@@ -908,6 +923,14 @@ CASES = [
         "hold no value; deaths would be events.",
         n=160,
         column="os_event",
+        panel="outcomes",
+    ),
+    Case(
+        "event_times_out_of_order",
+        _progression_after_death,
+        "1 of 1 deaths have a progression after them.",
+        n=1,
+        column="time_to_progression",
         panel="outcomes",
     ),
     Case(
