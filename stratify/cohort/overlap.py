@@ -7,6 +7,7 @@ export, with other decimals, a later data cut or other blood samples.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -40,6 +41,8 @@ _PAIRS = 2_000_000  # compared at once
 
 # Equal rows: columns known for this share of both, and so few pairs equal by chance.
 MOSTLY_KNOWN, FEW_CHANCE_PAIRS = 0.8, 0.001
+# Repeated patients from this share on are a fault of the export, not a chance or a twin entry.
+OFTEN_REPEATED = 0.02
 
 
 @dataclass(frozen=True)
@@ -243,9 +246,19 @@ def overlap_groups(table: pd.DataFrame, by: str = "cohort") -> dict[str, str]:
 
 
 def check_shared(table: pd.DataFrame, findings: Findings) -> None:
-    """Count patients on two sides of a split, found by quasi-identifiers."""
+    """Count patients on two sides of a split or twice on one, found by quasi-identifiers."""
     if table.empty:
         return
+    for split, rows in table.groupby("split", sort=True):
+        n, telling = _repeated(rows)
+        if n:
+            often = n >= max(FEWEST, OFTEN_REPEATED * len(rows))
+            findings.add(
+                "patients_repeated_often" if often else "patients_repeated",
+                f"{n} of {len(rows)} patients of the split {split} have the same "
+                f"{listed(telling)} as another patient of it.",
+                n=n,
+            )
     train = table[table["split"] == "train"]
     for cohort, other in table[table["split"] != "train"].groupby("cohort", sort=True):
         for home, rows in train.groupby("cohort", sort=True):
@@ -274,9 +287,21 @@ def check_shared(table: pd.DataFrame, findings: Findings) -> None:
                 )
 
 
-def _equal_rows(left: pd.DataFrame, right: pd.DataFrame) -> tuple[int, list[str]]:
-    """Count patients of the second table equal to one of the first in every telling number."""
-    telling = [
+def _repeated(rows: pd.DataFrame) -> tuple[int, list[str]]:
+    """Count patients equal to an earlier one in every telling number, of outcomes if needed."""
+    telling = _telling(rows, rows)
+    measured = [c for c in telling if (known := known_field(c)) and known.role != "outcome"]
+    for columns in (measured, telling):  # another data cut changes outcomes alone
+        values = rows[columns].round(6)
+        values = values[values.notna().mean(axis=1) >= MOSTLY_KNOWN]
+        if columns and not _by_chance(values, values, columns):
+            return int(values.duplicated().sum()), columns
+    return 0, telling
+
+
+def _telling(left: pd.DataFrame, right: pd.DataFrame) -> list[str]:
+    """Numbers that tell the patients of two tables apart."""
+    return [
         c
         for c in left.columns
         if c != "label"
@@ -285,11 +310,21 @@ def _equal_rows(left: pd.DataFrame, right: pd.DataFrame) -> tuple[int, list[str]
         and left[c].nunique() > MANY_VALUES
         and min(left[c].notna().mean(), right[c].notna().mean()) >= MOSTLY_KNOWN
     ]
+
+
+def _by_chance(ours: pd.DataFrame, theirs: pd.DataFrame, telling: list[str]) -> bool:
+    """Whether patients may be equal in these numbers by chance."""
+    kinds = math.prod(ours[c].nunique() for c in telling)  # beyond 64 bits for many numbers
+    return len(ours) * len(theirs) / FEW_CHANCE_PAIRS > kinds
+
+
+def _equal_rows(left: pd.DataFrame, right: pd.DataFrame) -> tuple[int, list[str]]:
+    """Count patients of the second table equal to one of the first in every telling number."""
+    telling = _telling(left, right)
     if not telling:
         return 0, telling
     ours = left[telling].dropna().round(6).drop_duplicates()
     theirs = right[telling].dropna().round(6)
-    pairs = len(ours) * len(theirs)
-    if pairs > FEW_CHANCE_PAIRS * float(np.prod([ours[c].nunique() for c in telling])):
+    if _by_chance(ours, theirs, telling):
         return 0, telling
     return len(theirs.merge(ours, on=telling)), telling

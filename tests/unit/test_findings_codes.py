@@ -57,7 +57,8 @@ def _progression_after_death(h: Any) -> None:
     """PFS and OS from events: the first patient dies before the progression."""
     table = h.tables["outcomes"]
     contact, n = table["OS"], len(table)
-    table["Progression"] = [contact.iloc[0], *[""] * (n - 1)]
+    table["Progression"] = ["1.0" if i % 2 else "" for i in range(n)]
+    table.loc[0, "Progression"] = contact.iloc[0]
     table["Death"] = [f"{float(contact.iloc[0]) / 2:.1f}", *[""] * (n - 1)]
     table["OS"] = [table["Death"].iloc[0], *contact.iloc[1:]]
     mapped = h.source("outcomes")["panels"]["outcomes"]
@@ -66,6 +67,18 @@ def _progression_after_death(h: Any) -> None:
     events = {"progression": "Progression", "death": "Death", "last_contact": "OS"}
     for name, column in events.items():
         mapped[f"time_to_{name}"] = {"column": column, "unit": "months"}
+
+
+def _repeated_patients(n: int) -> Callable[[Any], None]:
+    """The first patients once more, under other identifiers."""
+
+    def plant(h: Any) -> None:
+        for file in ("clinical", "markers", "outcomes"):
+            again = h.tables[file].iloc[:n]
+            again = again.assign(Patient=[f"again-{i}" for i in range(n)])
+            h.tables[file] = pd.concat([h.tables[file], again], ignore_index=True)
+
+    return plant
 
 
 def _shared_patients(h: Any) -> None:
@@ -702,6 +715,18 @@ CASES = [
         n=6,
         cohort="away",
     ),
+    *(
+        Case(
+            code,
+            _repeated_patients(n),
+            f"{n} of {160 + n} patients of the split train have the same age, bmi, albumin, nlr, "
+            "pdl1_tps, pdl1_cps, tmb, fraction_genome_altered, cd8_density and ctdna_max_vaf as "
+            "another patient of it.",
+            n=n,
+            cohort="",
+        )
+        for code, n in (("patients_repeated", 1), ("patients_repeated_often", 20))
+    ),
     Case(
         "patients_may_be_shared",
         _patients_of_another_export,
@@ -932,6 +957,7 @@ CASES = [
         n=1,
         column="time_to_progression",
         panel="outcomes",
+        also=("too_few_events",),
     ),
     Case(
         "endpoint_of_another_regimen",

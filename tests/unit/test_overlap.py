@@ -135,3 +135,19 @@ def test_cohorts_that_share_patients_are_grouped_also_over_a_third():
     }
     table = pd.concat([rows.assign(cohort=name) for name, rows in sets.items()])
     assert overlap_groups(table) == {"a": "a", "b": "a", "c": "a", "d": "d"}
+
+
+@pytest.mark.parametrize("columns", [4, 10, 20, 137])
+def test_equal_rows_are_counted_for_any_number_of_columns(columns):
+    rng = np.random.default_rng(0)
+    names = [f"signature_x{j}" for j in range(columns)]
+    home = pd.DataFrame(rng.normal(size=(100, columns)), columns=names)
+    away = pd.concat([home[:7], home[50:] + 1], ignore_index=True)
+    both = pd.concat(
+        [home.assign(cohort="home", split="train"), away.assign(cohort="away", split="external")],
+        ignore_index=True,
+    )
+    findings = Findings()
+    check_shared(both, findings)
+    [found] = findings.table().itertuples()
+    assert (found.code, found.n) == ("patients_shared", 7)
