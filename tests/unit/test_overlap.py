@@ -151,3 +151,22 @@ def test_equal_rows_are_counted_for_any_number_of_columns(columns):
     check_shared(both, findings)
     [found] = findings.table().itertuples()
     assert (found.code, found.n) == ("patients_shared", 7)
+
+
+@pytest.mark.parametrize(
+    ("names", "code"),
+    [(("a", "a"), "patients_repeated_often"), (("a", "b"), "patients_repeated")],
+)
+def test_patients_who_stand_twice_are_grave_within_a_cohort(names, code):
+    """Another data cut changed the outcome, and a value is missing in one of five."""
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.normal(size=(100, 10)), columns=[f"signature_x{j}" for j in range(10)])
+    table = table.mask(rng.random(table.shape) < 0.05).assign(pfs=rng.exponential(size=100))
+    again = table[:9].assign(pfs=table["pfs"][:9] + 1)
+    both = pd.concat(
+        [table.assign(cohort=names[0]), again.assign(cohort=names[1])], ignore_index=True
+    )
+    findings = Findings()
+    check_shared(both.assign(split="train"), findings)
+    [found] = findings.table().itertuples()
+    assert (found.code, found.n) == (code, 9)
