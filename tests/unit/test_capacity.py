@@ -95,13 +95,13 @@ def test_the_choice_is_the_same_in_any_order_and_on_any_number_of_threads():
     [
         (
             {"taken": True, "gain": 0.0312, "error": 0.0101},
-            "Larger trees than stated were taken, since features act together: within the "
-            "training patients they gain 0.031 of log loss (standard error 0.010).",
+            "Larger trees than stated were taken: within the training patients they gain 0.031 "
+            "of log loss (standard error 0.010).",
         ),
         (
             {"taken": False, "gain": -0.004, "error": 0.003},
-            "Trees as stated: within the training patients larger ones, which find features that "
-            "act together, lose 0.004 of log loss (standard error 0.003).",
+            "Trees as stated: within the training patients larger ones, which would find more of "
+            "how features act together, lose 0.004 of log loss (standard error 0.003).",
         ),
     ],
 )
