@@ -8,74 +8,114 @@ without one is censored at the last contact.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 
 from stratify.arrays import Floats
 from stratify.biomarkers.derivation import Columns, DerivationFault, DerivationRules
 
-__all__ = ["SURVIVAL", "SurvivalFromEvents"]
+__all__ = ["SURVIVAL", "OverallSurvival", "ProgressionFreeSurvival"]
 
 _PROGRESSION, _DEATH, _CONTACT = "time_to_progression", "time_to_death", "time_to_last_contact"
 _ROUNDED = 0.1  # months: dates rounded to days or tenths of months
 
 
-@dataclass(frozen=True)
-class SurvivalFromEvents:
-    """One survival, see :class:`stratify.biomarkers.derivation.Derivation`.
-
-    Death is also known from ``os`` and ``os_event``, where a file gives these instead.
+class OverallSurvival:
+    """OS, see :class:`stratify.biomarkers.derivation.Derivation`.
 
     Examples
     --------
-    >>> pfs = SURVIVAL[1]
+    >>> none = np.nan
+    >>> times = {
+    ...     "time_to_death": np.array([none, 7.7, none]),
+    ...     "time_to_last_contact": np.array([11.7, 7.7, 10.7]),
+    ... }
+    >>> found = OverallSurvival().derive(times, DerivationRules())
+    >>> found["os"], found["os_event"]
+    (array([11.7,  7.7, 10.7]), array([0., 1., 0.]))
+    """
+
+    name = "os"
+    source = "times of events"
+    needs: tuple[str, ...] = (_CONTACT, _DEATH)
+    uses: tuple[str, ...] = (_PROGRESSION,)
+    gives: tuple[str, ...] = ("os", "os_event")
+    replaces = False
+
+    def derive(self, columns: Columns, rules: DerivationRules) -> Columns:
+        """Time to death, else to the last contact."""
+        death, contact = _ends(columns)
+        time, event = _first(death, contact)
+        return {"os": time, "os_event": event}
+
+    def faults(self, columns: Columns, rules: DerivationRules) -> Iterable[DerivationFault]:
+        """Report contacts after death."""
+        yield from _after_death(columns, _CONTACT, "a last contact")
+
+
+class ProgressionFreeSurvival:
+    """PFS, see :class:`stratify.biomarkers.derivation.Derivation`.
+
+    Death and last contact are also known from ``os`` and ``os_event``.
+
+    Examples
+    --------
     >>> none = np.nan
     >>> times = {
     ...     "time_to_progression": np.array([1.7, none, none]),
     ...     "time_to_death": np.array([none, 7.7, none]),
     ...     "time_to_last_contact": np.array([11.7, 7.7, 10.7]),
     ... }
-    >>> found = pfs.derive(times, DerivationRules())
+    >>> found = ProgressionFreeSurvival().derive(times, DerivationRules())
     >>> found["pfs"], found["pfs_event"]
     (array([ 1.7,  7.7, 10.7]), array([1., 1., 0.]))
     """
 
-    name: str
-    needs: tuple[str, ...]
-    uses: tuple[str, ...]
-    gives: tuple[str, ...]
-    source: str = "times of events"
-    replaces: bool = False
+    name = "pfs"
+    source = "times of events"
+    needs: tuple[str, ...] = (_PROGRESSION,)
+    uses: tuple[str, ...] = (_DEATH, _CONTACT, "os", "os_event")
+    gives: tuple[str, ...] = ("pfs", "pfs_event", "pfs_event_kind")
+    replaces = False
 
     def derive(self, columns: Columns, rules: DerivationRules) -> Columns:
-        """Time to the earliest event, else to the last contact."""
+        """Time to progression or death, whichever is first, else to the last contact."""
         death, contact = _ends(columns)
-        progression = columns.get(_PROGRESSION, np.full(len(death), np.nan))
-        first = np.fmin(progression, death) if self.name == "pfs" else death
-        event = np.isfinite(first)
-        time = np.where(event, first, contact)
-        known = np.where(np.isfinite(time), event.astype(float), np.nan)
-        if self.name == "os":
-            return {"os": time, "os_event": known}
+        progression = columns[_PROGRESSION]
+        time, event = _first(np.fmin(progression, death), contact)
         kind = np.full(len(time), np.nan, dtype=object)
-        kind[event] = np.where(progression[event] == first[event], "progression", "death")
-        return {"pfs": time, "pfs_event": known, "pfs_event_kind": kind}
+        ended = event == 1
+        kind[ended] = np.where(progression[ended] == time[ended], "progression", "death")
+        return {"pfs": time, "pfs_event": event, "pfs_event_kind": kind}
 
     def faults(self, columns: Columns, rules: DerivationRules) -> Iterable[DerivationFault]:
-        """Report what comes after death, and deaths that are not known."""
+        """Report progressions after death, and that no death is known."""
+        yield from _after_death(columns, _PROGRESSION, "a progression")
         death, _ = _ends(columns)
-        name, what = self.needs[0], "a progression" if self.name == "pfs" else "a last contact"
-        later = int((columns[name] > death + _ROUNDED).sum())
-        if later:
-            text = f"{later} of {int(np.isfinite(death).sum())} deaths have {what} after them."
-            yield DerivationFault("event_times_out_of_order", name, later, text)
-        if self.name == "pfs" and not np.isfinite(death).any():
+        if not np.isfinite(death).any():
             text = (
                 "pfs follows from time_to_progression alone, since no death is recorded; deaths "
                 "would be events."
             )
-            yield DerivationFault("death_not_recorded", "time_to_death", len(death), text)
+            yield DerivationFault("death_not_recorded", _DEATH, len(death), text)
+
+
+SURVIVAL = (OverallSurvival(), ProgressionFreeSurvival())
+
+
+def _first(event: Floats, contact: Floats) -> tuple[Floats, Floats]:
+    """Months to the event, else to the last contact; 1 for an event, 0 where censored."""
+    seen = np.isfinite(event)
+    time = np.where(seen, event, contact)
+    return time, np.where(np.isfinite(time), seen.astype(float), np.nan)
+
+
+def _after_death(columns: Columns, name: str, what: str) -> Iterable[DerivationFault]:
+    death, _ = _ends(columns)
+    later = int((columns[name] > death + _ROUNDED).sum())
+    if later:
+        text = f"{later} of {int(np.isfinite(death).sum())} deaths have {what} after them."
+        yield DerivationFault("event_times_out_of_order", name, later, text)
 
 
 def _ends(columns: Columns) -> tuple[Floats, Floats]:
@@ -85,16 +125,6 @@ def _ends(columns: Columns) -> tuple[Floats, Floats]:
     death = columns.get(_DEATH, absent)
     death = np.where(np.isnan(death) & (died == 1), os, death)
     contact = np.fmax(columns.get(_CONTACT, absent), np.where(died == 0, os, np.nan))
-    alive = np.fmax(contact, columns.get(_PROGRESSION, absent))  # entered before it, or not at all
+    # a progression after the contact was entered later: the patient was alive then
+    alive = np.fmax(contact, columns.get(_PROGRESSION, absent))
     return death, np.where(np.isnan(contact), np.nan, alive)
-
-
-SURVIVAL = (
-    SurvivalFromEvents("os", (_CONTACT, _DEATH), (_PROGRESSION,), ("os", "os_event")),
-    SurvivalFromEvents(
-        "pfs",
-        (_PROGRESSION,),
-        (_DEATH, _CONTACT, "os", "os_event"),
-        ("pfs", "pfs_event", "pfs_event_kind"),
-    ),
-)

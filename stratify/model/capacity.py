@@ -21,7 +21,7 @@ from stratify.model.threads import one_thread
 __all__ = ["Capacity", "log_losses"]
 
 
-# A tenth of the patients has to be enough for a leaf of either class.
+# Patients from which larger trees are tried: a third of fewer judges too little.
 _FEWEST = 200
 _FOLDS, _MEMBERS = 3, 3
 # Standard errors by which larger trees have to gain.

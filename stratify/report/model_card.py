@@ -166,7 +166,7 @@ def card_facts(
         regimens=", ".join(card["eligible_regimens"]),
         mixed=CARD["mixed"] if card["mixed_regimens"] else "",
     )
-    if card.get("capacity", {}).get("gain") is not None:
+    if "capacity" in card and None not in card["capacity"].values():
         trained += f" {capacity_statement(card['capacity'])}"
     regimens = trained + (f" {recalibration_statement(card)}" if "recalibration" in card else "")
     fields = [field_named(name) for name in card["features"]]

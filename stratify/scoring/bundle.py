@@ -96,6 +96,14 @@ class _RiskCuts(TypedDict):
     resistant: list[Annotated[int, Field(ge=0)]]
 
 
+class _Capacity(TypedDict):
+    """What larger trees gain in log loss; null where they were not tried."""
+
+    taken: bool
+    gain: float | None
+    error: float | None
+
+
 class _Card(TypedDict):
     """Types of what a card has; `study` becomes part of names of files."""
 
@@ -105,6 +113,7 @@ class _Card(TypedDict):
     endpoint: NotRequired[str]
     endpoint_rule: NotRequired[str]
     mixed_regimens: bool
+    capacity: NotRequired[_Capacity]
     n: NotRequired[Annotated[int, Field(ge=0)]]
     n_events: NotRequired[Annotated[int, Field(ge=0)]]
     features: NotRequired[list[str]]
