@@ -269,10 +269,10 @@ def _survival(found: Analysed) -> list[Drawn]:
     arms = found.analysis.arms
     since = EFFECT["since"][arms.estimand.assignment]
     drawn = []
-    for name, tables in found.analysis.survival.items():
-        words = OUTCOMES[name][1].capitalize()
-        said = {"outcome": words, "title": found.title, "n": len(arms)}
-        drawn.append(Drawn(tables, said, name, {"outcome": words, "since": since}))
+    for (name, cohort), tables in found.analysis.survival.items():
+        words, key = OUTCOMES[name][1].capitalize(), f"{name}_{cohort}" if cohort else name
+        said = {"outcome": words, "title": cohort or found.title, "n": tables[1]["n"].sum()}
+        drawn.append(Drawn(tables, said, key, {"outcome": words, "since": since}))
     return drawn
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from stratify.report.effect_figures import outcome_words
@@ -45,7 +46,8 @@ def write_effect_report(
         f"({', '.join(arm or EFFECT['empty_cell'] for arm in est.reference.arms)})",
         "assignment": est.assignment,
         "outcomes": outcomes,
-        "between": EFFECT["policy"],
+        "strata": ", ".join(["cohort", *est.strata]),
+        "between": _strategy(analysis),
         "covariates": ", ".join(analysis.arms.covariates) or EFFECT["none"],
         "score": score_note or EFFECT["no_score"],
     }
@@ -71,6 +73,14 @@ def write_effect_report(
     write_page(path, page)
 
 
+def _strategy(analysis: EffectAnalysis) -> str:
+    """Words of the strategy for what happens in between, by how the outcomes were made."""
+    arms = analysis.arms
+    if "pfs" not in arms.estimand.outcomes or not arms.censored_at_next_therapy:
+        return str(EFFECT["policy"])
+    return str(EFFECT["hypothetical"].format(n=arms.censored_at_next_therapy, of=len(arms)))
+
+
 def _tables(analysis: EffectAnalysis, attrition: pd.DataFrame) -> dict[str, Any]:
     """Tables ready to print, by name; those that are absent have no rows."""
     given, est = analysis.tables, analysis.arms.estimand
@@ -90,7 +100,23 @@ def _tables(analysis: EffectAnalysis, attrition: pd.DataFrame) -> dict[str, Any]
     add("attrition", attrition, ["step", "reason", "n"])
     if not analysis.design.allowed:
         return printed
-    add("effects", given["effects"], ["outcome", "estimator", "estimate", "n"])
+    add("effects", given["effects"], ["outcome", "estimator", "estimate", "proportional_p", "n"])
+    if "by_stratum" in given:
+        add(
+            "by_stratum",
+            given["by_stratum"].rename(columns={"weight": "share_of_all"}),
+            ["outcome", "stratum", "estimate", "n_reference", "n_alternative", "share_of_all"],
+        )
+    if "censoring" in given:
+        add("censoring", given["censoring"],
+            ["outcome", "arm", "n", "censored", "at_risk", "largest_weight", "truncated",
+             "effective_n"])  # fmt: skip
+    if "censoring_by_covariate" in given:
+        found = given["censoring_by_covariate"]
+        strongest = np.log(found["value"]).abs().sort_values(ascending=False, kind="stable")
+        add("censoring_by_covariate",
+            found.loc[strongest.index].head(SHOWN).rename(columns={"value": "hazard_ratio"}),
+            ["outcome", "arm", "covariate", "hazard_ratio"])  # fmt: skip
     if "interaction" in given:
         add(
             "interaction", given["interaction"], ["score", "outcome", "scale", "estimate", "p", "n"]
@@ -126,7 +152,13 @@ def _tables(analysis: EffectAnalysis, attrition: pd.DataFrame) -> dict[str, Any]
 
 _NUMERIC = {"n", "n_events", "events", "estimate", "p", "slope_text", "autoc", "qini", "predicted"}
 _NUMERIC |= {"share", "weight", "flip_text", "fifth", "permutation", "gain_text", "e_value"}
-_NUMERIC |= {"e_value_limit"}
+_NUMERIC |= {"e_value_limit", "proportional_p", "n_reference", "n_alternative", "share_of_all"}
+_NUMERIC |= {"censored", "at_risk", "largest_weight", "truncated", "effective_n", "hazard_ratio"}
+SHOWN = 12  # associations of censoring with a covariate
+
+
+def _p_value(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 _LIMITS = {"slope_text": "slope", "flip_text": "flip", "gain_text": "gain", "estimate": "value"}
@@ -134,11 +166,28 @@ _LIMITS |= {"autoc": "autoc", "qini": "qini"}
 _WITHOUT_UNIT = ("slope_text", "flip_text")
 _WRITTEN: dict[str, Callable[[Any], str]] = {
     **dict.fromkeys(("e_value", "e_value_limit"), "{:.2f}".format),
-    **dict.fromkeys(("n", "n_events", "events", "fifth"), "{:.0f}".format),
+    **dict.fromkeys(
+        (
+            "n",
+            "n_events",
+            "events",
+            "fifth",
+            "n_reference",
+            "n_alternative",
+            "censored",
+            "at_risk",
+            "truncated",
+            "effective_n",
+        ),
+        "{:.0f}".format,
+    ),
+    "largest_weight": "{:.1f}".format,
+    "hazard_ratio": "{:.2f}".format,
     **dict.fromkeys(("estimator", "scale"), lambda value: str(EFFECT["estimators"][value])),
     **dict.fromkeys(("passed", "better"), lambda value: str(TEXT["yes" if value else "no"])),
-    "p": lambda value: "< 0.001" if value < 0.001 else f"{value:.3f}",
-    "share": lambda value: f"{100 * value:.0f}\u00a0%",
+    "p": _p_value,
+    "proportional_p": lambda value: "\u2013" if np.isnan(value) else _p_value(value),
+    **dict.fromkeys(("share", "share_of_all"), lambda value: f"{100 * value:.0f}\u00a0%"),
     "weight": "{:g}".format,
     "learner": lambda value: LEARNERS[value].title,
 }

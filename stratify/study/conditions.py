@@ -13,7 +13,7 @@ from stratify.tables.bounds import reaches
 from stratify.tables.schema import field_named
 from stratify.tables.strict import Place, Strict, as_text
 
-__all__ = ["Biomarker", "Condition", "Contraindication", "NamedColumn", "Text"]
+__all__ = ["Biomarker", "Condition", "Contraindication", "Marker", "NamedColumn", "Text"]
 
 Text = Annotated[str, Field(min_length=3)]
 

@@ -15,7 +15,7 @@ import pandas as pd
 from pydantic import Field
 
 from stratify.arrays import Flags
-from stratify.study.conditions import Biomarker, Condition, NamedColumn
+from stratify.study.conditions import Biomarker, Condition, Marker, NamedColumn
 from stratify.tables.strict import Place, Strict, Texts, list_of, mapping_of
 
 __all__ = ["OUTCOMES", "Arm", "Estimand", "MarkerChoice"]
@@ -71,6 +71,11 @@ class Estimand(Strict):
         The first is primary: the rules are learned and valued on it.
     horizon_months : float
         Horizon of the restricted mean survival time.
+    strata : list of str
+        Columns within whose levels, beside the cohorts', arms are compared: ``site``, or what a
+        randomisation was stratified by.
+    min_at_risk : int
+        Patients of each arm who must be followed to the horizon.
     covariates : list of str
         Baseline features for propensity and outcome models; by default all that are measured.
     confounders : list of str
@@ -97,6 +102,8 @@ class Estimand(Strict):
         "pfs"
     ]
     horizon_months: Annotated[float, Field(gt=0)] = 12
+    strata: list[Marker] = []
+    min_at_risk: Annotated[int, Field(ge=5)] = 10
     covariates: list[Biomarker] | None = None
     confounders: list[Biomarker] = list(CONFOUNDERS)
     missing_response: Literal["left_out", "no_response"] = "left_out"
@@ -115,11 +122,13 @@ class Estimand(Strict):
         ]
         for arm in sorted(arms[0] & arms[1]):
             yield ("reference", "arms"), f"{arm!r} stands in alternative too"
+        if (column := data.get("column", "arm")) in list_of(data.get("strata")):
+            yield ("strata",), f"{column} is the column of the arms"
 
     def named(self) -> Iterator[NamedColumn]:
         """Every column that the section names, by its place."""
         yield NamedColumn(("column",), self.column, required=True)
-        for key in ("covariates", "confounders"):
+        for key in ("covariates", "confounders", "strata"):
             stated = getattr(self, key) if key in self.model_fields_set else None
             for i, name in enumerate(stated or []):
                 yield NamedColumn((key, i), name)

@@ -15,6 +15,7 @@ import pandas as pd
 
 from stratify.statistics.intervals import Estimate
 from stratify.treatment.arms import Arms
+from stratify.treatment.design_check import shares_by_stratum
 from stratify.treatment.doubly_robust import value_table
 from stratify.treatment.estimation import ScoredOutcome, estimate_effects
 from stratify.treatment.heterogeneity import ALPHA
@@ -31,7 +32,7 @@ _RARE = 0.01
 def permuted_treatment(
     arms: Arms, *, seed: int = 0, progress: Callable[[str], None] = lambda _: None
 ) -> pd.DataFrame:
-    """Analyse the primary outcome with the treatment permuted among patients: a negative control.
+    """Analyse the primary outcome with the treatment permuted within strata: a negative control.
 
     Returns
     -------
@@ -44,7 +45,7 @@ def permuted_treatment(
     Lipsitch M, Tchetgen Tchetgen E, Cohen T. Epidemiology 2010;21:383-388.
     """
     rng, times = np.random.default_rng(seed), arms.estimand.permutations
-    share = np.full(len(arms), arms.treated.mean())
+    share = shares_by_stratum(arms)
     drawn_at_random = replace(
         arms,
         estimand=arms.estimand.model_copy(update={"assignment": "randomised"}),
@@ -53,7 +54,11 @@ def permuted_treatment(
     rows = []
     for k in range(times):
         progress(f"treatment permuted, {k + 1} of {times}")
-        drawn = replace(drawn_at_random, treated=rng.permutation(arms.treated))
+        treated = arms.treated.copy()
+        for stratum in range(len(arms.strata)):
+            mine = arms.stratum == stratum
+            treated[mine] = rng.permutation(treated[mine])
+        drawn = replace(drawn_at_random, treated=treated)
         found = estimate_effects(drawn, share, seed=seed + k)
         n, treats = len(found.judged), found.in_turn.treats[found.judged]
         rules = {_TREE: treats, _ALL: np.ones(n), _NONE: np.zeros(n)}

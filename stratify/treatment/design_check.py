@@ -15,12 +15,19 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from stratify.arrays import Flags, Floats
+from stratify.arrays import Flags, Floats, Ints
 from stratify.statistics.discrimination import auroc
 from stratify.treatment.arms import Arms
 from stratify.treatment.covariates import CovariateMatrix
+from stratify.treatment.outcomes import MEASURES
 
-__all__ = ["DesignCheck", "check_design", "standardised_differences"]
+__all__ = [
+    "DesignCheck",
+    "balance_p",
+    "check_design",
+    "shares_by_stratum",
+    "standardised_differences",
+]
 
 
 # Crump RK et al. Biometrika 2009;96:187-199: patients outside 0.1 to 0.9 are left out.
@@ -30,6 +37,9 @@ KEPT = 0.5  # least share of an arm that trimming may leave
 UNBALANCED = 0.25
 CHANCE = 0.001  # p below which a randomisation is not believed
 FOLDS = 5
+# Patients of each arm in each stratum: to know a spread, or to fit a propensity in five folds.
+LEAST_IN_STRATUM = {"randomised": 2, "observed": 2 * FOLDS}
+SHOWN = 5  # strata named in a refusal
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +49,8 @@ class DesignCheck:
     Attributes
     ----------
     propensity : ndarray of shape (n_patients,)
-        Probability of the alternative: the share that had it if randomised, else cross-fitted
-        from the covariates.
+        Probability of the alternative: the share of the stratum that had it if randomised, else
+        cross-fitted from the covariates within the stratum.
     kept : ndarray of shape (n_patients,)
         Patients left after trimming.
     sizes : DataFrame
@@ -149,13 +159,22 @@ class _Compared:
         return standardised_differences(self.X[kept], self.arms.treated[kept], self.weight[kept])
 
 
+def shares_by_stratum(arms: Arms) -> Floats:
+    """Share of each patient's stratum that is in the alternative arm."""
+    cells = arms.cells()
+    share: Floats = (cells["alternative"] / cells.sum(axis=1)).to_numpy(dtype=float)
+    return share[arms.stratum]
+
+
 def _compared(arms: Arms, seed: int) -> _Compared:
     matrix = CovariateMatrix(arms.covariates).fit(arms.table)
-    propensity = np.full(len(arms), float(arms.treated.mean()))
+    propensity = shares_by_stratum(arms)
     kept, separation = np.ones(len(arms), dtype=bool), np.nan
     if not arms.randomised:
-        if min(arms.sizes().values()) >= 2 * FOLDS:
-            propensity = _cross_fitted(arms, seed)
+        if arms.cells().to_numpy().min() >= LEAST_IN_STRATUM["observed"]:
+            for stratum in range(len(arms.strata)):
+                rows = np.flatnonzero(arms.stratum == stratum)
+                propensity[rows] = _cross_fitted(arms.take(rows), seed)
             separation = auroc(arms.treated.astype(float), propensity).value
         propensity = np.clip(propensity, 1e-3, 1 - 1e-3)
         kept = (propensity >= TRIM[0]) & (propensity <= TRIM[1])
@@ -178,16 +197,92 @@ def _arms(compared: _Compared) -> Iterator[Check]:
         )
 
 
-def _baseline(compared: _Compared) -> Iterator[Check]:
-    p = _randomisation_p(compared.X, compared.arms.treated)
+def _strata(compared: _Compared) -> Iterator[Check]:
+    """Whether each stratum has both arms."""
+    arms, cells = compared.arms, compared.arms.cells()
+    if len(arms.strata) < 2:
+        return
+    least, names = LEAST_IN_STRATUM[arms.estimand.assignment], list(arms.sizes())
+    small = cells[cells.min(axis=1) < least]
+    shown = [
+        f"{arms.strata[int(k)]} has {row.reference} with {names[0]} and {row.alternative} with "
+        f"{names[1]}"
+        for k, row in zip(small.index[:SHOWN], small.itertuples(), strict=False)
+    ]
+    more = f" (and {len(small) - SHOWN} more strata)" if len(small) > SHOWN else ""
     yield Check(
-        "arm predicted by the baseline (likelihood ratio p)",
-        f"{p:.3g}",
-        f"{CHANCE:g} or more",
-        not p < CHANCE,
-        f"the arms are said to be randomised, yet the baseline tells them apart (p = {p:.1g}); "
-        "state `assignment: observed` or correct the arms",
+        f"strata with {least} or more patients in each arm",
+        f"{len(cells) - len(small)} of {len(cells)}",
+        "all",
+        not len(small),
+        f"arms are compared within strata, and {'; '.join(shown)}{more}; {least} of each are "
+        "needed: leave such a cohort out, or state coarser `strata`",
     )
+
+
+def _baseline(compared: _Compared) -> Iterator[Check]:
+    arms = compared.arms
+    tested = [(name, arms.stratum == k) for k, name in enumerate(arms.strata)]
+    if len(tested) > 1:
+        tested.append(("all strata", np.ones(len(arms), dtype=bool)))
+    least = CHANCE / len(tested)
+    for name, rows in tested:
+        p = balance_p(compared.X[rows], arms.treated[rows], arms.stratum[rows])
+        where = f", {name}" if len(tested) > 1 else ""
+        yield Check(
+            f"arm predicted by the baseline (p){where}",
+            f"{p:.3g}",
+            f"{least:.2g} or more",
+            not p < least,
+            "the arms are said to be randomised, yet the baseline tells them apart "
+            f"(p = {p:.1g}{where}); state `assignment: observed` or correct the arms",
+        )
+
+
+def _followed(compared: _Compared) -> Iterator[Check]:
+    """Patients at risk at the horizon, where some were censored before."""
+    arms, horizon = compared.arms, compared.arms.estimand.horizon_months
+    least = arms.estimand.min_at_risk
+    for outcome in arms.estimand.outcomes:
+        follow_up = MEASURES[outcome].follow_up(arms.table)
+        if follow_up is None:
+            continue
+        time, event = follow_up
+        at_risk, lost = time >= horizon, (event == 0) & (time < horizon)
+        for name, arm in arms.sides:
+            found = int((at_risk & arm).sum())
+            if (lost & arm).any():
+                yield Check(
+                    f"at risk at {horizon:g} months, {outcome}, {name}",
+                    str(found),
+                    f"{least} or more",
+                    found >= least,
+                    f"of {int(arm.sum())} patients with {name} {found} are at risk at {horizon:g} "
+                    f"months ({outcome}); {least} are needed: choose a nearer `horizon_months`",
+                )
+            ended = [
+                stratum
+                for k, stratum in enumerate(arms.strata)
+                if _ends_censored(time, event, horizon, arm & (arms.stratum == k))
+            ]
+            if ended and len(arms.strata) > 1:
+                yield Check(
+                    f"strata followed to {horizon:g} months, {outcome}, {name}",
+                    f"{len(arms.strata) - len(ended)} of {len(arms.strata)}",
+                    "all",
+                    False,
+                    f"nobody with {name} in {', '.join(ended[:SHOWN])} was followed to {horizon:g} "
+                    f"months ({outcome}); choose a nearer `horizon_months` or coarser `strata`",
+                )
+
+
+def _ends_censored(time: Floats, event: Floats, horizon: float, rows: Flags) -> bool:
+    """Whether the longest follow-up is censored before the horizon."""
+    mine = rows & ~np.isnan(time) & ~np.isnan(event)
+    if not mine.any():
+        return False
+    longest = time[mine].max()
+    return bool(longest < horizon and not (event[mine & (time == longest)] == 1).any())
 
 
 def _confounders(compared: _Compared) -> Iterator[Check]:
@@ -269,8 +364,8 @@ def _weighting(compared: _Compared) -> Iterator[Check]:
 
 # What is asked of a comparison, by how patients came to their arm; in the order of the report.
 CHECKS: dict[str, tuple[Callable[[_Compared], Iterator[Check]], ...]] = {
-    "randomised": (_arms, _baseline),
-    "observed": (_arms, _confounders, _deciding, _overlap, _weighting),
+    "randomised": (_arms, _strata, _baseline, _followed),
+    "observed": (_arms, _strata, _confounders, _deciding, _overlap, _weighting, _followed),
 }
 
 
@@ -292,21 +387,39 @@ def _cross_fitted(arms: Arms, seed: int) -> Floats:
     return fitted
 
 
-def _randomisation_p(X: Floats, treated: Flags) -> float:
-    """Likelihood ratio test that no covariate predicts the arm; 1 where it cannot be made."""
-    import warnings
+def balance_p(X: Floats, treated: Flags, stratum: Ints) -> float:
+    """P of the test that no covariate differs between the arms within strata; 1 without covariates.
 
-    from statsmodels.api import Logit
+    The sum over strata of the differences, in the metric of its variance under randomisation
+    within strata; chi-squared with as many degrees of freedom as that variance has rank.
 
-    keep = np.linalg.qr(np.column_stack([np.ones(len(X)), X]))[1] if X.size else np.zeros((1, 1))
-    independent = np.abs(np.diag(keep)) > 1e-8 * len(X)
-    columns = np.column_stack([np.ones(len(X)), X])[:, independent[: X.shape[1] + 1]]
-    if columns.shape[1] < 2 or len(X) < 10 * columns.shape[1]:
+    References
+    ----------
+    Hansen BB, Bowers J. Stat Sci 2008;23:219-236.
+
+    Examples
+    --------
+    >>> age, one = np.arange(20.0)[:, None], np.zeros(20, dtype=int)
+    >>> [round(balance_p(age, arm, one), 3) for arm in (np.arange(20) % 2 == 0, np.arange(20) < 10)]
+    [0.705, 0.0]
+    """
+    from scipy.stats import chi2
+
+    total, variance = np.zeros(X.shape[1]), np.zeros((X.shape[1], X.shape[1]))
+    for k in np.unique(stratum):
+        mine, arm = X[stratum == k], treated[stratum == k].astype(float)
+        n, share = len(arm), arm.mean()
+        if n < 2:
+            continue
+        centred = mine - mine.mean(axis=0)
+        total += (arm - share) @ centred
+        variance += share * (1 - share) * n / (n - 1) * centred.T @ centred
+    spread = np.sqrt(np.diag(variance))
+    some = spread > 1e-9
+    if not some.any():
         return 1.0
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # separation is what the test then finds
-        try:
-            fit = Logit(treated.astype(float), columns).fit(disp=0, maxiter=100)
-        except np.linalg.LinAlgError:
-            return 1.0
-    return float(fit.llr_pvalue)
+    scaled = variance[np.ix_(some, some)] / np.outer(spread[some], spread[some])
+    difference = total[some] / spread[some]
+    inverse = np.linalg.pinv(scaled, rcond=1e-8, hermitian=True)
+    rank = int(np.linalg.matrix_rank(scaled, tol=1e-8 * len(scaled), hermitian=True))
+    return float(chi2.sf(difference @ inverse @ difference, rank))

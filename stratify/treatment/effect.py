@@ -23,7 +23,9 @@ from stratify.treatment.doubly_robust import Scores, value_table
 from stratify.treatment.effect_tables import (
     EffectTables,
     average_effects,
+    censoring_tables,
     effects_by_score,
+    effects_by_stratum,
     survival_by_arm,
 )
 from stratify.treatment.estimation import Estimation, encoded_by, estimate_effects
@@ -55,8 +57,9 @@ class EffectAnalysis:
         The answers in sentences, the most important first.
     heterogeneity_shown, score_selects : bool or None
         None where it was not tested.
-    survival : dict of str to (DataFrame, DataFrame)
-        Curves by arm and their summary, for the figures of the times.
+    survival : dict of (str, str) to (DataFrame, DataFrame)
+        Curves by arm and their summary, for the figures of the times; by outcome, and cohort
+        where there are several.
     """
 
     arms: Arms
@@ -66,7 +69,7 @@ class EffectAnalysis:
     statements: list[str] = field(default_factory=list)
     heterogeneity_shown: bool | None = None
     score_selects: bool | None = None
-    survival: dict[str, tuple[pd.DataFrame, pd.DataFrame]] = field(default_factory=dict)
+    survival: dict[tuple[str, str], tuple[pd.DataFrame, pd.DataFrame]] = field(default_factory=dict)
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
@@ -102,7 +105,8 @@ def analyse(
         return EffectAnalysis(arms, design, statements=[design.statement])
     kept = np.flatnonzero(design.kept)
     progress("estimating the effects, average and by patient")
-    found = estimate_effects(arms.take(kept), design.propensity[kept], learners, seed)
+    compared = arms.take(kept).with_outcomes()
+    found = estimate_effects(compared, design.propensity[kept], learners, seed)
     arms, outcomes, scores = found.arms, found.outcomes.values(), found.scores
     targeted, learned, along = _targeting(found), _learned_rules(found), {}
     if score is not None:
@@ -118,8 +122,14 @@ def analyse(
         control = permuted_treatment(arms, seed=seed, progress=progress)
     progress("valuing the rules")
     harms, trade_off = harm_tables(arms, scores.average_effect())
+    censoring, by_covariate = censoring_tables(outcomes, arms)
     tables = EffectTables(
-        effects=average_effects(outcomes, randomised=arms.randomised),
+        effects=average_effects(
+            outcomes, randomised=arms.randomised, horizon=arms.estimand.horizon_months
+        ),
+        by_stratum=effects_by_stratum(outcomes, arms),
+        censoring=censoring,
+        censoring_by_covariate=by_covariate,
         heterogeneity=_heterogeneity(found),
         targeting=pd.concat(
             [table.assign(ranked_by=name) for name, table in targeted.items()], ignore_index=True
@@ -177,7 +187,7 @@ def _treated_by_score(found: Estimation, score: Floats) -> Floats:
     """Choice by the score, in turn: the sign of an effect that is linear in it; NaN unjudged."""
     arms, propensity, turn = found.arms, found.propensity, found.turn
     weight = np.sqrt(np.where(arms.treated, 1 / propensity, 1 / (1 - propensity)))
-    arm, outcome = arms.treated.astype(float), arms.outcomes[arms.primary]
+    arm, outcome = arms.treated.astype(float), arms.outcomes[arms.primary].values
     result = np.full(len(score), np.nan)
     for k in range(FIRST, int(turn.max()) + 1):
         test = (turn == k) & ~np.isnan(score)

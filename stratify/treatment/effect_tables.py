@@ -8,23 +8,28 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from stratify.arrays import Floats
+from stratify.arrays import Flags, Floats, Ints
 from stratify.statistics.discrimination import c_index
-from stratify.statistics.intervals import Estimate, standard_error, wald
-from stratify.statistics.survival import hazard_ratio, survival_by_group
+from stratify.statistics.intervals import Estimate, mean_interval, standard_error, wald
+from stratify.statistics.proportional_hazards import compare_hazards, ridge_cox
+from stratify.statistics.survival import survival_by_group
 from stratify.treatment.arms import Arms
+from stratify.treatment.covariates import CovariateMatrix
 from stratify.treatment.estimation import ScoredOutcome
 from stratify.treatment.heterogeneity import effect_by_score, interaction, ratio_of_hazard_ratios
 
 __all__ = [
     "EffectTables",
     "average_effects",
+    "censoring_tables",
     "effects_by_score",
-    "mean_difference",
+    "effects_by_stratum",
     "survival_by_arm",
+    "within_strata",
 ]
 
 ENDS = ["value", "low", "high"]
+CURVES = 6  # cohorts whose curves are drawn
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +39,18 @@ class EffectTables:
     Attributes
     ----------
     effects : DataFrame
-        outcome, estimator (``doubly_robust | unadjusted | hazard_ratio``), unit, value, low, high,
-        n.
+        outcome, estimator (``doubly_robust | unadjusted | hazard_ratio |
+        hazard_ratio_weighted``), unit, value, low, high, n, proportional_p (of the test that a
+        hazard ratio is the same at all times).
+    by_stratum : DataFrame or None
+        Where there are several: outcome, stratum, n_reference, n_alternative, weight (share of the
+        patients), value, low, high (doubly robust), unit.
+    censoring : DataFrame or None
+        Of the times: outcome, arm, n, censored (before the horizon), at_risk (at it),
+        largest_weight, truncated (patients whose weight was lowered), effective_n.
+    censoring_by_covariate : DataFrame or None
+        outcome, arm, covariate, value: hazard ratio of being censored before the horizon for one
+        standard deviation, ridge Cox model of all covariates.
     heterogeneity : DataFrame
         learner, tested, slope (of the effect on its prediction), slope_low, slope_high, p, autoc
         and qini with their limits.
@@ -66,6 +81,9 @@ class EffectTables:
     targeting: pd.DataFrame
     benefit: pd.DataFrame
     values: pd.DataFrame
+    by_stratum: pd.DataFrame | None = None
+    censoring: pd.DataFrame | None = None
+    censoring_by_covariate: pd.DataFrame | None = None
     interaction: pd.DataFrame | None = None
     score_by_arm: pd.DataFrame | None = None
     by_score: pd.DataFrame | None = None
@@ -84,46 +102,132 @@ class EffectTables:
         return float(self.heterogeneity.loc[self.heterogeneity["tested"], "p"].iloc[0])
 
 
-def mean_difference(one: Floats, two: Floats, level: float = 0.95) -> Estimate:
-    """Mean of the first group minus that of the second, Wald interval with unequal spread.
+def average_effects(
+    outcomes: Iterable[ScoredOutcome], *, randomised: bool, horizon: float
+) -> pd.DataFrame:
+    """Doubly robust differences; where randomised, plain ones and hazard ratios of times too.
+
+    All are made within strata. The plain difference weighs a stratum by its share of the patients;
+    hazard ratios are taken to be the same in all.
+    """
+    rows: list[tuple[object, ...]] = []
+    for each in outcomes:
+        n, none = len(each.values), np.nan
+        rows.append((each.name, "doubly_robust", each.unit, *each.scores.average_effect(), n, none))
+        if not randomised:
+            continue
+        plain = within_strata(each.unadjusted, each.treated, each.stratum)
+        rows.append((each.name, "unadjusted", each.unit, *plain, n, none))
+        if each.follow_up is None:
+            continue
+        time, event = each.follow_up
+        ratio, p = compare_hazards(time, event, each.treated, each.stratum)
+        rows.append((each.name, "hazard_ratio", "ratio", *ratio, n, p))
+        if each.outcome.uncensored is not None and (each.outcome.uncensored < 1).any():
+            by_then = np.minimum(time, horizon), event * (time <= horizon)
+            weight = 1 / each.outcome.uncensored[each.known]
+            ratio, p = compare_hazards(*by_then, each.treated, each.stratum, weight=weight)
+            rows.append((each.name, "hazard_ratio_weighted", "ratio", *ratio, n, p))
+    columns = ["outcome", "estimator", "unit", *ENDS, "n", "proportional_p"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def within_strata(values: Floats, treated: Flags, stratum: Ints, level: float = 0.95) -> Estimate:
+    """Difference of the means within strata, each weighed by its share of the patients.
 
     Examples
     --------
-    >>> mean_difference(np.array([3.0, 5.0]), np.array([1.0, 1.0])).value
-    3.0
+    >>> values, treated = np.array([3.0, 5.0, 1.0, 1.0, 9.0, 8.0]), np.arange(6) % 3 < 2
+    >>> round(within_strata(values, treated, np.array([0, 0, 0, 1, 1, 1])).value, 2)
+    0.0
     """
-    error = np.hypot(standard_error(one), standard_error(two))
-    return wald(float(one.mean() - two.mean()), float(error), level)
+    value = variance = 0.0
+    for k in np.unique(stratum):
+        rows = stratum == k
+        one, two = values[rows & treated], values[rows & ~treated]
+        weight = rows.mean()
+        value += weight * float(one.mean() - two.mean())
+        variance += weight**2 * float(standard_error(one) ** 2 + standard_error(two) ** 2)
+    return wald(value, float(np.sqrt(variance)), level)
 
 
-def average_effects(outcomes: Iterable[ScoredOutcome], *, randomised: bool) -> pd.DataFrame:
-    """Doubly robust differences; where randomised, plain ones and hazard ratios of times too."""
-    rows: list[tuple[object, ...]] = []
+def effects_by_stratum(outcomes: Iterable[ScoredOutcome], arms: Arms) -> pd.DataFrame | None:
+    """Doubly robust effects of each stratum; None where there is one."""
+    if len(arms.strata) < 2:
+        return None
+    rows = []
     for each in outcomes:
-        n, treated = len(each.values), each.treated
-        rows.append((each.name, "doubly_robust", each.unit, *each.scores.average_effect(), n))
-        if randomised:
-            plain = mean_difference(each.values[treated], each.values[~treated])
-            rows.append((each.name, "unadjusted", each.unit, *plain, n))
-            if each.follow_up is not None:
-                ratio = hazard_ratio(*each.follow_up, treated.astype(float))
-                rows.append((each.name, "hazard_ratio", "ratio", *ratio, n))
-    return pd.DataFrame(rows, columns=["outcome", "estimator", "unit", *ENDS, "n"])
+        for k, name in enumerate(arms.strata):
+            mine = each.stratum == k
+            if not mine.any():
+                continue
+            counts = int((mine & ~each.treated).sum()), int((mine & each.treated).sum())
+            effect = mean_interval(each.scores.effect[mine], 0.95)
+            rows.append((each.name, name, *counts, mine.mean(), *effect, each.unit))
+    columns = ["outcome", "stratum", "n_reference", "n_alternative", "weight", *ENDS, "unit"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def censoring_tables(
+    outcomes: Iterable[ScoredOutcome], arms: Arms
+) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
+    """Who was censored before the horizon, by arm and by covariate; None without times."""
+    horizon, rows, associations = arms.estimand.horizon_months, [], []
+    matrix = CovariateMatrix(arms.covariates).fit(arms.table)
+    X = matrix.transform(arms.table)
+    for each in outcomes:
+        if each.follow_up is None or each.outcome.weight is None:
+            continue
+        (time, event), weight = each.follow_up, each.outcome.weight[each.known]
+        lost = (event == 0) & (time < horizon)
+        for side, (name, _) in enumerate(arms.sides):
+            arm = each.treated == bool(side)
+            counted = weight[arm & (weight > 0)]
+            effective = float(counted.sum() ** 2 / (counted**2).sum()) if counted.size else 0.0
+            at_risk = int((arm & (time >= horizon)).sum())
+            rows.append((each.name, name, int(arm.sum()), int((lost & arm).sum()), at_risk,
+                         counted.max(initial=0.0), each.outcome.truncated[side],
+                         effective))  # fmt: skip
+            if lost[arm].any() and X.shape[1]:
+                found = ridge_cox(
+                    X[each.known][arm], time[arm], lost[arm].astype(float), each.stratum[arm]
+                )
+                associations += [
+                    (each.name, name, covariate, float(np.exp(beta)))
+                    for covariate, beta in zip(matrix.names_, found.coefficients, strict=True)
+                ]
+    if not rows:
+        return None, None
+    columns = ["outcome", "arm", "n", "censored", "at_risk", "largest_weight", "truncated"]
+    table = pd.DataFrame(rows, columns=[*columns, "effective_n"])
+    if not associations:
+        return table, None
+    names = ["outcome", "arm", "covariate", "value"]
+    return table, pd.DataFrame(associations, columns=names)
 
 
 def survival_by_arm(
     outcomes: Iterable[ScoredOutcome], arms: Arms
-) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
-    """Kaplan-Meier curves of the times by arm with their summary, the reference first."""
-    names = list(arms.sizes())
-    return {
-        each.name: survival_by_group(
-            *each.follow_up,
-            pd.Categorical(np.where(each.treated, names[1], names[0]), categories=names),
-        )
-        for each in outcomes
-        if each.follow_up is not None
-    }
+) -> dict[tuple[str, str], tuple[pd.DataFrame, pd.DataFrame]]:
+    """Kaplan-Meier curves of the times by arm with their summary, the reference first.
+
+    One for each outcome; where there are several cohorts, for each of the largest, since curves
+    of cohorts whose allocation differs are not to be pooled. Keys are outcome, and cohort or "".
+    """
+    names, cohort = list(arms.sizes()), arms.table["cohort"].to_numpy(dtype=object)
+    largest = list(pd.Series(cohort).value_counts().index[:CURVES])
+    found = {}
+    for each in outcomes:
+        if each.follow_up is None:
+            continue
+        arm = pd.Categorical(np.where(each.treated, names[1], names[0]), categories=names)
+        for name in largest:
+            rows = cohort[each.known] == name
+            if len(set(arm[rows])) == 2:
+                time, event = each.follow_up
+                key = (each.name, name if len(set(cohort)) > 1 else "")
+                found[key] = survival_by_group(time[rows], event[rows], arm[rows])
+    return found
 
 
 def effects_by_score(
@@ -147,7 +251,8 @@ def effects_by_score(
         if each.follow_up is None:
             continue
         time, event = (values[here] for values in each.follow_up)
-        ratio, p = ratio_of_hazard_ratios(time, event, treated, mine)
+        stratum = each.stratum[here]
+        ratio, p = ratio_of_hazard_ratios(time, event, treated, mine, stratum)
         tests.append((name, each.name, "ratio_of_hazard_ratios", "ratio", *ratio, p, len(mine)))
         for arm, rows in zip(names, (~treated, treated), strict=True):
             found = c_index(time[rows], event[rows], mine[rows])

@@ -17,9 +17,16 @@ from stratify.treatment.covariates import CovariateMatrix
 from stratify.treatment.doubly_robust import Scores, doubly_robust_scores, folds_of
 from stratify.treatment.heterogeneity import best_linear_predictor
 from stratify.treatment.learners import TESTED, Encoded, InTurn, learn_in_turn, turns_of
-from stratify.treatment.outcomes import MEASURES
+from stratify.treatment.outcomes import MEASURES, MeasuredOutcome
 
-__all__ = ["Estimation", "ScoredOutcome", "encoded_by", "estimate_effects"]
+__all__ = [
+    "Estimation",
+    "ScoredOutcome",
+    "encoded_by",
+    "estimate_effects",
+    "indicators",
+    "scored_outcomes",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +37,11 @@ class ScoredOutcome:
     unit: str
     known: Flags  # who they are among the patients of both arms; all else is of those known
     values: Floats
+    unadjusted: Floats
     treated: Flags
+    stratum: Ints
     follow_up: tuple[Floats, Floats] | None  # time and event; None where the outcome is no time
+    outcome: MeasuredOutcome  # of the patients of both arms, known or not
     scores: Scores
 
 
@@ -77,11 +87,14 @@ def estimate_effects(
     """Score all outcomes, and learn in turn; the learner that is tested is always there."""
     turn = turns_of(arms.treated, seed)
     in_turn = learn_in_turn(
-        partial(encoded_by, arms), arms.treated, arms.outcomes[arms.primary], propensity, turn,
+        partial(encoded_by, arms), arms.treated, arms.outcomes[arms.primary].values, propensity,
+        turn, strata=indicators(arms),
         learners=[TESTED, *(name for name in learners if name != TESTED)],
         depth=arms.estimand.tree_depth, randomised=arms.randomised, seed=seed,
     )  # fmt: skip
-    return Estimation(arms, propensity, seed, _scored(arms, propensity, seed), turn, in_turn)
+    return Estimation(
+        arms, propensity, seed, scored_outcomes(arms, propensity, seed), turn, in_turn
+    )
 
 
 def encoded_by(arms: Arms, train: npt.NDArray[np.intp]) -> Encoded:
@@ -90,18 +103,26 @@ def encoded_by(arms: Arms, train: npt.NDArray[np.intp]) -> Encoded:
     return fitted.transform(arms.table), fitted.names_, fitted.plain
 
 
-def _scored(arms: Arms, propensity: Floats, seed: int) -> dict[str, ScoredOutcome]:
-    X, *_ = encoded_by(arms, np.arange(len(arms)))
+def indicators(arms: Arms) -> Floats:
+    """Columns that mark the strata but the first, shape (n_patients, n_strata - 1)."""
+    marked: Floats = (arms.stratum[:, None] == np.arange(1, len(arms.strata))).astype(float)
+    return marked
+
+
+def scored_outcomes(arms: Arms, propensity: Floats, seed: int) -> dict[str, ScoredOutcome]:
+    """Doubly robust scores of every outcome that the arms have, see :meth:`Arms.with_outcomes`."""
+    X = np.hstack([encoded_by(arms, np.arange(len(arms)))[0], indicators(arms)])
     fold = folds_of(arms.treated, seed)
     found = {}
     for name, outcome in arms.outcomes.items():
-        known = ~np.isnan(outcome)
-        values, treated = outcome[known], arms.treated[known]
+        known = ~np.isnan(outcome.values)
+        values, treated = outcome.values[known], arms.treated[known]
         follow_up = MEASURES[name].follow_up(arms.table[known])
         scores = doubly_robust_scores(
             X[known], treated, values, propensity[known], fold=fold[known]
         )
         found[name] = ScoredOutcome(
-            name, OUTCOMES[name][0], known, values, treated, follow_up, scores
-        )
+            name, OUTCOMES[name][0], known, values, outcome.unadjusted[known], treated,
+            arms.stratum[known], follow_up, outcome, scores,
+        )  # fmt: skip
     return found

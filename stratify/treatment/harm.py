@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from stratify.arrays import Flags, Floats, Ints
 from stratify.errors import ArgumentError
 from stratify.statistics.intervals import Estimate, normal_quantile, wilson
 from stratify.treatment.arms import Arms
@@ -24,25 +25,36 @@ WEIGHTS = (0.05, 0.1, 0.25, 0.5, 1.0)
 HARMS = ("treatment_related", "immune_related", "all_cause")
 
 
-def risk_difference(
-    events: tuple[int, int], patients: tuple[int, int], level: float = 0.95
-) -> Estimate:
-    """Share of the first group minus that of the second, Newcombe's hybrid score interval.
+def risk_difference(event: Floats, treated: Flags, stratum: Ints, level: float = 0.95) -> Estimate:
+    """Difference of the shares with an event within strata, weighed by patients.
+
+    Wilson's limits of each share are combined as Newcombe does for one stratum.
 
     References
     ----------
-    Newcombe RG. Stat Med 1998;17:873-890 (method 10).
+    Newcombe RG. Stat Med 1998;17:873-890 (method 10). Zou GY, Donner A. Stat Med
+    2008;27:1693-1702. Yan X, Su XG. Stat Biopharm Res 2010;2:329-335.
 
     Examples
     --------
-    >>> [round(x, 4) for x in risk_difference((56, 48), (70, 80))]
+    >>> event = np.repeat([1.0, 0.0, 1.0, 0.0], [56, 14, 48, 32])
+    >>> found = risk_difference(event, np.arange(150) < 70, np.zeros(150, dtype=int))
+    >>> [round(x, 4) for x in found]
     [0.2, 0.0524, 0.3339]
     """
-    one, two = (wilson(e, n, level) for e, n in zip(events, patients, strict=True))
-    value = one.value - two.value
-    low = value - np.hypot(one.value - one.low, two.high - two.value)
-    high = value + np.hypot(one.high - one.value, two.value - two.low)
-    return Estimate(float(value), float(low), float(high))
+    value, below, above = 0.0, 0.0, 0.0
+    for k in np.unique(stratum):
+        rows = stratum == k
+        one, two = (
+            wilson(float(event[rows & arm].sum()), int((rows & arm).sum()), level)
+            for arm in (treated, ~treated)
+        )
+        weight = rows.mean()
+        value += weight * (one.value - two.value)
+        below += weight**2 * ((one.value - one.low) ** 2 + (two.high - two.value) ** 2)
+        above += weight**2 * ((one.high - one.value) ** 2 + (two.value - two.low) ** 2)
+    value = float(value)
+    return Estimate(value, value - float(np.sqrt(below)), value + float(np.sqrt(above)))
 
 
 def net_benefit_of_arm(
@@ -99,6 +111,14 @@ def net_benefit_of_arm(
     return table, Estimate(float(ratio), float(low), float(high))
 
 
+def _in_both_arms(arms: Arms, known: Flags) -> Flags:
+    """Patients of strata in which both arms have someone of whom the event is known."""
+    found = np.zeros((len(arms.strata), 2))
+    found[arms.stratum[known], arms.treated[known].astype(int)] = 1
+    both: Flags = found.min(axis=1)[arms.stratum] == 1
+    return both
+
+
 def harm_tables(arms: Arms, benefit: Estimate) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
     """Events by arm and the balance against a benefit; None where no events are recorded.
 
@@ -119,10 +139,11 @@ def harm_tables(arms: Arms, benefit: Estimate) -> tuple[pd.DataFrame | None, pd.
         seen = [(name, event[arm & ~np.isnan(event)]) for name, arm in arms.sides]
         counts = [(name, int(each.sum()), each.size) for name, each in seen if each.size]
         rows += [(kind, name, *wilson(e, n, 0.95), n, e) for name, e, n in counts]
-        if len(counts) == 2:
-            (_, few, n), (_, many, m) = counts
-            difference = risk_difference((many, few), (m, n))
-            rows.append((kind, "difference", *difference, n + m, few + many))
+        known = ~np.isnan(event)
+        both = known & _in_both_arms(arms, known)
+        if both.any():
+            difference = risk_difference(event[both], arms.treated[both], arms.stratum[both])
+            rows.append((kind, "difference", *difference, int(both.sum()), int(event[both].sum())))
             table, flip = net_benefit_of_arm(benefit, difference)
             flips = dict(zip(("flip", "flip_low", "flip_high"), flip, strict=True))
             balances.append(table.assign(kind=kind, **flips))

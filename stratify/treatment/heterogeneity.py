@@ -113,14 +113,19 @@ def centred(values: Floats, fold: Ints) -> Floats:
 
 
 def ratio_of_hazard_ratios(
-    time: Floats, event: Floats, treated: Flags, score: Floats, level: float = 0.95
+    time: Floats,
+    event: Floats,
+    treated: Flags,
+    score: Floats,
+    stratum: Ints | None = None,
+    level: float = 0.95,
 ) -> tuple[Estimate, float]:
     """Ratio of the treatment's hazard ratios for one standard deviation more of a score's ranks.
 
-    Cox model with treatment, normal scores of the ranks and their product, ties after Efron, with
-    sandwich errors: so the test keeps its level where the score is skewed or acts otherwise than
-    linearly. Below 1 the alternative does relatively better at higher scores. Proportional hazards
-    are not checked.
+    Cox model, stratified, with treatment, normal scores of the ranks and their product, ties after
+    Efron, with sandwich errors: so the test keeps its level where the score is skewed or acts
+    otherwise than linearly. Below 1 the alternative does relatively better at higher scores.
+    Proportional hazards are not checked.
 
     References
     ----------
@@ -132,7 +137,8 @@ def ratio_of_hazard_ratios(
 
     z = ndtri((rankdata(score) - 0.5) / len(score))
     arm = treated.astype(float)
-    model = PHReg(time, np.column_stack([arm, z, arm * z]), status=event, ties="efron")
+    model = PHReg(time, np.column_stack([arm, z, arm * z]), status=event, strata=stratum,
+                  ties="efron")  # fmt: skip
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         try:

@@ -163,6 +163,7 @@ def learn_in_turn(
     turn: Ints,
     *,
     learners: Sequence[str],
+    strata: Floats | None = None,
     depth: int = 2,
     randomised: bool = True,
     seed: int = 0,
@@ -182,6 +183,9 @@ def learn_in_turn(
         As for :func:`stratify.treatment.doubly_robust.doubly_robust_scores`.
     turn : ndarray of shape (n_patients,)
         From :func:`turns_of`; the patients of the first `FIRST` turns only train.
+    strata : ndarray of shape (n_patients, n_columns), optional
+        Columns that mark the strata: models of outcomes, effects and propensity know them; the
+        policy tree does not, since a rule must be of use in the next trial.
 
     References
     ----------
@@ -196,11 +200,13 @@ def learn_in_turn(
     effects = {name: np.full(n, np.nan) for name in learners}
     treats = np.full(n, np.nan)
     trees = []
+    alike = randomised and (strata is None or not strata.shape[1])  # one share of the arms for all
     for k in range(FIRST, int(turn.max()) + 1):
         train, test = np.flatnonzero(turn < k), np.flatnonzero(turn == k)
         X, names, plain = matrices(train)
+        Z = X if strata is None else np.hstack([X, strata])
         inner = doubly_robust_scores(
-            X[train],
+            Z[train],
             treated[train],
             outcome[train],
             propensity[train],
@@ -213,9 +219,9 @@ def learn_in_turn(
         trees.append(rule)
         for name in learners:
             predict = LEARNERS[name].fit(
-                X[train], treated[train], outcome[train], randomised=randomised, seed=seed
+                Z[train], treated[train], outcome[train], randomised=alike, seed=seed
             )
-            effects[name][test] = predict(X[test])
+            effects[name][test] = predict(Z[test])
     return InTurn(turn >= FIRST, effects, treats, trees)
 
 

@@ -9,6 +9,7 @@ from stratify.treatment.arms import Arms
 from stratify.treatment.controls import chance_findings
 from stratify.treatment.effect_tables import EffectTables
 from stratify.treatment.heterogeneity import ALPHA
+from stratify.treatment.restricted_mean import LARGEST_WEIGHT
 
 __all__ = ["beats_both", "statements"]
 
@@ -51,6 +52,9 @@ def statements(
     found += [_of_heterogeneity(tables.heterogeneity_p, shown, better), _of_average(arms, row)]
     if not selects and not better:
         found.append(_of_choice(arms, row))
+    found += _of_hazards(effects[effects["outcome"] == arms.primary])
+    if tables.censoring is not None:
+        found += _of_censoring(tables.censoring, arms)
     if tables.unrecorded is not None:
         rows = tables.unrecorded[tables.unrecorded["outcome"] == arms.primary]
         found.append(_of_unrecorded(rows.iloc[0]))
@@ -78,6 +82,33 @@ def _of_average(arms: Arms, row: pd.Series) -> str:
         f"Average effect of {est.alternative.name} against {est.reference.name} on {measured}: "
         f"{_figure(row, unit)}, n = {len(arms)}."
     )
+
+
+def _of_hazards(effects: pd.DataFrame) -> list[str]:
+    """Say where one hazard ratio does not describe the times."""
+    rows = effects[(effects["estimator"] == "hazard_ratio") & (effects["proportional_p"] < ALPHA)]
+    return [
+        f"Hazards are not proportional (p = {p:.2g}): the hazard ratio changes with time and with "
+        "the length of follow-up; read the difference of the restricted means."
+        for p in rows["proportional_p"]
+    ]
+
+
+def _of_censoring(censoring: pd.DataFrame, arms: Arms) -> list[str]:
+    """Say how many were censored in each arm, and what was done about it."""
+    mine = censoring[(censoring["outcome"] == arms.primary)]
+    if not mine["censored"].sum():
+        return []
+    counts = "; ".join(
+        f"{r.arm} {r.censored} of {r.n}, {r.at_risk} at risk then" for r in mine.itertuples()
+    )
+    lowered = int(mine["truncated"].sum())
+    truncated = f" {lowered} weights were lowered to {LARGEST_WEIGHT:g}." if lowered else ""
+    return [
+        f"Censored before {arms.estimand.horizon_months:g} months: {counts}. The doubly robust "
+        "effect is adjusted for censoring that depends on the covariates, in each arm; the plain "
+        f"difference and the plain hazard ratio are not.{truncated}"
+    ]
 
 
 def _of_choice(arms: Arms, row: pd.Series) -> str:

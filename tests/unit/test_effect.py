@@ -19,6 +19,8 @@ from stratify.treatment.controls import chance_findings, e_value
 from stratify.treatment.design_check import check_design
 from stratify.treatment.doubly_robust import Scores, value_table
 from stratify.treatment.effect import analyse
+from stratify.treatment.effect_tables import average_effects
+from stratify.treatment.estimation import scored_outcomes
 from stratify.treatment.heterogeneity import interaction, ratio_of_hazard_ratios
 from stratify.treatment.learners import learn_in_turn, policy_tree
 
@@ -223,6 +225,173 @@ def test_observed_arms_with_overlap_pass_and_are_balanced_by_weighting():
     assert abs(age["weighted"]) < 0.1
 
 
+# ------------------------------------------------------------------- strata and censoring
+
+
+def trials(*, seed: int = 0, share: tuple[float, float] = (0.5, 0.8)) -> pd.DataFrame:
+    """Two trials without effect, of other allocation and prognosis."""
+    rng = np.random.default_rng(seed)
+    tables = []
+    for name, mean, given in zip(("one", "two"), (14, 4), share, strict=True):
+        table = patients(300, seed=seed).assign(cohort=name, site=rng.choice(["x", "y"], 300))
+        table["arm"] = np.where(rng.permutation(300) < 300 * given, "A + B", "A")
+        pfs = rng.exponential(mean, 300)
+        tables.append(table.assign(pfs=np.minimum(pfs, 20), pfs_event=pfs < 20))
+    return pd.concat(tables, ignore_index=True)
+
+
+def estimate_of(table: pd.DataFrame, effect: dict[str, object], estimator: str) -> Estimate:
+    found = arms(table, effect).with_outcomes()
+    scored = scored_outcomes(found, check_design(found).propensity, 0).values()
+    rows = average_effects(scored, randomised=True, horizon=12)
+    row = rows[rows["estimator"] == estimator].iloc[0]
+    return Estimate(row["value"], row["low"], row["high"])
+
+
+QUICK = TWO | {"permutations": 0}
+
+
+@pytest.mark.parametrize("estimator", ["doubly_robust", "unadjusted"])
+def test_two_trials_of_other_allocation_without_effect_show_none(estimator):
+    found = [estimate_of(trials(seed=k), QUICK, estimator) for k in range(4)]
+    assert sum(each.low <= 0 <= each.high for each in found) >= 3
+    assert abs(np.mean([each.value for each in found])) < 0.5
+    one = [estimate_of(trials(seed=k).assign(cohort="both"), QUICK, estimator) for k in range(4)]
+    assert all(each.high < 0 for each in one)  # taken as one trial it seems to do harm
+
+
+def test_their_hazard_ratio_is_stratified():
+    found = estimate_of(trials(), QUICK, "hazard_ratio")
+    assert found.low < 1 < found.high
+    assert estimate_of(trials().assign(cohort="both"), QUICK, "hazard_ratio").low > 1
+
+
+def test_each_stratum_has_its_effect_and_the_average_is_theirs_by_weight():
+    tables = analyse(arms(trials(), QUICK | {"strata": ["site"]}), learners=()).tables
+    found = tables["by_stratum"]
+    assert found["stratum"].tolist() == ["one, x", "one, y", "two, x", "two, y"]
+    assert found[["n_reference", "n_alternative"]].to_numpy().sum() == 600
+    average = tables["effects"]["value"].iloc[0]
+    assert found["weight"] @ found["value"] == pytest.approx(average)
+
+
+def test_the_propensity_is_that_of_the_stratum():
+    design = check_design(arms(trials()))
+    assert sorted(set(design.propensity.round(9))) == [0.5, 0.8]
+    names = [f"arm predicted by the baseline (p), {k}" for k in ("one", "two", "all strata")]
+    assert design.checks["check"].tolist()[-3:] == names
+
+
+def test_allocation_by_a_marker_in_one_trial_is_found():
+    table = trials()
+    two = (table["cohort"] == "two").to_numpy()
+    older = two & (table["age"] > table["age"].median()).to_numpy()
+    table["arm"] = np.where(two, np.where(older, "A + B", "A"), table["arm"])
+    (first, *_) = refused(table, TWO)
+    assert first.startswith("the arms are said to be randomised, yet the baseline tells them apart")
+    assert first.endswith(", two); state `assignment: observed` or correct the arms")
+
+
+def test_a_stratum_of_one_arm_is_refused_with_numbers():
+    table = trials()
+    table.loc[table["cohort"] == "two", "arm"] = "A + B"
+    assert refused(table, TWO) == [
+        "arms are compared within strata, and two has 0 with monotherapy and 300 with combination; "
+        "2 of each are needed: leave such a cohort out, or state coarser `strata`"
+    ]
+
+
+def test_a_column_of_strata_that_is_not_recorded_is_told():
+    with pytest.raises(CohortError) as refusal:
+        arms(patients(), TWO | {"strata": ["site"]})
+    assert str(refusal.value) == (
+        "strata: site is not recorded; map it, or leave it out of `strata`."
+    )
+
+
+def test_the_column_of_arms_is_no_stratum():
+    with pytest.raises(ValidationError) as refusal:
+        study(TWO | {"strata": ["arm"]})
+    assert [fault.text for fault in located(faults_of(refusal.value), None)] == [
+        "arm is the column of the arms"
+    ]
+
+
+def dropping_out(n: int = 600, seed: int = 0) -> pd.DataFrame:
+    """A trial without effect; who is old is lost early with A, who is young with A + B."""
+    rng = np.random.default_rng(seed)
+    table = patients(n, seed=seed)
+    old = (table["age"].to_numpy() - 60) / 10
+    died = rng.exponential(9 * np.exp(0.6 * old))
+    sign = np.where(table["arm"] == "A", -1, 1)
+    lost = np.minimum(rng.exponential(20 * np.exp(0.7 * sign * old)), 30)
+    return table.assign(pfs=np.minimum(died, lost), pfs_event=died <= lost)
+
+
+def test_dropout_by_a_recorded_covariate_that_differs_by_arm_gives_no_effect():
+    found = [estimate_of(dropping_out(seed=k), QUICK, "doubly_robust") for k in range(8)]
+    plain = [estimate_of(dropping_out(seed=k), QUICK, "unadjusted") for k in range(8)]
+    assert abs(np.mean([each.value for each in found])) < 0.2
+    assert np.mean([each.value for each in plain]) > 0.3
+    assert sum(each.low <= 0 <= each.high for each in found) >= 7
+
+
+def test_the_weighted_hazard_ratio_is_near_one_where_the_plain_one_is_not():
+    weighted = [estimate_of(dropping_out(2000, seed=k), QUICK, "hazard_ratio_weighted").value
+                for k in range(2)]  # fmt: skip
+    plain = [estimate_of(dropping_out(2000, seed=k), QUICK, "hazard_ratio").value for k in range(2)]
+    assert abs(np.log(np.mean(weighted))) < abs(np.log(np.mean(plain))) / 2
+
+
+def test_who_was_censored_is_tabulated_and_told():
+    found = analyse(arms(dropping_out(), QUICK), learners=())
+    table = found.tables["censoring"].set_index("arm")
+    pfs, event = dropping_out()["pfs"], dropping_out()["pfs_event"]
+    one = (dropping_out()["arm"] == "A").to_numpy()
+    assert table.loc["monotherapy", "censored"] == (one & ~event & (pfs < 12)).sum()
+    assert table.loc["monotherapy", "at_risk"] == (one & (pfs >= 12)).sum()
+    assert (table["effective_n"] < table["n"]).all()
+    by = found.tables["censoring_by_covariate"].set_index(["arm", "covariate"])["value"]
+    assert by["monotherapy", "age"] > 1.3
+    assert by["combination", "age"] < 0.8
+    assert any(
+        said.startswith("Censored before 12 months: monotherapy ") for said in found.statements
+    )
+
+
+@pytest.mark.parametrize(("at_risk", "allowed"), [(9, False), (10, True)])
+def test_too_few_at_risk_at_the_horizon_is_refused_with_numbers(at_risk, allowed):
+    table = patients(200)
+    table["pfs_event"] = np.arange(200) % 3 > 0
+    table["pfs"] = table["pfs"].clip(upper=11)
+    one = table.index[table["arm"] == "A"]
+    table.loc[one[:at_risk], "pfs"] = 13.0
+    table.loc[table.index[table["arm"] == "A + B"][:50], "pfs"] = 13.0
+    design = check_design(arms(table))
+    assert design.allowed == allowed
+    if not allowed:
+        assert design.refusals == [
+            "of 100 patients with monotherapy 9 are at risk at 12 months (pfs); 10 are needed: "
+            "choose a nearer `horizon_months`"
+        ]
+
+
+def test_where_nobody_is_censored_nobody_need_be_at_risk():
+    table = patients(200).assign(pfs_event=True)
+    table["pfs"] = table["pfs"].clip(upper=11)
+    assert check_design(arms(table)).allowed
+
+
+def test_hazards_that_are_not_proportional_are_told():
+    table = patients(600)
+    rng = np.random.default_rng(0)
+    late = rng.exponential(2, 600) + 5  # nothing happens for five months, then much
+    table["pfs"] = np.where(table["arm"] == "A", rng.exponential(7, 600), late)
+    found = analyse(arms(table.assign(pfs_event=True), QUICK), learners=())
+    told = [said for said in found.statements if said.startswith("Hazards are not proportional")]
+    assert len(told) == 1
+
+
 # ------------------------------------------------------------------- what is said
 
 
@@ -263,6 +432,18 @@ def test_without_heterogeneity_the_average_effect_speaks(harmless):
         "times; chance alone gives about 0.1."
     )
     assert len(said) == 6
+
+
+def test_pfs_that_ends_at_the_next_therapy_makes_the_estimand_hypothetical():
+    table = patients().assign(next_therapy=np.nan)
+    table.loc[:9, ["pfs", "pfs_event", "next_therapy"]] = [4.0, False, 4.0]
+    visits = table.loc[:4, ["cohort", "patient_id"]]
+    read = Cohort(
+        table, pd.DataFrame(), Findings(), {}, {}, None, mixed_regimens=True, responses=visits
+    )
+    found = read_arms(read, Estimand.model_validate(TWO))
+    assert found.censored_at_next_therapy == 5
+    assert arms(table).censored_at_next_therapy == 0  # as recorded, not made by us
 
 
 def test_the_areas_are_those_of_the_curves_that_are_drawn(harmless):
