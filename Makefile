@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test slow browser test-team benchmark bench check lock clean
+.PHONY: demo test slow corpus browser test-team ready-models benchmark bench check lock clean
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "Python 3.11 or newer is needed, found %d.%d; name one with make PYTHON=..." % v[:2])'
@@ -22,6 +22,9 @@ test: $(READY)  ## the tests
 slow: $(READY)  ## the tests that take minutes (ten seeds on the public cohorts)
 	$(BIN)/python -m pytest -m slow
 
+corpus: $(READY)  ## every broken export of tests/corpus, with the share that is found by kind
+	$(BIN)/python -m pytest -m slow -n 0 -s tests/corpus
+
 browser: $(READY)  ## what users see in a browser; pictures in build/browser (needs Chromium)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r tests/requirements.lock
 	$(BIN)/python -m pytest -m browser -n 0 tests/browser
@@ -29,6 +32,9 @@ browser: $(READY)  ## what users see in a browser; pictures in build/browser (ne
 test-team: $(READY)  ## a team's server: PostgreSQL and MLflow on loopback (needs PostgreSQL's programs)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r tests/requirements.lock
 	$(BIN)/python -m pytest -m team -n 0 tests/team
+
+ready-models: $(READY)  ## build the models that ship in the wheel again (needs STRATIFY_DATA; half an hour)
+	$(BIN)/python pipelines/ready_models.py --out stratify/ready
 
 benchmark: $(READY)  ## each public cohort left out in turn (minutes)
 	$(BIN)/python pipelines/benchmark.py --out benchmark

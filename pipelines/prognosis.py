@@ -1,6 +1,7 @@
 """Check a bundle for prognosis: python pipelines/prognosis.py BUNDLE STUDY --out FILE.csv.
 
-STUDY holds patients who had no ICI, with survival; labels are not needed.
+STUDY holds patients who had no ICI (`regimen: none`, chemotherapy or targeted), with survival;
+labels are not needed. Others are shown apart: of them nothing is said to be prognostic.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 from stratify import StratifyError, Study, load, read_cohort
 from stratify.cohort.reading import require_usable
 from stratify.tables.tabular import write_table
-from stratify.validation.prognosis import prognosis, statement
+from stratify.validation.prognosis import prognosis, statements
 
 
 def main() -> None:
@@ -28,8 +29,8 @@ def main() -> None:
     require_usable(cohort, f"The study {study.name}")
     found = prognosis(load(given.bundle), cohort, outcome=given.outcome)
     write_table(found, given.out)
-    for name in found["cohort"].unique():
-        print(statement(found, name))
+    for sentence in statements(found):
+        print(sentence)
     print(f"Association with {given.outcome} in {given.out}, research use only")
 
 

@@ -37,6 +37,26 @@ PolicyFile = Annotated[
 
 
 @app.command()
+def models() -> None:
+    """List the models that ship with the package, for `ready:NAME` in place of a bundle.
+
+    Example: `stratify models`
+    """
+    from stratify.scoring.ready import ready_models
+
+    for row in ready_models().to_dict("records"):
+        typer.echo(f"{row['name']}: {row['title']}")
+        typer.echo(
+            f"  {row['patients']} patients, {row['resistant']} of them resistant "
+            f"({row['endpoint']}); AUROC {row['auroc']:.2f} ({row['low']:.2f} to "
+            f"{row['high']:.2f}), {row['judged_by']}"
+        )
+        for name in ("inputs", "intended_use", "excluded_use", "sources"):
+            typer.echo(f"  {name.replace('_', ' ')}: {row[name]}")
+    typer.echo("Research use only.")
+
+
+@app.command()
 def train(
     study: StudyFile,
     out: OutFolder = Path("results"),

@@ -44,24 +44,31 @@ class Source(StrEnum):
 
     ADAM = "adam"
     CBIOPORTAL = "cbioportal"
+    TABLE = "table"
 
 
 @app.command()
 def init(
     folder: Annotated[
-        Path, typer.Argument(help="Folder of the exported files.", show_default=False)
+        Path,
+        typer.Argument(help="Folder of the exported files, or the table.", show_default=False),
     ],
     source: Annotated[
         Source,
-        typer.Option("--from", help="What the folder holds.", show_default=False),
+        typer.Option(
+            "--from", help="What the folder holds; table: one row a patient.", show_default=False
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder for the study.")] = Path("study"),
     regimen: Annotated[
         list[str] | None,
-        typer.Option(help="ARM=CLASS, once for each arm, for example 'Drug A=anti_pd1_pdl1'."),
+        typer.Option(
+            help="ARM=CLASS, once for each arm, for example 'Drug A=anti_pd1_pdl1'; '*=CLASS' for "
+            "all patients of a table."
+        ),
     ] = None,
 ) -> None:
-    """Make a study of CDISC ADaM or cBioPortal files: panels and a study file.
+    """Make a study of CDISC ADaM, cBioPortal or a table of patients: panels and a study file.
 
     Example: `stratify init --from adam exports/adam --out trial --regimen "Drug A=anti_pd1_pdl1"`
     """
@@ -83,6 +90,8 @@ def init(
     for name, lines in formats.fill_ins(path).items():
         typer.echo(f"Fill in {name}: {path}, {lines_text(lines)}.")
     typer.echo(f"Then run: stratify validate {path}")
+    if "outcomes" not in panels:
+        typer.echo(f"Or score it: stratify score ready:pan-cancer {path} --out scores.csv")
 
 
 @app.command()

@@ -30,7 +30,7 @@ BundleFolder = Annotated[
     str,
     typer.Argument(
         metavar="BUNDLE",
-        help="Bundle folder written by train, or models:/NAME@champion.",
+        help="Bundle folder written by train, ready:NAME, or models:/NAME@champion.",
         show_default=False,
     ),
 ]
@@ -176,7 +176,9 @@ def bundle_folder(name: str, store: str | None) -> Path:
     from stratify.tracking import registry
 
     if not registry.is_registered(name):
-        return Path(name)
+        from stratify.scoring.ready import folder_of
+
+        return folder_of(name)
     from stratify.tracking.store import here
 
     return registry.bundle_folder(name, store or here())

@@ -19,6 +19,7 @@ from stratify.biomarkers.signatures import signatures
 from stratify.cohort.feature_plan import FeaturePlan
 from stratify.cohort.joining import Match, check_matched, read_patients
 from stratify.cohort.overlap import check_shared
+from stratify.cohort.relations import check_comparators, check_relations
 from stratify.cohort.training_scales import Matrix, ScaleInputs, TrainingScales
 from stratify.endpoint import EndpointRule, label_outcomes
 from stratify.errors import CohortError, FileError
@@ -194,6 +195,7 @@ def read_cohort(
         joined.insert(1, "cohort", source.name)
         joined["split"] = source.role
         check_dates(joined, source.name, findings)
+        check_relations(joined, source.name, findings)
         steps = [("read", "", len(joined))]
         if eligible_only:
             joined = _eligible(joined, study, source.name, findings, steps)
@@ -222,6 +224,7 @@ def read_cohort(
         if matrix.settings.assay is not None:
             for name in set(new) & set(matrix.settings.signatures or signatures()):
                 assays.setdefault(name, {})[name_of_cohort] = matrix.settings.assay
+    check_comparators(table, study.references, findings)
     check_assays(assays, findings)
     check_clones(assays, findings)
     if study.mixed_regimens:

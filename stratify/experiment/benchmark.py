@@ -24,6 +24,7 @@ from stratify.model.classifier import ResistanceClassifier
 from stratify.report import figures
 from stratify.statistics.performance import MODEL
 from stratify.study import Study
+from stratify.study.comparator import Comparator
 from stratify.tables.faults import faults_in_words, faults_of, located
 from stratify.tables.strict import Strict
 from stratify.tables.tabular import make_folder, read_mapping, write_table, written_whole
@@ -178,7 +179,7 @@ def run_benchmark(
     for task in file.tasks:
         several = f"{len(task.studies)} studies" if len(task.studies) > 1 else "1 study"
         progress(f"{task.name}: reading {several}")
-        table, features = _pooled_patients(task, path.parent)
+        table, features, comparators = _pooled_patients(task, path.parent)
         groups = {**overlap_groups(table, task.by), **task.together}
         found = internal_external(
             template,
@@ -187,6 +188,7 @@ def run_benchmark(
             by=task.by,
             groups=groups,
             in_sample=task.in_sample,
+            comparators=comparators,
             workers=workers,
             progress=partial(_of_task, progress, task.name),
         )
@@ -206,12 +208,19 @@ def run_benchmark(
     return result
 
 
-def _pooled_patients(task: BenchmarkTask, folder: Path) -> tuple[pd.DataFrame, list[str]]:
-    """Pool the evaluable patients of all studies of a task; find the features that vary."""
+def _pooled_patients(
+    task: BenchmarkTask, folder: Path
+) -> tuple[pd.DataFrame, list[str], list[Comparator]]:
+    """Pool the evaluable patients of all studies of a task; find the features that vary.
+
+    The comparators of the first study that states one of a name stand for all.
+    """
     cohorts = []
+    comparators: dict[str, Comparator] = {}
     for name in task.studies:
         study = Study.load(folder / name)
         cohorts.append(read_cohort(study))
+        comparators = {each.name: each for each in study.references} | comparators
         require_usable(cohorts[-1], f"The study {study.name}")
     tables = [cohort.evaluable.table for cohort in cohorts]
     pooled = pd.concat(tables, ignore_index=True)
@@ -224,7 +233,8 @@ def _pooled_patients(task: BenchmarkTask, folder: Path) -> tuple[pd.DataFrame, l
         )
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise DataError(f"task {task.name}: cohorts in two studies: {', '.join(twice)}.")
-    return pooled, informative_features(replace(cohorts[0], table=pooled), None)
+    features = informative_features(replace(cohorts[0], table=pooled), None)
+    return pooled, features, list(comparators.values())
 
 
 def _write(result: Benchmark, file: Any, out: Path) -> None:

@@ -169,7 +169,7 @@ def train(
             workers=workers,
             rescaled=cohort.refitted_scales,
             progress=progress,
-        )
+        ).with_comparators(study.references, home.table)
 
     held_out = out_of_fold(folds)
     # thresholds of a policy hold in a new cohort only as far as in one left out
@@ -334,7 +334,8 @@ def _assess_training(
     """Apparent and cross-validated performance of the training patients."""
     names = sorted(set(home.table["cohort"]))
     name = names[0] if len(names) == 1 else "pooled"
-    apparent = judged_risks(model.classifier, model.references, model.prepare(home).table)
+    ready = model.prepare(home).table
+    apparent = judged_risks(model.classifier, model.references, ready, study.references)
     groups = model.risk_groups(held_out.by_model["stratify"])
     judged = assess(
         home.table,
@@ -388,7 +389,7 @@ def _assess_cohorts(
     for name in sorted(set(ready.cohorts)):
         patients = ready.take(ready.cohorts == name)
         rows = patients.table.reset_index(drop=True)
-        risks = judged_risks(model.classifier, model.references, rows)
+        risks = judged_risks(model.classifier, model.references, rows, study.references)
         judged = assess(
             rows,
             risks,

@@ -20,6 +20,7 @@ import yaml
 from stratify.errors import ArgumentError, DataError, FileError
 from stratify.interchange.adam import read_adam
 from stratify.interchange.cbioportal import read_cbioportal
+from stratify.interchange.plain_table import read_plain_table
 from stratify.interchange.source_data import OPEN, SourceData, coding_of, event_coding
 from stratify.tables.findings import listed, shared_levels
 from stratify.tables.schema import field_named
@@ -27,8 +28,9 @@ from stratify.tables.tabular import make_folder, write_table
 
 __all__ = ["fill_ins", "make_study"]
 
-_TITLES = {"adam": "CDISC ADaM", "cbioportal": "cBioPortal"}
-_READERS = {"adam": read_adam, "cbioportal": read_cbioportal}
+_TITLES = {"adam": "CDISC ADaM", "cbioportal": "cBioPortal", "table": "a table"}
+_READERS = {"adam": read_adam, "cbioportal": read_cbioportal, "table": read_plain_table}
+EVERYONE = "*"  # in place of an arm, where no column has arms
 
 
 def make_study(
@@ -39,7 +41,8 @@ def make_study(
     Parameters
     ----------
     regimens : mapping of str to str, optional
-        Arm, as the treatment column writes it, to a level of ``regimen``.
+        Arm, as the treatment column writes it, to a level of ``regimen``; of a table without a
+        column of treatments ``*`` for all patients.
 
     Notes
     -----
@@ -51,6 +54,9 @@ def make_study(
     cBioPortal: of several samples of a patient the first by identifier is taken, one before
     treatment first; who has only later ones keeps no marker of them. A status is read by its prefix
     (``1:`` is an event) or, where none has a prefix, by its word.
+
+    A table: columns are found by their names; a unit that the name does not state is the one in
+    which the median is usual, which a note says, or is left open.
 
     Examples
     --------
@@ -91,7 +97,13 @@ def _grade_3(events: pd.DataFrame) -> dict[str, Any]:
 
 def _study_of(export: SourceData, source: str, out: Path, regimens: Mapping[str, str]) -> Path:
     """Write panels and study file, or nothing."""
+    regimens, all_of = dict(regimens), None
+    if source == "table":
+        _check_classes(regimens)
+        all_of = regimens.pop(EVERYONE, None)
     sources, notes = _mapped(export, regimens), list(export.notes)
+    if source == "table" and "regimen" not in export.columns:
+        sources.setdefault("clinical", {})["regimen"] = {"value": all_of or f"{OPEN} regimen"}
     stated, patients, outcomes = sources.pop("outcomes", {}), export.patients, export.outcomes
     if outcomes is None and stated:
         columns = [export.columns[name] for name in stated]
@@ -158,13 +170,17 @@ def _mapped(export: SourceData, regimens: Mapping[str, str]) -> dict[str, dict[s
     return sources
 
 
-def _check_regimens(export: SourceData, regimens: Mapping[str, str]) -> None:
+def _check_classes(regimens: Mapping[str, str]) -> None:
     classes = field_named("regimen").enum
     if wrong := sorted(set(regimens.values()) - set(classes)):
         raise ArgumentError(
             f"regimen: {listed([repr(name) for name in wrong])} is no class; classes are "
             f"{', '.join(classes)}."
         )
+
+
+def _check_regimens(export: SourceData, regimens: Mapping[str, str]) -> None:
+    _check_classes(regimens)
     column = export.columns.get("regimen")
     arms = [] if column is None else [cell for cell in export.patients[column] if cell]
     if strange := sorted(set(regimens) - set(arms)):

@@ -232,6 +232,8 @@ def coding_of(cells: pd.Series, name: str) -> dict[str, Any]:
     {'F': 'female', 'M': 'male', 'X': 'FILL-IN sex'}
     """
     levels = known_names()["levels"].get(name, {})
+    if not levels and field_named(name).type == "boolean":
+        levels = known_names()["levels"]["boolean"]
     known: dict[str, Any] = dict.fromkeys(missing_texts())
     known |= {plain(text): level for level, texts in levels.items() for text in texts}
     known |= {plain(level): level for level in field_named(name).enum}

@@ -25,6 +25,8 @@ class SingleMarker:
     ----------
     name, title, source, column : str
     worse : {"lower", "higher"}
+    probability : bool
+        Whether the column is a probability: of response where lower is worse.
     cut : float, optional
         Makes it a rule: 1 for patients below the cut, or from it on where higher is worse.
 
@@ -41,6 +43,7 @@ class SingleMarker:
     column: str
     worse: Literal["lower", "higher"]
     cut: float | None = None
+    probability: bool = False
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -49,8 +52,10 @@ class SingleMarker:
 
     @property
     def kind(self) -> Kind:
-        """A rule where there is a cut-off, else a score."""
-        return "score" if self.cut is None else "rule"
+        """A rule where there is a cut-off, else a score or a probability."""
+        if self.cut is not None:
+            return "rule"
+        return "probability" if self.probability else "score"
 
     def fit(
         self,
@@ -75,7 +80,9 @@ class SingleMarker:
             reached = reaches(table, self.column, self.cut)
             return 1 - reached if self.worse == "lower" else reached
         values: Floats = FeatureColumns(table, [self.column], {})[self.column]
-        return -values if self.worse == "lower" else values
+        if self.worse == "higher":
+            return values
+        return 1 - values if self.probability else -values
 
     def covers(self, table: pd.DataFrame) -> bool:
         """Cover never all: nothing stands in for a marker that is missing."""

@@ -24,6 +24,7 @@ from stratify.model.ensemble import AnchoredEnsemble
 from stratify.model.linear import LinearScore
 from stratify.references import References
 from stratify.scoring.manifest import check_versions, read_manifest, version_of
+from stratify.scoring.ready import folder_of
 from stratify.scoring.resistance_model import FITTED, ResistanceModel
 from stratify.study.policy import Policy
 from stratify.study.study_file import NAME_PATTERN
@@ -42,8 +43,9 @@ def load(path: str | Path) -> ResistanceModel:
 
     Parameters
     ----------
-    path : path
-        Folder written by :meth:`ResistanceModel.save`.
+    path : path or str
+        Folder written by :meth:`ResistanceModel.save`, or ``ready:NAME`` for a model that ships
+        with the package, see :func:`stratify.scoring.ready.ready_models`.
 
     Raises
     ------
@@ -53,7 +55,7 @@ def load(path: str | Path) -> ResistanceModel:
         If it is no bundle, was altered, was made for another major version of the format or of a
         data dictionary, or needs a column that a package adds which is not installed.
     """
-    path = Path(path)
+    path = folder_of(path)
     if not path.is_dir():
         raise FileError(f"There is no bundle folder {path}.")
     manifest = read_manifest(path)
@@ -104,6 +106,28 @@ class _Capacity(TypedDict):
     error: float | None
 
 
+class _Place(TypedDict):
+    """Performance of a ready model in a cohort that it had not learned from."""
+
+    cohort: str
+    n: Annotated[int, Field(ge=0)]
+    n_events: Annotated[int, Field(ge=0)]
+    value: Annotated[float, Field(ge=0, le=1)]
+    low: Annotated[float, Field(ge=0, le=1)]
+    high: Annotated[float, Field(ge=0, le=1)]
+
+
+class _Ready(TypedDict):
+    """What a reader must know of a model that ships with the package."""
+
+    title: str
+    intended_use: str
+    excluded_use: str
+    judged_by: str
+    auroc: Annotated[list[_Place], Field(min_length=1)]
+    sources: list[dict[str, str]]
+
+
 class _Card(TypedDict):
     """Types of what a card has; `study` becomes part of names of files."""
 
@@ -117,6 +141,7 @@ class _Card(TypedDict):
     n: NotRequired[Annotated[int, Field(ge=0)]]
     n_events: NotRequired[Annotated[int, Field(ge=0)]]
     features: NotRequired[list[str]]
+    ready: NotRequired[_Ready]
     risk_cuts: NotRequired[_RiskCuts]
     risk_group_cuts: Annotated[list[float], Field(min_length=2, max_length=2)]
     schema_versions: dict[str, str]

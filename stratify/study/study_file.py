@@ -30,11 +30,13 @@ from stratify.endpoint import (
     endpoint_rules,
 )
 from stratify.errors import DataError, FileError
+from stratify.study.comparator import Comparator
 from stratify.study.conditions import Biomarker, NamedColumn
 from stratify.study.estimand import Estimand
 from stratify.study.model_settings import ModelSettings
 from stratify.study.policy import Policy
 from stratify.study.response_criteria import ResponseCriteria
+from stratify.tables.documents import document
 from stratify.tables.faults import Fault, faults_in_words, faults_of, located
 from stratify.tables.measurements import RegionRule
 from stratify.tables.sources import CohortSource
@@ -132,6 +134,7 @@ class Study(Strict):
     training_scales: list[Literal["expression", "tmb"]] = []
     features: list[Biomarker] | None = None
     policy: Annotated[Policy | None, BeforeValidator(_policy_read)] = None
+    references: list[Comparator] = []
     effect: Annotated[Estimand | None, one_of("a mapping", dict, Estimand)] = None
     thresholds: list[Annotated[float, Field(gt=0, lt=1)]] = [0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
     seed: Annotated[int, Field(ge=0)] = 0
@@ -151,6 +154,12 @@ class Study(Strict):
         names = [mapping_of(cohort).get("name") for cohort in list_of(data.get("cohorts"))]
         for name in sorted({str(n) for n in names if n is not None and names.count(n) > 1}):
             yield ("cohorts",), f"two cohorts have the name {name!r}"
+        labels = [mapping_of(each).get("name") for each in list_of(data.get("references"))]
+        written = document("references")
+        known = {*written["equations"], *written["markers"], *written["taken"]}
+        for i, label in enumerate(labels):
+            if label in known or (label is not None and label in labels[:i]):
+                yield ("references", i, "name"), f"{label!r} is taken; choose another name"
 
     def conflicts(self) -> Iterator[tuple[Place, str]]:
         """Find a policy that does not decide at the landmark, and weights without a horizon."""
@@ -240,6 +249,10 @@ class Study(Strict):
         """Every column that the sections name, by its place."""
         yield from (
             NamedColumn(("features", i), name) for i, name in enumerate(self.features or [])
+        )
+        yield from (
+            NamedColumn(("references", i, "column"), each.column, required=True)
+            for i, each in enumerate(self.references)
         )
         sections = {
             "policy": self.policy.named(self.landmark_weeks) if self.policy else (),

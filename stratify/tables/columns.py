@@ -25,6 +25,7 @@ from stratify.tables.cells import (
     texts_of,
     yes_no_in,
 )
+from stratify.tables.distribution import check_distribution
 from stratify.tables.findings import ColumnFindings
 from stratify.tables.identifiers import UNFIT
 from stratify.tables.plausibility import SCALES, check_filled_in, check_usual, fits_another_unit
@@ -268,6 +269,8 @@ def _measured(values: pd.Series, source: ColumnSource, found: ColumnFindings) ->
         values = values / source.scored_mb if source.scored_mb else convert(values, unit, field)
     if source.unit_confirmed or not fits_another_unit(values, as_given, source, found):
         check_usual(values, found)
+        if not source.unit_confirmed:
+            check_distribution(values, as_given, found)
     if field.type == "integer":
         fractions = values.notna() & (values % 1 != 0)
         found.add_rows("not_integer", fractions, "fractions where whole numbers are expected.")

@@ -21,7 +21,32 @@ if TYPE_CHECKING:
 __all__ = ["DelimitedText"]
 
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+# Text of tables shrinks to a tenth or a fiftieth; what expands further was made to fill a disk.
+RATIO, SMALL = 200, 200_000_000
 _BLOCK = 1 << 22  # bytes looked at in one step
+
+
+class _Bounded(gzip.GzipFile):
+    """Compressed text that is refused once it grows to many times its size, as no table does."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._path = path
+        self._most = max(SMALL, RATIO * path.stat().st_size)
+
+    def read(self, size: int | None = -1) -> bytes:
+        return self._counted(super().read(size))
+
+    def read1(self, size: int = -1) -> bytes:
+        return self._counted(super().read1(size))
+
+    def _counted(self, block: bytes) -> bytes:
+        if self.tell() > self._most:
+            raise FileError(
+                f"{self._path} expands to more than {RATIO} times its size; no table of patients "
+                "does. Unpack it and look at what it holds."
+            )
+        return block
 
 
 class DelimitedText:
@@ -180,7 +205,7 @@ class DelimitedText:
         return n + (last != "\n")
 
     def _bytes(self) -> IO[bytes]:
-        return cast(IO[bytes], gzip.open(self.path)) if self._gzip else self.path.open("rb")
+        return cast(IO[bytes], _Bounded(self.path)) if self._gzip else self.path.open("rb")
 
     def _text(self) -> IO[str]:
         """Text without its byte order mark, each line ended by a line feed."""

@@ -26,7 +26,7 @@ def patient_panels() -> tuple[str, ...]:
     Examples
     --------
     >>> patient_panels()
-    ('clinical', 'pdl1', 'tmb', 'infiltration', 'ctdna', 'outcomes')
+    ('clinical', 'pdl1', 'tmb', 'infiltration', 'ctdna', 'comparators', 'outcomes')
     """
     return tuple(name for name, head in _heads() if head["rows"] == "patient")
 

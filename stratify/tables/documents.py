@@ -16,6 +16,8 @@ from stratify.extensions import data_folders
 
 __all__ = ["LinesOfYaml", "document", "read_yaml", "schemas_folder"]
 
+# Bounds of what is read as YAML; the largest study known has 5,000 values.
+CHARACTERS, DEPTH, NODES = 5_000_000, 50, 500_000
 _NAMING = ("name", "id", "feature")  # keys by which the entries of a list are known
 
 
@@ -52,6 +54,7 @@ def read_yaml(text: str) -> Any:
     >>> read_yaml("coding: {Y: true, No: false, 007: 1.5}")
     {'coding': {'Y': True, 'No': False, '007': 1.5}}
     """
+    _check_bounds(text)
     loader = _StudyLoader(text)
     try:
         node = loader.get_single_node()
@@ -60,6 +63,37 @@ def read_yaml(text: str) -> Any:
         return None if node is None else loader.construct_document(node)
     finally:
         loader.dispose()
+
+
+def _check_bounds(text: str) -> None:
+    """Refuse YAML that is larger, deeper or longer with its aliases than any study.
+
+    Events are counted before anything is built: what nests too deeply ends the process else.
+    """
+    if len(text) > CHARACTERS:
+        raise yaml.MarkedYAMLError(problem=f"{len(text):,} characters; {CHARACTERS:,} is the most")
+    sizes: dict[str, int] = {}  # of what an anchor names, its aliases spelled out
+    open_: list[tuple[str | None, int]] = []
+    total = 0
+    for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
+            open_.append((event.anchor, total))
+            total += 1
+        elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
+            anchor, before = open_.pop()
+            if anchor is not None:
+                sizes[anchor] = total - before
+        elif isinstance(event, yaml.AliasEvent):
+            total += sizes.get(str(event.anchor), 1)
+        elif isinstance(event, yaml.ScalarEvent):
+            total += 1
+            if event.anchor is not None:
+                sizes[event.anchor] = 1
+            if "\0" in event.value:
+                raise yaml.MarkedYAMLError(problem="a character NUL in a text")
+        if len(open_) > DEPTH or total > NODES:
+            most = f"{DEPTH} levels" if len(open_) > DEPTH else f"{NODES:,} values"
+            raise yaml.MarkedYAMLError(problem=f"more than {most}")
 
 
 def _doubled_keys(root: Any) -> list[str]:

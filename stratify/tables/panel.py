@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
+import numpy as np
 import pandas as pd
 
 from stratify.tables.cells import MISSING, texts_of
@@ -24,7 +25,7 @@ from stratify.tables.identifiers import (
     identifiable,
     identifier_findings,
 )
-from stratify.tables.plausibility import check_events, check_possible, check_rules
+from stratify.tables.plausibility import ENOUGH_VALUES, check_events, check_possible, check_rules
 from stratify.tables.schema import load_schema, long_panels, raw_panels
 from stratify.tables.sources import ColumnSource, TableSource
 
@@ -139,10 +140,32 @@ def _panel(
     check_rules(frame, schema, columns, about)
     check_events(frame, schema, about)
     measured = panel not in ("clinical", "outcomes") and bool(read)
-    if measured and bool(frame[list(read)].isna().to_numpy().all()):
+    empty = [name for name in columns if frame[name].isna().all()] if findings.whole else []
+    if measured and len(empty) == len(columns):
         text = f"{file}: no value in any of {', '.join(read)}."
         findings.add("panel_all_missing", text, cohort=cohort, panel=panel, n=len(frame))
+        return frame
+    told = {row["column"] for row in findings.rows if row["cohort"] == cohort}
+    for name in set(empty) - told:
+        given = columns[name].column
+        if given is not None and len(frame) >= ENOUGH_VALUES:
+            text = f"the column {given!r} is empty."
+            about(schema.fields[name]).add("column_empty", text, len(frame))
+    for name in columns:
+        levels = schema.fields[name].categorical or schema.fields[name].type == "boolean"
+        if levels and findings.whole and _looks_merged(frame[name]):
+            n = int(frame[name].isna().sum())
+            text = f"{n} of {len(frame)} cells are empty, each below a filled one of its group."
+            about(schema.fields[name]).add("merged_cells_suspected", text, n)
     return frame
+
+
+def _looks_merged(cells: pd.Series) -> bool:
+    """Whether values stand at every k-th row, as merged cells leave them when they are read."""
+    filled = np.flatnonzero(cells.notna().to_numpy())
+    if len(filled) < 8 or len(filled) > 0.6 * len(cells) or filled[0] != 0:
+        return False
+    return len(set(np.diff(filled))) == 1
 
 
 def _sources(

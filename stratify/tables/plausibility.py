@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stratify.arrays import Flags
+from stratify.arrays import Flags, Floats
+from stratify.tables.distribution import looks_logarithmic
 from stratify.tables.findings import ColumnFindings, Findings
 from stratify.tables.possible import contradicts
-from stratify.tables.schema import Field, Schema, field_named, long_panels
+from stratify.tables.schema import Field, Schema, convert, field_named, long_panels
 from stratify.tables.sources import ColumnSource
 
 __all__ = [
@@ -38,6 +39,8 @@ ENOUGH_VALUES = 20
 IMPUTED_SHARE = 0.3
 # Up to this share, impossible values are faults of single cells, not of the whole column.
 FEW = 0.05
+# A median so many times outside its usual range is no cohort's, whatever the unit.
+FAR = 2.0
 # Below so many patients in the smaller class, figures say little (definitions and README).
 FEW_EVENTS = 50
 # Findings after which the size of values says nothing.
@@ -83,34 +86,69 @@ def _other_unit(
     if field.typical is None:
         return None
     low, high = field.typical
+    linear = source.scale == "linear"
     negative = int((given < 0).sum())
     if negative > max(1, FEW * len(given)):
-        if source.scale != "linear" or field.minimum != 0 or field.role != "feature":
+        if not linear or field.minimum != 0 or field.role != "feature":
             return None
         with np.errstate(over="ignore"):
             medians = {name: np.median(inverse(given)) for name, inverse in SCALES.items()}
         fitting = [name for name, median in medians.items() if low <= median <= high]
         negatives = f"{negative} values of {len(given)} are negative"
         return f"its logarithm, {' or '.join(fitting)} ({negatives})" if fitting else None
-    median = float(np.median(given))
-    if low <= median <= high:
+    positive = given > 0 if field.minimum == 0 else np.ones(len(given), dtype=bool)
+    if positive.sum() <= ENOUGH_VALUES:
         return None
-    usual = f"the median lies outside {low:g} to {high:g} {field.unit}"
+    written, given, raw = raw, given[positive], raw[positive]
+    median = float(np.median(given))
+    inside = low <= median <= high
+    unit = f" {field.unit}" if field.unit else ""
+    usual = f"the median lies outside {low:g} to {high:g}{unit}"
     fitting = [
         unit
         for unit, factor in field.accepted_units.items()
-        if unit not in (source.unit, "mutations")
+        if not inside
+        and unit not in (source.unit, "mutations")
         and low <= float(np.median(raw)) * float(factor) <= high
     ]
     if fitting:
         return f"{' or '.join(fitting)} ({usual})"
-    counted = field.unit == source.unit == "mut/Mb" and median > high
-    return f"mutations per exome or panel ({usual})" if counted else None
+    if linear and field.skewed:
+        with np.errstate(over="ignore"):
+            fitting = [
+                name
+                for name, inverse in SCALES.items()
+                if looks_logarithmic(
+                    written, _canonical(inverse(written), source, field), (low, high)
+                )
+            ]
+        if fitting:
+            return f"its logarithm, {' or '.join(fitting)} (the values are not skewed)"
+    if inside:
+        return None
+    if field.unit == source.unit == "mut/Mb" and median > high:
+        return f"mutations per exome or panel ({usual})"
+    far = median < low / FAR or median > high * FAR
+    return f"no unit of it ({usual})" if far and field.role == "feature" else None
+
+
+def _canonical(given: Floats, source: ColumnSource, field: Field) -> Floats:
+    """Values of the file in the canonical unit."""
+    if source.scored_mb:
+        return given / source.scored_mb
+    return given if source.unit is None else convert(given, source.unit, field)
 
 
 def check_usual(values: pd.Series, found: ColumnFindings) -> None:
     """Add values that are possible but outside the usual limits."""
     field = found.field
+    above = values[values > 0]
+    if field.typical and len(above) > ENOUGH_VALUES and found.findings.whole:
+        least, most = field.typical
+        if field.panel not in long_panels() and not least <= above.median() <= most:
+            unit = f" {field.unit}" if field.unit else ""
+            text = f"the median of {field.name} lies outside the usual {least:g} to {most:g}{unit}."
+            found.add("unusual_median", text, len(above))
     if field.limits is None:
         return
     low, high = field.limits
@@ -131,11 +169,13 @@ def _within(values: pd.Series, low: float | None, high: float | None) -> Flags:
 def check_filled_in(values: pd.Series, found: ColumnFindings, source: ColumnSource) -> pd.Series:
     """Read a biomarker with one value for all as missing; add one too frequent value."""
     given, field = values.dropna().to_numpy(), found.field
-    if len(given) < ENOUGH_VALUES or field.role != "feature" or not found.findings.whole:
+    laboratory = field.role == "design" and field.panel not in long_panels()
+    measured = field.role == "feature" or laboratory
+    if len(given) < ENOUGH_VALUES or not measured or not found.findings.whole:
         return values
     distinct, counts = np.unique(given, return_counts=True)
-    measured = source.column is not None and distinct[0] not in (0.0, field.maximum)
-    if len(distinct) == 1 and measured:
+    counted = source.column is not None and distinct[0] not in (0.0, field.maximum)
+    if len(distinct) == 1 and counted:
         text = f"one value for all {len(given)} patients; measured values differ."
         found.add("constant_column", text, len(given))
         return pd.Series(np.nan, index=values.index, dtype=float)

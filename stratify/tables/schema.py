@@ -67,7 +67,7 @@ class Field:
         Canonical name, its panel, and what it means.
     type : {"string", "number", "integer", "boolean", "date"}
         Frictionless type.
-    role : {"feature", "alternative", "identifier", "design", "outcome"}
+    role : {"feature", "alternative", "identifier", "design", "outcome", "comparator"}
         Only ``feature`` columns may enter a model, and ``alternative`` ones, other forms of a
         feature, where a study names them.
     unit : str or None
@@ -89,6 +89,10 @@ class Field:
         Whether laboratories report intervals (``<1``, ``1-49 %``), which are read as such.
     labels : tuple of str
         What may stand before such a value: ``TPS <1 %``.
+    skewed : bool
+        Whether values span orders of magnitude, so that symmetric ones look like logarithms.
+    zeros : float or None
+        Largest share of patients with a value of exactly 0 that is known.
     direction : mapping of str to int
         +1 where more goes with more resistance, -1 with less, by indication or ``any``.
     available_at : str
@@ -112,7 +116,9 @@ class Field:
     type: str
     title: str
     description: str
-    role: Literal["feature", "alternative", "identifier", "design", "outcome"] = "feature"
+    role: Literal["feature", "alternative", "identifier", "design", "outcome", "comparator"] = (
+        "feature"
+    )
     unit: str | None = None
     accepted_units: Mapping[str, Fraction] = field(default_factory=dict)
     assay: str | None = None
@@ -133,6 +139,8 @@ class Field:
     available_at: str = "baseline"
     weeks: Mapping[str, float] = field(default_factory=dict)
     family: str | None = None
+    skewed: bool = False
+    zeros: float | None = None
     window_days: tuple[float, float] | None = None
     time: str | None = None
     reference: str | None = None

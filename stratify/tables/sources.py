@@ -5,6 +5,7 @@ Every fault is stated with its place in the file; unknown keys are faults.
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
@@ -103,8 +104,20 @@ class ColumnSource(Strict):
         both = sorted(coded & {as_text(text) for text in list_of(data.get("missing"))})
         if both:
             yield (), f"both in `coding` and in `missing`: {', '.join(map(repr, both))}"
+        if (form := data.get("date_format")) is not None and not _reads_dates(form):
+            yield ("date_format",), "no form of a date; for example %d.%m.%Y is expected"
         if data.get("scored_mb") is not None and data.get("unit") != "mutations":
             yield (), "`scored_mb` is for numbers of mutations; state `unit: mutations`"
+
+
+def _reads_dates(form: object) -> bool:
+    """Whether a form writes dates that it can read again, year included."""
+    day = dt.datetime(2021, 11, 23, tzinfo=dt.UTC)
+    try:
+        text = day.strftime(str(form))
+        return dt.datetime.strptime(text, str(form)).year == day.year
+    except ValueError:
+        return False
 
 
 def _misplaced(options: Mapping[str, Any], field: Column) -> list[str]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 import zipfile
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stratify.errors import FileError
+from stratify.tables.delimited import RATIO, SMALL
 from stratify.tables.header import blank, column_names
 
 if TYPE_CHECKING:
@@ -47,12 +48,24 @@ def _workbook(path: Path, *, results: bool = True) -> Iterator[Any]:
 
     import openpyxl
 
+    _check_expanded(path)
     with path.open("rb") as stream, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of styles and extensions, not of cells
         # pandas would take texts such as None, NA and error cells for missing without a word
         book = openpyxl.load_workbook(stream, read_only=True, data_only=results, keep_links=False)
         yield book
         book.close()
+
+
+def _check_expanded(path: Path) -> None:
+    """Refuse a workbook that expands to many times its size, as no table does."""
+    with suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as parts:
+        size = sum(part.file_size for part in parts.infolist())
+        if size > max(SMALL, RATIO * path.stat().st_size):
+            raise FileError(
+                f"{path} expands to more than {RATIO} times its size; no table of patients does. "
+                "Save the sheet as CSV and look at what it holds."
+            )
 
 
 def _sheet(book: Any, path: Path, sheet: str | int | None) -> Any:

@@ -171,7 +171,7 @@ def assess(
     survival = {} if groups is None else _survival(table, groups)
     if survival:  # no empty table among the others, it would turn their numbers into objects
         rows.append(_survival_rows(survival, cohort, split))
-    probabilities = {n: risks.by_model[n] for n in everyone if _kind(n) == "probability"}
+    probabilities = {n: risks.by_model[n] for n in everyone if _kind(risks, n) == "probability"}
     both = 0 < label.sum() < len(label)
     if apparent is not None and both:
         rows.append(_optimism(label, apparent, probabilities, cohort, split))
@@ -207,12 +207,12 @@ def _roc(label: Floats, risk: Floats) -> pd.DataFrame:
     return pd.DataFrame({**rates, "true_positive_rate": curve["sensitivity"]})
 
 
-def _kind(name: str) -> str:
-    return "probability" if name == MODEL else references()[name].kind
+def _kind(risks: Risks, name: str) -> str:
+    return "probability" if name == MODEL else risks.reference(name).kind
 
 
 def _predictions(risks: Risks, names: Sequence[str], mask: Flags) -> dict[str, Prediction]:
-    kinds = {name: _kind(name) for name in names}
+    kinds = {name: _kind(risks, name) for name in names}
     return {
         name: Prediction(risks.by_model[name][mask], kind == "probability", kind == "rule")
         for name, kind in kinds.items()
@@ -225,7 +225,7 @@ def _row_groups(risks: Risks, label: Floats) -> list[tuple[str, Flags, list[str]
     # references that share their inputs share the row group
     seen: set[tuple[str, ...]] = set()
     for name, mask in risks.complete.items():
-        inputs = references()[name].needs
+        inputs = risks.reference(name).needs
         if mask.all() or inputs in seen or not large_enough(label[mask]):
             continue
         seen.add(inputs)

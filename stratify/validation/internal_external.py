@@ -12,6 +12,7 @@ from stratify.cohort.subgroups import SMALLEST_CLASS, SMALLEST_SUBGROUP, large_e
 from stratify.errors import ArgumentError
 from stratify.model.classifier import ResistanceClassifier
 from stratify.statistics.meta_analysis import pool_performance
+from stratify.study.comparator import Comparator
 from stratify.validation.assessment import Assessment, assess
 from stratify.validation.folds import Rescaled, each_fold
 from stratify.validation.training import EarlyCensoring, Training, risks_without
@@ -55,6 +56,7 @@ def internal_external(
     trials: int = 0,
     rescaled: Rescaled | None = None,
     thresholds: Sequence[float] = (),
+    comparators: Sequence[Comparator] = (),
     workers: int = 1,
     progress: Callable[[str], None] | None = None,
 ) -> InternalExternal:
@@ -74,6 +76,8 @@ def internal_external(
         As in :func:`~stratify.validation.assessment.cross_validate`, for each that is left out.
     thresholds : sequence of float
         Risks at which probabilities are turned into decisions.
+    comparators : sequence of Comparator
+        Columns that the study compares with.
 
     References
     ----------
@@ -122,7 +126,13 @@ def internal_external(
     lines = [f"leaving out {', '.join(of_fold)}" for of_fold in names]
     found = each_fold(risks_without, folds, lines, workers=workers, progress=progress)
     assessments = [
-        assess(away, risks, cohort=name, split="left_out", thresholds=list(thresholds))
+        assess(
+            away,
+            risks.with_comparators(comparators, away),
+            cohort=name,
+            split="left_out",
+            thresholds=list(thresholds),
+        )
         for (_, _, aways), of_fold, several in zip(folds, names, found, strict=True)
         for name, away, risks in zip(of_fold, aways, several, strict=True)
     ]

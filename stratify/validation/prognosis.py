@@ -6,6 +6,9 @@ That it does so under an ICI is then no sign that it says who benefits (LORIS do
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -17,9 +20,10 @@ from stratify.statistics.performance import MODEL
 from stratify.statistics.survival import hazard_ratio_per_sd
 from stratify.validation.training import judged_risks
 
-__all__ = ["prognosis", "statement"]
+__all__ = ["prognosis", "statements"]
 
-COLUMNS = ("cohort", "model", "metric", "value", "low", "high", "n", "n_events")
+COLUMNS = ("cohort", "treatment", "model", "metric", "value", "low", "high", "n", "n_events")
+WITHOUT_ICI = ("none", "chemotherapy", "targeted")
 _CLIP = 1e-6  # risks of 0 and 1 have no log-odds
 
 
@@ -29,7 +33,8 @@ def prognosis(model: ResistanceModel, cohort: Cohort, *, outcome: str = "os") ->
     Returns
     -------
     DataFrame
-        One row a cohort, model and metric: ``c_index`` (0.5 is no association; above it a higher
+        One row a cohort, treatment (``without_ici | ici | unknown``), model and metric:
+        ``c_index`` (0.5 is no association; above it a higher
         risk goes with earlier events) and ``hazard_ratio_per_sd`` (of the log-odds), each with 95 %
         interval, ``n`` and ``n_events``. References stand for patients with complete inputs.
     """
@@ -43,7 +48,8 @@ def prognosis(model: ResistanceModel, cohort: Cohort, *, outcome: str = "os") ->
             "panel."
         )
     rows = []
-    for name, part in table[known].groupby("cohort", sort=True):
+    treatment = _treatment(table)
+    for (name, given), part in table[known].groupby([table["cohort"], treatment], sort=True):
         part = part.reset_index(drop=True)
         risks = judged_risks(model.classifier, model.references, part)
         for scored, risk in risks.by_model.items():
@@ -63,25 +69,56 @@ def prognosis(model: ResistanceModel, cohort: Cohort, *, outcome: str = "os") ->
                 ("c_index", c_index(time, event, score)),
                 ("hazard_ratio_per_sd", hazard_ratio_per_sd(time, event, score)),
             ):
-                base = (str(name), scored, metric, *found, int(mask.sum()), int(event.sum()))
+                base = (
+                    str(name),
+                    str(given),
+                    scored,
+                    metric,
+                    *found,
+                    int(mask.sum()),
+                    int(event.sum()),
+                )
                 rows.append(dict(zip(COLUMNS, base, strict=True)))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def statement(table: pd.DataFrame, cohort: str) -> str:
-    """Say in a sentence what the table of :func:`prognosis` shows for the model.
+def _treatment(table: pd.DataFrame) -> pd.Series:
+    """Whether each patient had an ICI, by the regimen."""
+    regimen = table.get("regimen", pd.Series(None, index=table.index, dtype=object))
+    had = pd.Series("ici", index=table.index).mask(regimen.isin(WITHOUT_ICI), "without_ici")
+    return had.mask(regimen.isna() | (regimen == "other"), "unknown").rename("treatment")
+
+
+def statements(table: pd.DataFrame) -> list[str]:
+    """Say in sentences what the table of :func:`prognosis` shows for the model.
+
+    Prognostic is said of patients without an ICI alone: under one, what orders survival may be
+    the treatment's effect.
 
     Examples
     --------
-    >>> rows = pd.DataFrame([["no_ici", "stratify", "c_index", 0.61, 0.58, 0.64, 841, 400]],
-    ...                     columns=list(COLUMNS))
-    >>> statement(rows, "no_ici")
-    'no_ici: the risk is associated with survival (C 0.61, 0.58 to 0.64; n = 841): prognostic.'
+    >>> rows = pd.DataFrame([["a", "without_ici", "stratify", "c_index", 0.61, 0.58, 0.64, 841,
+    ...                       400]], columns=list(COLUMNS))
+    >>> statements(rows)
+    ['a, without an ICI: the risk is associated with survival (C 0.61, 0.58 to 0.64; n = 841):
+    prognostic.']
     """
-    row = table[
-        (table["cohort"] == cohort) & (table["model"] == MODEL) & (table["metric"] == "c_index")
-    ].iloc[0]
+    own = table[(table["model"] == MODEL) & (table["metric"] == "c_index")]
+    return [_statement(row) for row in own.to_dict("records")]
+
+
+_WORDS = {"without_ici": "without an ICI", "ici": "with an ICI", "unknown": "treatment not known"}
+
+
+def _statement(row: Mapping[Any, Any]) -> str:
+    who = f"{row['cohort']}, {_WORDS[row['treatment']]}"
     figures = f"C {row['value']:.2f}, {row['low']:.2f} to {row['high']:.2f}; n = {row['n']}"
-    if row["low"] > 0.5:
-        return f"{cohort}: the risk is associated with survival ({figures}): prognostic."
-    return f"{cohort}: no association of the risk with survival is shown ({figures})."
+    if not row["low"] > 0.5:
+        return f"{who}: no association of the risk with survival is shown ({figures})."
+    shown = f"{who}: the risk is associated with survival ({figures})"
+    if row["treatment"] == "without_ici":
+        return f"{shown}: prognostic."
+    return (
+        f"{shown}; whether it is prognostic only patients without an ICI can show (`regimen: "
+        "none`, chemotherapy or targeted)."
+    )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +16,10 @@ from stratify.model.classifier import ResistanceClassifier
 from stratify.model.horizons import horizon_outcomes
 from stratify.model.tuning import tuned
 from stratify.progress import Progress
-from stratify.references import References
+from stratify.references import Reference, References, SingleMarker, references
 from stratify.statistics.performance import MODEL
 from stratify.statistics.survival import censoring_weights
+from stratify.study.comparator import Comparator
 
 __all__ = [
     "EarlyCensoring",
@@ -46,17 +47,47 @@ class Risks:
         References that may be shown for all patients, missing inputs at training medians.
     fold : ndarray of int of shape (n_patients,), optional
         Fold of the cross-validation that judged each patient.
+    stated : dict of str to Reference
+        References of the study at hand, beside those that are known.
     """
 
     by_model: dict[str, Floats]
     complete: dict[str, Flags]
     covering: frozenset[str]
     fold: npt.NDArray[np.int_] | None = None
+    stated: dict[str, SingleMarker] = field(default_factory=dict)
+
+    def reference(self, name: str) -> Reference:
+        """Find a reference by its name."""
+        return self.stated.get(name) or references()[name]
+
+    def with_comparators(self, stated: Iterable[Comparator], table: pd.DataFrame) -> Risks:
+        """Add the scores that a study states, of the same patients; they learn nothing."""
+        found = {each.name: _marker(each) for each in stated}
+        complete = {name: each.complete(table) for name, each in found.items()}
+        found = {name: each for name, each in found.items() if complete[name].any()}
+        return replace(
+            self,
+            by_model=self.by_model | {name: each.risk(table) for name, each in found.items()},
+            complete=self.complete | {name: complete[name] for name in found},
+            stated=self.stated | found,
+        )
 
     def whole(self) -> list[str]:
         """Models that are judged on all patients; those that need training medians come last."""
         whole = [name for name in self.by_model if name == MODEL or self.complete[name].all()]
         return whole + [n for n in self.by_model if n in self.covering and n not in whole]
+
+
+def _marker(stated: Comparator) -> SingleMarker:
+    return SingleMarker(
+        stated.name,
+        stated.title or stated.name,
+        stated.source,
+        stated.column,
+        "higher" if stated.higher_is == "risk" else "lower",
+        probability=stated.kind == "probability",
+    )
 
 
 @dataclass(frozen=True)
@@ -128,16 +159,19 @@ def predicted(classifier: ResistanceClassifier, table: pd.DataFrame) -> Floats:
 
 
 def judged_risks(
-    classifier: ResistanceClassifier, references: References, table: pd.DataFrame
+    classifier: ResistanceClassifier,
+    fitted: References,
+    table: pd.DataFrame,
+    stated: Iterable[Comparator] = (),
 ) -> Risks:
-    """Risks by the model and by every reference that has its columns."""
-    complete = references.complete(table)
+    """Risks by the model, by every reference that has its columns, and by those of a study."""
+    complete = fitted.complete(table)
     by_model = {MODEL: predicted(classifier, table)}
-    covering = references.covering(table)
+    covering = fitted.covering(table)
     for name, mask in complete.items():
         if mask.any() or name in covering:
-            by_model[name] = references.risk(name, table)
-    return Risks(by_model, complete, covering)
+            by_model[name] = fitted.risk(name, table)
+    return Risks(by_model, complete, covering).with_comparators(stated, table)
 
 
 @dataclass(frozen=True)
@@ -172,7 +206,7 @@ def risks_without(
         if progress is not None:
             progress(f"{name}: {line}")  # what is left out
 
-    fitted, references = fit_with_references(
+    fitted, known = fit_with_references(
         training.classifier,
         home,
         training.features,
@@ -181,4 +215,4 @@ def risks_without(
         storage=training.storage,
         progress=report,
     )
-    return [judged_risks(fitted, references, judged) for judged in away]
+    return [judged_risks(fitted, known, judged) for judged in away]

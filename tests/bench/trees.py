@@ -51,7 +51,7 @@ def simulated(n: int = 20_000) -> Cohort:
     """Matrix, columns of codes and label of a simulated cohort."""
     cohort = simulate(n, seed=0)
     table = cohort.panels["clinical"]
-    for name in patient_panels()[1:]:
+    for name in [each for each in patient_panels()[1:] if each in cohort.panels]:
         table = table.merge(cohort.panels[name], on="patient_id", how="left")
     table = table.drop(columns="patient_id").select_dtypes(exclude="datetime")
     risk = cohort.truth["risk_mono"].to_numpy()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from stratify import Study
 from stratify.cohort.features import informative_features, model_matrix
 from stratify.model.classifier import ResistanceClassifier
 from stratify.references import References
@@ -17,8 +20,11 @@ from stratify.validation.diagnostics import (
     single_feature_auroc,
 )
 from stratify.validation.internal_external import internal_external
+from stratify.validation.training import Risks
 
 pytestmark = pytest.mark.realdata
+
+PIPELINES = Path(__file__).parents[2] / "pipelines"
 
 
 def test_the_refitted_rf16_is_the_forest_of_the_published_code(read):
@@ -79,3 +85,19 @@ def test_leaving_out_one_hospital_after_the_other(read):
     assert pooled.loc[("stratify", "", "calibration_slope"), "value"] == pytest.approx(1, abs=0.35)
     for name in ("loris", "rf16", "logistic", "logistic_loris", "tmb", "pdl1"):
         assert pooled.loc[("stratify", name, "delta_auroc"), "n_cohorts"] == 3
+
+
+def test_published_predictions_of_the_rna_cohorts_reproduce(read):
+    """Weighted by patients on eleven cohorts, as the predictions of Shen 2025 give them."""
+    published = {"compass": 0.730, "netbio": 0.639, "gep_published": 0.626, "impres": 0.556}
+    study = Study.load(PIPELINES / "studies" / "itrp.yaml")
+    table = read("itrp").evaluable.table
+    cohorts = [rows.reset_index(drop=True) for _, rows in table.groupby("cohort") if len(rows) > 20]
+    assert (len(cohorts), sum(map(len, cohorts))) == (11, 859)
+    for name, value in published.items():
+        found = [
+            (auroc(rows["label"], risks.by_model[name]).value, len(rows))
+            for rows in cohorts
+            for risks in [Risks({}, {}, frozenset()).with_comparators(study.references, rows)]
+        ]
+        assert sum(a * n for a, n in found) / 859 == pytest.approx(value, abs=0.0006), name

@@ -36,7 +36,7 @@ def joined(n: int, seed: int) -> pd.DataFrame:
     """One row a patient in the types of a cohort that was read, with labels."""
     panels = simulate(n, seed=seed, missingness=0.6).panels
     table = panels["clinical"]
-    for name in patient_panels()[1:]:
+    for name in [each for each in patient_panels()[1:] if each in panels]:
         table = table.merge(panels[name], on="patient_id", how="left")
     fields = [field_named(name) for name in table.columns.drop("patient_id")]
     table = table.astype({f.name: f.dtype for f in fields if f.type != "date"})

@@ -366,6 +366,7 @@ def test_errors_in_the_data_are_raised_with_all_findings(hospital):
 def test_an_unusable_cohort_is_told_apart_from_faulty_data(hospital):
     hospital.change("outcomes", "PFS", "9.5")
     hospital.change("outcomes", "OS", "30.0")
+    hospital.change("outcomes", "Response", "SD")
     with pytest.raises(CohortError) as raised:
         require_usable(hospital.read(), "The study hospital")
     assert str(raised.value) == (

@@ -57,6 +57,7 @@ def _progression_after_death(h: Any) -> None:
     """PFS and OS from events: the first patient dies before the progression."""
     table = h.tables["outcomes"]
     contact, n = table["OS"], len(table)
+    table["Response"] = "SD"
     table["Progression"] = ["1.0" if i % 2 else "" for i in range(n)]
     table.loc[0, "Progression"] = contact.iloc[0]
     table["Death"] = [f"{float(contact.iloc[0]) / 2:.1f}", *[""] * (n - 1)]
@@ -67,6 +68,31 @@ def _progression_after_death(h: Any) -> None:
     events = {"progression": "Progression", "death": "Death", "last_contact": "OS"}
     for name, column in events.items():
         mapped[f"time_to_{name}"] = {"column": column, "unit": "months"}
+
+
+def _response_from_survival(h: Any) -> None:
+    """A response that is survival beyond twelve months."""
+    table = h.tables["outcomes"]
+    table["Response"] = (table["OS"].astype(float) > 12).map({True: "yes", False: "no"})
+    mapped = h.source("outcomes")["panels"]["outcomes"]
+    mapped["objective_response"] = {"column": "Response", "coding": {"yes": True, "no": False}}
+    del mapped["best_response"]
+
+
+def _cfdna_of_the_positive(h: Any) -> None:
+    table = h.tables["markers"]
+    table["cfDNA"] = ["12" if cell == "+" else "" for cell in table["ctDNA"]]
+    table.loc[::2, "cfDNA"] = table.loc[::2, "cfDNA"].replace("12", "15")
+    mapped = h.source("markers")["panels"]["ctdna"]
+    mapped["cfdna_concentration"] = {"column": "cfDNA", "unit": "ng/mL"}
+
+
+def _with_a_comparator(h: Any) -> None:
+    h.tables["markers"]["SCORPIO"] = ["1.2", "-0.1", *(["0.4", "0.6"] * 79)]
+    panels = h.source("markers")["panels"]
+    panels["comparators"] = {"comparator_scorpio": "SCORPIO"}
+    score = {"name": "scorpio", "column": "comparator_scorpio", "higher_is": "risk"}
+    h.document["references"] = [score | {"kind": "probability"}]
 
 
 def _repeated_patients(n: int) -> Callable[[Any], None]:
@@ -667,7 +693,7 @@ CASES = [
         n=160,
         column="pfs_event",
         panel="outcomes",
-        also=("event_coding_suspicious", "single_class_outcome"),
+        also=("event_coding_suspicious", "events_swapped_suspected"),
     ),
     Case(
         "event_coding_suspicious",
@@ -677,7 +703,7 @@ CASES = [
         n=53,
         column="pfs_event",
         panel="outcomes",
-        also=("event_coding_suspicious", "single_class_outcome"),
+        also=("event_coding_suspicious", "events_swapped_suspected"),
         name="against the response",
     ),
     Case(
@@ -736,6 +762,158 @@ CASES = [
         cohort="away",
     ),
     Case(
+        "unusual_median",
+        lambda h: h.change("clinical", "NLR", _scaled(4)),
+        "clinical.csv: the median of nlr lies outside the usual 1.5 to 9 ratio.",
+        n=160,
+        column="nlr",
+        panel="clinical",
+    ),
+    Case(
+        "mixed_units_suspected",
+        lambda h: (
+            h.change("markers", "CD8", _scaled(1)),
+            h.change("markers", "CD8", lambda cell: f"{100 + float(cell) % 10:.2f}"),
+            h.plant("markers", "CD8", {line: f"{1 + line / 100:.2f}" for line in range(2, 42)}),
+        ),
+        "markers.csv: 40 of 160 values of cd8_density stand apart from the others by a factor "
+        "between units.",
+        n=40,
+        column="cd8_density",
+        panel="infiltration",
+    ),
+    Case(
+        "missing_code_suspected",
+        lambda h: h.plant("clinical", "Age", dict.fromkeys(range(2, 22), "99")),
+        "clinical.csv: one number stands in 20 of 160 patients, far more often than others, and "
+        "is one by which software writes missing.",
+        n=20,
+        column="age",
+        panel="clinical",
+    ),
+    Case(
+        "zeros_suspected",
+        lambda h: h.plant("markers", "TMB", dict.fromkeys(range(2, 42), "0")),
+        "markers.csv: 40 of 160 values of tmb are exactly 0, where up to 15 % are known.",
+        n=40,
+        column="tmb",
+        panel="tmb",
+    ),
+    Case(
+        "column_empty",
+        lambda h: h.change("clinical", "Smoker", ""),
+        "clinical.csv: the column 'Smoker' is empty.",
+        n=160,
+        column="ever_smoker",
+        panel="clinical",
+    ),
+    Case(
+        "merged_cells_suspected",
+        lambda h: h.plant("clinical", "Smoker", dict.fromkeys(range(3, 162, 2), "")),
+        "clinical.csv: 80 of 160 cells are empty, each below a filled one of its group.",
+        n=80,
+        column="ever_smoker",
+        panel="clinical",
+    ),
+    Case(
+        "outcome_contradicts_response",
+        lambda h: h.change(
+            "outcomes", "Response", lambda cell: {"PD": "CR", "CR": "PD"}.get(cell, cell)
+        ),
+        "23 of 111 patients with a response or with progression as best response have a PFS that "
+        "contradicts it (PD beyond 6 months, or CR or PR with an event before 1.4).",
+        n=23,
+        column="best_response",
+        panel="outcomes",
+    ),
+    Case(
+        "response_made_from_survival",
+        _response_from_survival,
+        "every patient with a response has a longer os than every patient without "
+        "(90 and 70 patients).",
+        n=160,
+        column="objective_response",
+        panel="outcomes",
+    ),
+    Case(
+        "events_swapped_suspected",
+        _swap("outcomes", "Progressed", "Died"),
+        "47 of 125 patients who died have no event of PFS, of which death is one.",
+        n=47,
+        column="pfs_event",
+        panel="outcomes",
+    ),
+    Case(
+        "os_equals_pfs",
+        lambda h: h.tables["outcomes"].update({"OS": h.tables["outcomes"]["PFS"]}),
+        "os equals pfs in all 160 patients.",
+        n=160,
+        column="os",
+        panel="outcomes",
+    ),
+    Case(
+        "survival_of_the_dead_alone",
+        lambda h: h.tables["outcomes"].loc.__setitem__(
+            (h.tables["outcomes"]["Died"] == "0", ["OS", "Died"]), ""
+        ),
+        "os is recorded for 96 patients, all of whom died, and for none of the 64 others.",
+        n=96,
+        column="os",
+        panel="outcomes",
+    ),
+    Case(
+        "event_never_varies",
+        lambda h: h.change("outcomes", "Died", "1"),
+        "os_event is the same for all 160 patients.",
+        n=160,
+        column="os_event",
+        panel="outcomes",
+    ),
+    Case(
+        "detection_contradicts_vaf",
+        lambda h: h.change("markers", "ctDNA", lambda cell: {"+": "-", "-": "+"}[cell]),
+        "160 of 160 patients have ctDNA detected with ctdna_max_vaf 0, or not detected with "
+        "ctdna_max_vaf above 0.",
+        n=160,
+        column="ctdna_detected",
+        panel="ctdna",
+    ),
+    Case(
+        "not_measured_as_negative",
+        _cfdna_of_the_positive,
+        "45 of 45 patients without detected ctDNA have no measured amount, as if they had not "
+        "been measured.",
+        n=45,
+        column="ctdna_detected",
+        panel="ctdna",
+    ),
+    Case(
+        "start_year_contradicts",
+        lambda h: h.change("clinical", "Year", lambda cell: str(int(cell) + 1)),
+        "160 of 160 patients have another start_year than first_dose_date.",
+        n=160,
+        column="start_year",
+        panel="clinical",
+    ),
+    Case(
+        "date_impossible",
+        lambda h: h.plant("clinical", "Blood date", {5: "1970-01-01"}),
+        "1 of 160 dates of blood_sample_date lie before 1980 or after today.",
+        n=1,
+        column="blood_sample_date",
+        panel="clinical",
+        also=("date_outside_window",),
+    ),
+    Case(
+        "comparator_not_a_probability",
+        _with_a_comparator,
+        "scorpio: 2 of 160 values lie outside 0 to 1.",
+        n=2,
+        column="comparator_scorpio",
+        panel="comparators",
+        cohort="",
+    ),
+    Case(
         "regimen_unresolved",
         lambda h: (
             h.column("regimen")["coding"].update({"Drug B": "single_agent_ici"}),
@@ -764,7 +942,11 @@ CASES = [
     ),
     Case(
         "single_class_outcome",
-        lambda h: h.change("outcomes", "PFS", "9.5") or h.change("outcomes", "OS", "30.0"),
+        lambda h: (
+            h.change("outcomes", "PFS", "9.5"),
+            h.change("outcomes", "OS", "30.0"),
+            h.change("outcomes", "Response", "SD"),
+        ),
         "training data: all 160 evaluable patients have the label 0.",
         n=160,
         panel="outcomes",
@@ -792,12 +974,15 @@ CASES = [
             h.change("outcomes", "PFS", "1.2"),
             h.change("outcomes", "Response", "NE"),
             h.change("outcomes", "Progressed", "0"),
+            h.change("outcomes", "Died", "0"),
             h.column("pfs_event").update(coding={0: False}),
+            h.column("os_event").update(coding={0: False}),
         ),
         "training data: none of 160 eligible patients has a label.",
         n=160,
         panel="outcomes",
         cohort="",
+        also=("event_never_varies", "event_never_varies"),
         name="without a label",
     ),
     Case(
@@ -1148,6 +1333,7 @@ def test_all_defects_are_told_in_one_pass(hospital):
         ("unknown_category", "sex"),
         ("outside_limits", "ecog"),
         ("post_baseline_value", "blood_sample_date"),
+        ("date_impossible", "blood_sample_date"),
         ("looks_like_another_unit", "albumin"),
         ("missing_column", "nlr"),
         ("assay_absent", "tmb"),

@@ -26,7 +26,7 @@ def drawn(n: int, seed: int, **options: float) -> tuple[pd.DataFrame, SimulatedC
     """Patients, one row each, with labels."""
     cohort = simulate(n, seed=seed, **options)
     table = cohort.panels["clinical"]
-    for name in patient_panels()[1:]:
+    for name in [each for each in patient_panels()[1:] if each in cohort.panels]:
         table = table.merge(cohort.panels[name], on="patient_id", how="left")
     fields = [field_named(name) for name in table.columns.drop("patient_id")]
     table = table.astype({f.name: f.dtype for f in fields if f.type != "date"})

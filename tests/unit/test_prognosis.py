@@ -10,7 +10,7 @@ import pytest
 from stratify.errors import ArgumentError, CohortError
 from stratify.statistics.discrimination import c_index
 from stratify.statistics.survival import hazard_ratio_per_sd
-from stratify.validation.prognosis import prognosis, statement
+from stratify.validation.prognosis import prognosis, statements
 
 
 @pytest.fixture
@@ -44,8 +44,10 @@ def test_a_score_that_is_survival_is_prognostic_and_says_so(model, untreated):
     table["os"] = 1.0 + 40 * (1 - risk)
     table["os_event"] = 1.0
     found = prognosis(model, replace(untreated, table=table))
-    assert statement(found, "home") == (
-        "home: the risk is associated with survival (C 1.00, 1.00 to 1.00; n = 160): prognostic."
+    (said,) = statements(found)
+    assert said == (
+        "home, without an ICI: the risk is associated with survival (C 1.00, 1.00 to 1.00; "
+        "n = 160): prognostic."
     )
     ratio = found[(found["model"] == "stratify") & (found["metric"] == "hazard_ratio_per_sd")]
     assert ratio["value"].isna().all()  # without a maximum: every order is right
@@ -56,8 +58,9 @@ def test_a_score_without_association_is_not_called_prognostic(model, untreated):
     rng = np.random.default_rng(0)
     table["os"] = rng.exponential(12, len(table)) + 0.1
     found = prognosis(model, replace(untreated, table=table))
-    assert statement(found, "home").startswith(
-        "home: no association of the risk with survival is shown (C 0."
+    (said,) = statements(found)
+    assert said.startswith(
+        "home, without an ICI: no association of the risk with survival is shown (C 0."
     )
 
 
@@ -81,3 +84,24 @@ def test_the_hazard_ratio_per_sd_is_that_of_the_standardised_score():
     assert hazard_ratio_per_sd(time, event, score).value == pytest.approx(np.exp(fit.params[0]))
     with pytest.raises(ArgumentError):
         hazard_ratio_per_sd(time, event, np.ones(200))
+
+
+def test_of_patients_with_an_ici_nothing_is_said_to_be_prognostic(model, untreated):
+    table = untreated.table.copy()
+    risk = model.score_cohort(untreated)["risk"].to_numpy(dtype=float)
+    table["os"], table["os_event"] = 1.0 + 40 * (1 - risk), 1.0
+    table["regimen"] = np.where(np.arange(160) < 80, "anti_pd1_pdl1", "chemotherapy")
+    table.loc[150:, "regimen"] = None
+    found = prognosis(model, replace(untreated, table=table))
+    assert found.groupby("treatment")["n"].max().to_dict() == {
+        "ici": 80,
+        "unknown": 10,
+        "without_ici": 70,
+    }
+    said = statements(found)
+    assert said[0] == (
+        "home, with an ICI: the risk is associated with survival (C 1.00, 1.00 to 1.00; n = 80); "
+        "whether it is prognostic only patients without an ICI can show (`regimen: none`, "
+        "chemotherapy or targeted)."
+    )
+    assert [each.endswith(": prognostic.") for each in said] == [False, False, True]

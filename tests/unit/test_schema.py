@@ -63,7 +63,7 @@ def test_a_field_says_what_it_is(name):
     assert field.title
     assert field.description.endswith(".")
     assert field.type in ("string", "number", "integer", "boolean", "date")
-    assert field.role in ("feature", "alternative", "design", "outcome")
+    assert field.role in ("feature", "alternative", "design", "outcome", "comparator")
     assert field.available_at == "baseline" or field.available_at.startswith("week_")
 
 

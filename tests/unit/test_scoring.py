@@ -674,7 +674,7 @@ def test_a_panel_that_the_table_does_not_have_counts_as_missing(model, patients,
 
 
 def test_missing_panels_are_named_in_the_order_of_the_dictionaries(model, patients, scores):
-    panels = [p for p in patient_panels() if p != "outcomes"]
+    panels = [p for p in patient_panels() if p not in ("comparators", "outcomes")]
     missing = pd.DataFrame(
         {
             panel: patients[

@@ -338,7 +338,8 @@ FAULTS = [
         "unknown panel",
         lambda d: d["cohorts"][0]["tables"][0]["panels"].update(imaging={"suv": "SUV"}),
         f"{TABLE}.panels.imaging: no such panel; there are clinical, pdl1, tmb, infiltration, "
-        "ctdna, outcomes, visits, lesions, mutations, plasma_variants, plasma_draws, regions",
+        "ctdna, comparators, outcomes, visits, lesions, mutations, plasma_variants, plasma_draws, "
+        "regions",
     ),
     (
         "mutations without a rule",

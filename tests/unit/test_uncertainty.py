@@ -161,7 +161,7 @@ def drawn(size: int, seed: int, missingness: float) -> pd.DataFrame:
     """Simulated patients with their panels, label and true risk."""
     cohort = simulate(size, seed=seed, missingness=missingness)
     table = cohort.panels["clinical"]
-    for name in patient_panels()[1:]:
+    for name in [each for each in patient_panels()[1:] if each in cohort.panels]:
         table = table.merge(cohort.panels[name], on="patient_id", how="left")
     fields = [field_named(name) for name in table.columns.drop("patient_id")]
     table = table.astype({f.name: f.dtype for f in fields if f.type != "date"})
