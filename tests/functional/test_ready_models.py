@@ -10,7 +10,7 @@ import pytest
 
 from stratify.cli import main
 from stratify.errors import FileError
-from stratify.experiment.ready_models import ROWS_IN_A_LEAF, ReadyFile
+from stratify.experiment.ready_models import LEAST_ROWS, ReadyFile
 from stratify.scoring import load
 from stratify.scoring.ready import ready_folder, ready_models
 
@@ -49,7 +49,7 @@ def test_no_leaf_is_of_fewer_than_twenty_patients(name):
         counts = [
             int(n) for line in re.findall(r"^leaf_count=(.*)$", text, re.M) for n in line.split()
         ]
-        assert min(counts) >= ROWS_IN_A_LEAF  # each patient counts twice at most
+        assert min(counts) >= LEAST_ROWS
         assert "feature_infos=" not in text or not re.search(r"\[-?\d", text)  # no extremes
 
 
