@@ -3,14 +3,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .PHONY: demo test slow corpus browser test-team ready-models benchmark bench check lock clean
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "Python 3.11 or newer is needed, found %d.%d; name one with make PYTHON=..." % v[:2])'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@# uv installs the lock in seconds; where it cannot be had, or the registry is one of pip alone, pip does
+	-@$(PIP) install --quiet uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock || $(PIP) install --quiet -r requirements.lock
+	$(PIP) install --quiet --no-deps -e .
 	@touch $(READY)
 
 demo: $(READY)  ## the main job on a simulated cohort
@@ -26,11 +29,11 @@ corpus: $(READY)  ## every broken export of tests/corpus, with the share that is
 	$(BIN)/python -m pytest -m slow -n 0 -s tests/corpus
 
 browser: $(READY)  ## what users see in a browser; pictures in build/browser (needs Chromium)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r tests/requirements.lock
+	$(PIP) install --quiet --no-deps -r tests/requirements.lock
 	$(BIN)/python -m pytest -m browser -n 0 tests/browser
 
 test-team: $(READY)  ## a team's server: PostgreSQL and MLflow on loopback (needs PostgreSQL's programs)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r tests/requirements.lock
+	$(PIP) install --quiet --no-deps -r tests/requirements.lock
 	$(BIN)/python -m pytest -m team -n 0 tests/team
 
 ready-models: $(READY)  ## build the models that ship in the wheel again (needs STRATIFY_DATA; half an hour)
@@ -40,7 +43,7 @@ benchmark: $(READY)  ## each public cohort left out in turn (minutes)
 	$(BIN)/python pipelines/benchmark.py --out benchmark
 
 bench: $(READY)  ## every row of BENCHMARKS.md, against other packages (extra bench; 20 minutes)
-	$(BIN)/python -m pip install --quiet -e ".[bench,scale]"
+	$(PIP) install --quiet -e ".[bench,scale]"
 	$(BIN)/python tests/bench/run.py
 	$(BIN)/python tests/bench/run.py --write BENCHMARKS.md --check
 
@@ -52,7 +55,7 @@ check: $(READY)  ## lint, format, types, import direction, doctests
 	$(BIN)/python -m pytest -q stratify
 
 lock: $(READY)  ## solve the dependencies again
-	$(BIN)/python -m pip install --quiet uv
+	$(PIP) install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade pyproject.toml --extra dev --no-annotate --no-header -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 pyproject.toml --extra team --extra browser -c requirements.lock --no-annotate --no-header | grep -vxFf requirements.lock > tests/requirements.lock
 
