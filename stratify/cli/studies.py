@@ -95,6 +95,28 @@ def init(
 
 
 @app.command()
+def pairs(
+    study: StudyFile,
+    out: Annotated[Path, typer.Option("--out", help="Table (CSV) of all pairs.")] = Path(
+        "pairs.csv"
+    ),
+) -> None:
+    """Test which biomarkers act together beyond each alone, on the study's training patients.
+
+    Example: `stratify pairs pipelines/studies/chowell.yaml --out pairs.csv`
+    """
+    from stratify.cli.terminal import progress
+    from stratify.experiment.pairs import pairs_of
+
+    found, sentences = pairs_of(study, out, progress=progress())
+    shown = found.head(5)[["title", "other_title", "size", "p", "q", "turns", "cohorts"]]
+    show_table(shown.round({"size": 3, "p": 4, "q": 3}), "Strongest pairs")
+    for sentence in sentences:
+        typer.echo(sentence)
+    typer.echo(f"All pairs in {out}, research use only.")
+
+
+@app.command()
 def validate(
     study: StudyFile,
     out: Annotated[Path | None, typer.Option("--out", help="Write the findings as CSV.")] = None,
