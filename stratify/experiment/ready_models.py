@@ -30,7 +30,6 @@ __all__ = ["ReadyFile", "build_ready_models"]
 # A patient is drawn 1.6 times on average and trains with masked copies, about three rows in all:
 # leaves of 64 rows or more, as LightGBM counts them, are of some twenty patients or more.
 LEAST_ROWS, ROWS_IN_A_LEAF = 64, 110
-MEMBERS = 8  # of 20 by default: a bundle of less than 1 MB
 
 
 class PublishedCohort(Strict):
@@ -53,6 +52,8 @@ class ReadyEntry(Strict):
         Cohorts of one hospital, which are left out at once.
     policy : str, optional
         Policy file whose errors the model finds thresholds for.
+    members : int
+        Of the ensemble, of 20 by default elsewhere: a bundle of less than 1 MB.
     """
 
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
@@ -61,6 +62,7 @@ class ReadyEntry(Strict):
     features: list[str] | None = None
     together: dict[str, str] = Field(default_factory=dict)
     policy: str | None = None
+    members: Annotated[int, Field(ge=2)] = 8
     intended_use: str
     excluded_use: str
     sources: Annotated[list[PublishedCohort], Field(min_length=1)]
@@ -105,7 +107,10 @@ def build_ready_models(
             continue
         study = _study(entry, path.parent)
         template = ResistanceClassifier(
-            random_state=study.seed, n_jobs=-1, n_members=MEMBERS, min_child_samples=ROWS_IN_A_LEAF
+            random_state=study.seed,
+            n_jobs=-1,
+            n_members=entry.members,
+            min_child_samples=ROWS_IN_A_LEAF,
         )
         progress(f"{entry.name}: training")
         with tempfile.TemporaryDirectory() as folder:

@@ -444,7 +444,7 @@ FAULTS = [
     ),
     (
         "a date format for numbers",
-        lambda d: _clinical(d, bmi={"column": "BMI", "date_format": "%d"}),
+        lambda d: _clinical(d, bmi={"column": "BMI", "date_format": "%d.%m.%Y"}),
         f"{CLINICAL}.bmi: `date_format` has no meaning for a number column",
     ),
     (
