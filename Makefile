@@ -36,7 +36,7 @@ test-team: $(READY)  ## a team's server: PostgreSQL and MLflow on loopback (need
 	$(PIP) install --quiet --no-deps -r tests/requirements.lock
 	$(BIN)/python -m pytest -m team -n 0 tests/team
 
-ready-models: $(READY)  ## build the models that ship in the wheel again (needs STRATIFY_DATA; half an hour)
+ready-models: $(READY)  ## build the models that ship in the wheel again (needs STRATIFY_DATA; ten minutes)
 	$(BIN)/python pipelines/ready_models.py --out stratify/ready
 
 benchmark: $(READY)  ## each public cohort left out in turn (minutes)

