@@ -10,9 +10,9 @@ import pandas as pd
 from stratify.cohort.features import informative_features
 from stratify.cohort.reading import read_cohort, require_usable
 from stratify.interpretation.cycle import cycle
-from stratify.interpretation.pairs import FIRST, TURNS, acting_together
 from stratify.study import Study
 from stratify.tables.tabular import write_table
+from stratify.validation.pairs import FIRST, TURNS, acting_together
 
 __all__ = ["pairs_of", "statements"]
 
@@ -27,7 +27,7 @@ def pairs_of(
     Returns
     -------
     DataFrame
-        See :func:`stratify.interpretation.pairs.acting_together`.
+        See :func:`stratify.validation.pairs.acting_together`.
     list of str
         What it shows, in sentences.
     """

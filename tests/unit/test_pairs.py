@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from stratify.errors import CohortError
-from stratify.interpretation.pairs import acting_together, benjamini_hochberg
 from stratify.model.classifier import ResistanceClassifier
+from stratify.validation.pairs import acting_together, benjamini_hochberg
 
 NAMES = [f"signature_s{k}" for k in range(6)]
 TRUTHS = {
