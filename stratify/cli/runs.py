@@ -9,7 +9,7 @@ import typer
 
 from stratify.cli.terminal import Store, app, progress, show_table
 
-runs_app = typer.Typer(rich_markup_mode="markdown")
+runs_app = typer.Typer(rich_markup_mode=None)
 app.add_typer(runs_app, name="runs")
 
 

@@ -159,18 +159,19 @@ def test_a_study_is_trained_on_and_others_are_scored_and_judged(
 
 
 def plain(text: str) -> str:
-    """Text without the frames and line breaks of a terminal."""
-    return " ".join(re.sub(r"[│╭╮╰╯─]", " ", text).split())
+    """Text without the line breaks of a terminal."""
+    return " ".join(text.split())
 
 
 def test_help_lists_every_command(stratify):
     ended = stratify("--help")
 
     assert (ended.code, ended.err) == (0, "")
-    commands = re.findall(r"^│ ([a-z]+)  ", ended.out, flags=re.MULTILINE)
+    listed = ended.out.partition("Commands:\n")[2]
+    commands = re.findall(r"^  ([a-z]+)  ", listed, flags=re.MULTILINE)
     assert commands == COMMANDS
     assert set(COMMANDS) >= PROMISED
-    assert "Research use only." in ended.out
+    assert "Research use only." in plain(ended.out)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -180,9 +181,9 @@ def test_help_of_a_command_shows_an_example_of_its_options(stratify, command):
     assert (ended.code, ended.err) == (0, "")
     assert f"Usage: stratify {command} " in ended.out
     text = plain(ended.out)
-    (example,) = re.findall(r"Example: (stratify .*?)(?= Arguments| Options)", text)
+    (example,) = re.findall(r"Example: `(stratify .*?)`(?= Arguments:| Options:)", text)
     assert example.split()[1] == command
-    options = text.partition(" Options ")[2]
+    options = text.partition(" Options: ")[2]
     assert all(option in options for option in re.findall(r"--[a-z]+", example))
 
 
@@ -632,7 +633,7 @@ def test_wrong_usage_ends_with_2_and_points_to_the_help(
     text = plain(ended.err)
     assert (ended.code, ended.out) == (2, "")
     assert text.startswith("Usage: stratify ")
-    assert f"--help' for help. Error {error}" in text
+    assert f"--help' for help. Error: {error}" in text
     assert contents(tmp_path) == {}
 
 

@@ -463,7 +463,7 @@ def test_the_areas_are_those_of_the_curves_that_are_drawn(harmless):
 )
 def test_the_test_of_an_interaction_keeps_its_level_with_skewed_scores(shape):
     """One hazard ratio for all, a prognostic score: 5 % of the trials, chance error included."""
-    rng, found, trials, n = np.random.default_rng(1), 0, 60, 200
+    rng, found, trials, n = np.random.default_rng(1), 0, 40, 200
     for _ in range(trials):
         normal = rng.normal(size=n)
         score = {
