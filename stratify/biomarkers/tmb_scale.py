@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from stratify.arrays import Floats
 from stratify.errors import ArgumentError
@@ -136,10 +135,12 @@ class TmbCalibration:
             ``tmb_harmonised`` with its 95 % prediction interval ``lower`` and ``upper`` (mut/Mb,
             none below 0), and ``extrapolated`` where the burden lies beyond the paired samples.
         """
+        from scipy.stats import t  # slow to import, and few studies need it
+
         x: Floats = burden.to_numpy(dtype=float)
         a, ab, b = self.covariance
         error = self.sigma**2 * np.fmax(x, self.smallest) ** self.power
-        half = stats.t.ppf(0.5 + LEVEL / 2, self.n - 2) * np.sqrt(error + a + 2 * ab * x + b * x**2)
+        half = t.ppf(0.5 + LEVEL / 2, self.n - 2) * np.sqrt(error + a + 2 * ab * x + b * x**2)
         mean = self.intercept + self.slope * x
         table = pd.DataFrame(
             {"tmb_harmonised": mean, "lower": mean - half, "upper": mean + half},
@@ -188,6 +189,8 @@ class WithinAssayScale:
         assay : Series of shape (n_patients,)
             Name of the assay.
         """
+        from scipy.stats import yeojohnson
+
         values, names = tmb.to_numpy(dtype=float), assay.to_numpy(dtype=object)
         if (values < 0).any():
             raise ArgumentError("tmb is negative; expected mut/Mb, not its logarithm.")
@@ -196,7 +199,7 @@ class WithinAssayScale:
             own = np.sort(values[(names == name) & np.isfinite(values)])
             if len(own) < FEWEST_PATIENTS or own[0] == own[-1]:
                 continue
-            normal, power = stats.yeojohnson(own)
+            normal, power = yeojohnson(own)
             assays[str(name)] = (float(power), float(normal.mean()), float(normal.std()))
         return cls(assays)
 
@@ -213,11 +216,13 @@ class WithinAssayScale:
         -------
         Series of shape (n_patients,)
         """
+        from scipy.stats import yeojohnson
+
         scores = np.full(len(tmb), np.nan)
         values, names = tmb.to_numpy(dtype=float), assay.to_numpy(dtype=object)
         for name, (power, mean, deviation) in self.assays.items():
             own = (names == name) & np.isfinite(values)
-            scores[own] = (stats.yeojohnson(values[own], power) - mean) / deviation
+            scores[own] = (yeojohnson(values[own], power) - mean) / deviation
         return pd.Series(scores, index=tmb.index)
 
 

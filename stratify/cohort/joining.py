@@ -115,11 +115,15 @@ def read_patients(
     *,
     left_out: Collection[str] = (),
     plan: FeaturePlan | None = None,
+    already: list[tuple[TableSource, dict[str, pd.DataFrame]]],
 ) -> CohortFiles:
     """Read the files of one cohort.
 
     Parameters
     ----------
+    already : list of (TableSource, panels)
+        Tables read for other cohorts of the study, to which this one's are added: a table that
+        several cohorts map alike is read, and its findings are reported, once.
     plan : FeaturePlan, optional
         Of the model that asks; by default features are made as the study says.
     """
@@ -140,14 +144,16 @@ def read_patients(
         if table.matrix is not None:
             matrices.append((table, raw))
             continue
-        panels = read_panels(
-            raw,
-            table,
-            source.name,
-            findings,
-            left_out=left_out,
-            first_doses=_first_doses(patients.table),
-        )
+        first_doses = _first_doses(patients.table) if table.has_dates else None
+        same = [known for other, known in already if other == table and first_doses is None]
+        if same:
+            panels = same[0]
+        else:
+            panels = read_panels(
+                raw, table, source.name, findings, left_out=left_out, first_doses=first_doses
+            )
+            if first_doses is None:
+                already.append((table, panels))
         patients.assays |= {
             name: assay
             for panel in table.panels
@@ -156,7 +162,7 @@ def read_patients(
         }
         for i, (panel, frame) in enumerate(panels.items()):
             if patients.table is None:
-                patients.table = frame
+                patients.table = frame.copy()
                 continue
             if i == 0:  # all panels of a file have the same patients
                 ids = frame["patient_id"].drop_duplicates()

@@ -32,6 +32,7 @@ from stratify.tables.plausibility import (
     check_usable,
 )
 from stratify.tables.schema import convert, field_named, load_schema, outcome_panels, visit_panels
+from stratify.tables.sources import TableSource
 
 __all__ = [
     "Cohort",
@@ -172,10 +173,13 @@ def read_cohort(
     left_out = () if outcomes else outcome_panels()
     labels = labels and outcomes
     matrices: dict[str, Matrix] = {}
+    already: list[tuple[TableSource, dict[str, pd.DataFrame]]] = []
     rules: dict[str, DerivationRules] = {}
     for source in study.cohorts:
         try:
-            patients = read_patients(study, source, findings, left_out=left_out, plan=plan)
+            patients = read_patients(
+                study, source, findings, left_out=left_out, plan=plan, already=already
+            )
         except FileError as error:
             unreadable.append(str(error))
             continue

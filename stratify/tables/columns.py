@@ -84,7 +84,8 @@ class ColumnReader:
         levels = [level for level in field.enum if level.lower() not in stated]
         text = texts_of(cells, MISSING | stated, {*coding, *levels})
         coding = _in_any_case(coding, text)
-        _add_unused(coding, text, found)
+        if coding and (held := set(text.dropna().unique())):
+            found.findings.add_coding(found, coding, held)
         if field.interval:
             coding |= self._middles(text, source, coding, found)
         if field.numeric:
@@ -196,15 +197,6 @@ def _in_any_case(coding: dict[str, Any], text: pd.Series) -> dict[str, Any]:
     others = {each: words[each.lower()] for each in held - set(coding) if each.lower() in words}
     unheld = {each.lower() for each in others} - held
     return {key: level for key, level in coding.items() if key not in unheld} | others
-
-
-def _add_unused(coding: Mapping[str, Any], text: pd.Series, found: ColumnFindings) -> None:
-    """Add texts of a coding that no row holds, though some of its column are filled in."""
-    held = set(text.dropna().unique()) if coding else set()
-    unused = [key for key in coding if key not in held]
-    if unused and held:
-        holds = f"{found.field.name} holds no {' and no '.join(map(repr, unused))}"
-        found.add("coding_unused", f"{holds}, which its coding names.", len(unused))
 
 
 def _group_of(cells: pd.Series, pattern: str, found: ColumnFindings) -> pd.Series:

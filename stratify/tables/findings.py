@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,15 @@ __all__ = ["ColumnFindings", "Findings", "lines_text", "listed", "named_levels",
 
 # A level of a category is named in a message only if at least so many patients share it.
 SMALLEST_NAMED_GROUP = 5
+
+
+@dataclass
+class _Coding:
+    """A coding that cohorts may share, and what none of them holds."""
+
+    unused: list[str]
+    cohorts: int = 0
+    row: dict[str, Any] | None = None
 
 
 @dataclass
@@ -63,6 +72,9 @@ class Findings:
     panel: str = ""
     table_name: str = ""
     lines: pd.Index | None = field(default=None, compare=False, repr=False)
+    _codings: dict[tuple[str, ...], _Coding] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     @classmethod
     def of_table(cls, table: pd.DataFrame, name: str, panel: str = "") -> Findings:
@@ -131,6 +143,26 @@ class Findings:
         if columns:
             text = f"{self.table_name}: no column {' and '.join(columns)}; see the {self.panel} "
             self.add("missing_column", f"{text}dictionary.", n=len(columns))
+
+    def add_coding(self, found: ColumnFindings, coding: Iterable[str], held: Set[str]) -> None:
+        """Add the texts of a coding that no cohort holds, in one finding for all that share it."""
+        about = (found.field.panel, found.field.name)
+        known = self._codings.setdefault((*about, *coding), _Coding(list(coding)))
+        known.unused = [text for text in known.unused if text not in held]
+        known.cohorts += 1
+        if known.row is not None:
+            self.rows = [row for row in self.rows if row is not known.row]
+        if known.unused:
+            one = known.cohorts == 1
+            text = f"{found.field.name} holds no {' and no '.join(map(repr, known.unused))}"
+            text = f"{found.file}: {text}" if one else f"{text} in any of {known.cohorts} cohorts"
+            text += ", which its coding names."
+            cohort = found.cohort if one else ""
+            self.add(
+                "coding_unused", text, cohort=cohort, panel=about[0], column=about[1],
+                n=len(known.unused),
+            )  # fmt: skip
+            known.row = self.rows[-1]
 
     def extend(self, other: Findings, *, cohort: str = "", panel: str = "") -> None:
         """Add all findings of another collector, with cohort and panel where they have none."""

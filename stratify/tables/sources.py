@@ -230,6 +230,12 @@ class TableSource(Strict):
         return {name: getattr(self, name) for name in names}
 
     @property
+    def has_dates(self) -> bool:
+        """Whether a time is given as a date, to be counted from the first dose."""
+        columns = (each for panel in self.panels.values() for each in panel.values())
+        return any(column.unit in DAY_FORMS for column in columns)
+
+    @property
     def matrix(self) -> ExpressionMatrix | DeconvolutionTable | None:
         """What stands in place of panels."""
         return self.expression or self.deconvolution
