@@ -181,7 +181,7 @@ def read_cohort(
                 study, source, findings, left_out=left_out, plan=plan, already=already
             )
         except FileError as error:
-            unreadable.append(str(error))
+            unreadable += str(error).split("\n")
             continue
         files |= patients.files
         rules[source.name] = patients.rules
@@ -208,7 +208,7 @@ def read_cohort(
         tables.append(joined)
         attrition.append((source.name, steps))
     if unreadable:
-        raise FileError("\n".join(unreadable))
+        raise FileError("\n".join(dict.fromkeys(unreadable)))
     check_matched(matches, findings)
     table = _stacked(tables)
     if labels:

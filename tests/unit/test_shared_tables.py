@@ -5,6 +5,8 @@ import copy
 import pandas as pd
 import pytest
 
+from stratify.errors import FileError
+
 EXTRA = {"f": "female", "w": "female"}
 
 
@@ -79,3 +81,18 @@ def test_a_table_that_two_cohorts_map_differently_is_read_for_each(two, differen
     home, away = cohort["cohort"] == "home", cohort["cohort"] == "away"
     pd.testing.assert_series_equal(cohort["pdl1_tps"][home], alike["pdl1_tps"][home])
     assert not cohort["pdl1_tps"][away].equals(alike["pdl1_tps"][away])
+
+
+def test_a_file_that_several_cohorts_need_is_missed_once(two):
+    for name in ("markers", "outcomes"):
+        two.source(f"away_{name}")["file"] = f"{name}.csv"
+    for name in ("markers", "away_markers", "outcomes", "away_outcomes"):
+        del two.tables[name]
+
+    with pytest.raises(FileError) as raised:
+        two.read()
+
+    places = [line.split(";")[0] for line in str(raised.value).split("\n")]
+    assert places == [
+        f"There is no file {two.folder / name}" for name in ("markers.csv", "outcomes.csv")
+    ]
