@@ -18,6 +18,7 @@ from stratify.interchange.cbioportal_export import CbioportalExport
 from stratify.tables.files import read_numbered
 from stratify.tables.findings import listed
 from stratify.tables.schema import load_schema
+from stratify.tables.tabular import unguarded
 
 __all__ = ["Export", "exports", "read_result", "write_export"]
 
@@ -94,7 +95,7 @@ def write_export(
 
 def read_result(path: Path, what: str) -> pd.DataFrame:
     """Read a table of results: numbers as numbers, all else as text, empty cells as missing."""
-    table = read_numbered(path).reset_index(drop=True)
+    table = unguarded(read_numbered(path).reset_index(drop=True))
     table = table.mask(table == "", None)
     for name, field in load_schema(what).fields.items():
         if name in table and field.numeric:

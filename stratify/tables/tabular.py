@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -17,13 +18,22 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "guarded",
     "make_folder",
     "read_mapping",
     "sha256_of",
+    "unguarded",
     "write_table",
     "written_chunks",
     "written_whole",
 ]
+
+
+# a sign before a number is no formula; one apostrophe more is put before one that stands there
+_FORMULA = re.compile(
+    r"'*(?:[=@\t\r\n]|[+-](?![0-9]*[.,]?[0-9]+(?:[eE][+-]?[0-9]+)?$)(?=.*[^\s+-]))", re.DOTALL
+)
+_GUARDED = re.compile(rf"'(?={_FORMULA.pattern})", re.DOTALL)
 
 
 def sha256_of(path: Path) -> str:
@@ -124,11 +134,50 @@ def written_chunks(path: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
         stack.close()  # before the file is renamed
 
 
+def guarded(table: pd.DataFrame) -> pd.DataFrame:
+    """Put an apostrophe before texts that a spreadsheet would take for a formula.
+
+    Those begin with ``=``, ``@``, a tabulator or a line break, or with ``+`` or ``-`` and are no
+    number. Numbers and all other texts are as they were; :func:`unguarded` takes it off again.
+
+    Source: https://owasp.org/www-community/attacks/CSV_Injection
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> guarded(pd.DataFrame({"patient_id": ["=1+1", "-3.5", "P-1"]}))["patient_id"].tolist()
+    ["'=1+1", '-3.5', 'P-1']
+    """
+    return _where(table, _FORMULA, lambda text: f"'{text}")
+
+
+def unguarded(table: pd.DataFrame) -> pd.DataFrame:
+    """Take off the apostrophes of :func:`guarded`."""
+    return _where(table, _GUARDED, lambda text: text[1:])
+
+
+def _where(table: pd.DataFrame, pattern: re.Pattern[str], to: Callable[[str], str]) -> pd.DataFrame:
+    import pandas as pd
+
+    def mended(cell: Any) -> Any:
+        return to(cell) if isinstance(cell, str) and pattern.match(cell) else cell
+
+    texts = [i for i, dtype in enumerate(table.dtypes) if pd.api.types.is_string_dtype(dtype)]
+    columns = [table.iloc[:, i] for i in range(table.shape[1])]
+    for i in texts:
+        columns[i] = columns[i].map(mended)
+    return pd.concat(columns, axis=1) if texts else table
+
+
 def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a table as CSV or Parquet by the file's ending, whole or not at all."""
+    """Write a table as CSV or Parquet by the file's ending, whole or not at all.
+
+    A text that a spreadsheet would calculate gets an apostrophe before it in a CSV, see
+    :func:`guarded`.
+    """
     path = Path(path)
     writers: dict[str, Callable[[Any], Any]] = {
-        ".csv": lambda temporary: table.to_csv(temporary, index=False),
+        ".csv": lambda temporary: guarded(table).to_csv(temporary, index=False),
         ".parquet": lambda temporary: table.to_parquet(temporary, index=False),
     }
     if path.suffix.lower() not in writers:
