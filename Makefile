@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test slow corpus browser test-team ready-models benchmark bench check lock clean
+.PHONY: demo test slow corpus browser test-team ready-models benchmark bench check sbom lock clean
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "Python 3.11 or newer is needed, found %d.%d; name one with make PYTHON=..." % v[:2])'
@@ -53,6 +53,12 @@ check: $(READY)  ## lint, format, types, import direction, doctests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q stratify
+
+sbom: $(READY)  ## versions and licences of all that is installed, as CycloneDX: build/sbom.json
+	@mkdir -p build
+	$(PYTHON) -m venv build/cyclonedx
+	build/cyclonedx/bin/python -m pip --disable-pip-version-check install --quiet "cyclonedx-bom>=7.5,<8"
+	build/cyclonedx/bin/cyclonedx-py environment --output-reproducible --of JSON -o build/sbom.json $(VENV)
 
 lock: $(READY)  ## solve the dependencies again
 	$(PIP) install --quiet uv

@@ -48,7 +48,7 @@ def serve_ui(
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     if _answers(port):
         raise TrackingError(f"Port {port} is taken; choose another with --port.")
-    server = subprocess.Popen(command, env={**os.environ, **LIGHT})
+    server = subprocess.Popen(command, env={**os.environ, **LIGHT})  # noqa: S603 - no shell
     try:
         since = time.monotonic()
         while server.poll() is None and time.monotonic() - since < PATIENCE:
