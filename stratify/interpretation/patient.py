@@ -120,15 +120,15 @@ def training_risks(model: ResistanceModel) -> pd.DataFrame | None:
     DataFrame or None
         ``low, high, n``: at least five patients a range; None for a bundle without them.
     """
-    pair = None if model.uncertainty is None else model.uncertainty.venn_abers
-    if pair is None:
+    counts = None if model.uncertainty is None else model.uncertainty.training_risks
+    if counts is None:
         return None
-    edges = np.array([0.0, *pair.edges, 1.0])
+    edges = np.array([0.0, *counts.edges, 1.0])
     if "recalibration" in model.card:
         edges = Recalibration.from_json(model.card["recalibration"]).risk(
             edges.clip(1e-6, 1 - 1e-6)
         )
-    return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "n": pair.n})
+    return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "n": counts.n})
 
 
 def patient_findings(model: ResistanceModel, source: PatientsLike) -> PatientFindings:

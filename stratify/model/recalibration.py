@@ -122,13 +122,6 @@ class Recalibration:
         risk: Floats = expit(self(logit(p)))
         return risk
 
-    def original_risk(self, p: Floats) -> Floats:
-        """Risks before recalibration; the inverse of :meth:`risk`."""
-        from scipy.special import expit, logit
-
-        risk: Floats = expit(self.original(logit(p)))
-        return risk
-
     def to_json(self) -> dict[str, Any]:
         """Plain data for the card."""
         return asdict(self) | {"intercept": [*self.intercept], "slope": [*self.slope]}

@@ -84,7 +84,7 @@ class BatchScorer:
 
         Returns
         -------
-        DataFrame of shape (n_patients, 18 + 2 * top)
+        DataFrame of shape (n_patients, 16 + 2 * top)
             As in the ``scores`` dictionary, patients in the order given; then for each reason, the
             strongest first, ``reason_1`` (feature) and ``reason_1_shap`` (log-odds before
             calibration).

@@ -61,7 +61,7 @@ class ResistanceModel:
     policy : Policy or None
     uncertainty : Uncertainty or None
         None in bundles of an earlier version: the interval is the spread of the members alone,
-        and there is neither a Venn-Abers pair nor a flag of applicability.
+        and there is no flag of applicability.
     version : str
         ``study-<first 8 digits of the bundle's hash>``.
     plan : FeaturePlan
@@ -203,7 +203,7 @@ class ResistanceModel:
         *,
         top: int = 0,
     ) -> pd.DataFrame:
-        """Risk, interval, Venn-Abers pair, group, recommendation and flags of each patient.
+        """Risk, interval, group, recommendation and flags of each patient.
 
         Parameters
         ----------
@@ -214,7 +214,7 @@ class ResistanceModel:
 
         Returns
         -------
-        DataFrame of shape (n_patients, 18 + 2 * top)
+        DataFrame of shape (n_patients, 16 + 2 * top)
             As in the ``scores`` dictionary, patients in the order given and each without regard to
             the others; then the reasons.
 
@@ -273,10 +273,10 @@ class ResistanceModel:
         Returns
         -------
         dict
-            ``risk, risk_low, risk_high, risk_group, panels_missing, flags, venn_abers_low,
-            venn_abers_high, model_version``, equal to those of :meth:`score_table`, and
-            ``reasons``: pairs of feature and contribution in log-odds, the strongest first. For a
-            recommendation see :meth:`score_table`.
+            ``risk, risk_low, risk_high, risk_group, panels_missing, flags, model_version``,
+            equal to those of :meth:`score_table`, and ``reasons``: pairs of feature and
+            contribution in log-odds, the strongest first. For a recommendation see
+            :meth:`score_table`.
 
         Raises
         ------
@@ -320,14 +320,11 @@ class ResistanceModel:
             margins = classifier.ensemble_.margins(encoded)
         risk, low, high = self.risk_and_interval(columns, margins)
         missing = panels_without_value(columns.missing, classifier.features_)
-        pair_low, pair_high = self._venn_abers(risk)
         found = {
             **dict(zip(_RISKS, (risk, low, high), strict=True)),
             "risk_group": self.risk_groups(risk),
             "panels_missing": missing,
             "flags": self._flags(patients, missing),
-            "venn_abers_low": pair_low,
-            "venn_abers_high": pair_high,
         }
         return found, contributions
 
@@ -354,16 +351,6 @@ class ResistanceModel:
             variance += slope**2 * self.uncertainty.variance(columns, original)
         quantile = normal_quantile(self.classifier.interval_level)
         return margin, np.sqrt(spread**2 + quantile**2 * variance)
-
-    def _venn_abers(self, risk: Floats) -> tuple[Floats, Floats]:
-        """Both risks of the pair, NaN for a bundle without it."""
-        line = self.recalibration
-        if self.uncertainty is None or self.uncertainty.venn_abers is None:
-            return np.full(len(risk), np.nan), np.full(len(risk), np.nan)
-        if line is None:
-            return self.uncertainty.venn_abers.pair(risk)
-        low, high = self.uncertainty.venn_abers.pair(line.original_risk(risk))
-        return line.risk(low), line.risk(high)
 
     @property
     def recalibration(self) -> Recalibration | None:

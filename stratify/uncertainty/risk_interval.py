@@ -1,4 +1,4 @@
-"""Uncertainty of a bundle: posterior, Venn-Abers pair, applicability, joint scores.
+"""Uncertainty of a bundle: posterior, counts of training risks, applicability, joint scores.
 
 Learned on the training patients of the classifier; aggregates only.
 """
@@ -18,8 +18,8 @@ from stratify.model.columns import FeatureColumns
 from stratify.uncertainty.applicability import Applicability
 from stratify.uncertainty.joint_scores import JointScores
 from stratify.uncertainty.posterior import LinearPosterior
+from stratify.uncertainty.risk_counts import RiskCounts
 from stratify.uncertainty.training_distribution import TrainingDistribution
-from stratify.uncertainty.venn_abers import VennAbers
 
 if TYPE_CHECKING:
     from stratify.model.classifier import ResistanceClassifier
@@ -34,7 +34,7 @@ class Uncertainty:
     Attributes
     ----------
     posterior : LinearPosterior
-    venn_abers : VennAbers or None
+    training_risks : RiskCounts or None
         None where the classifier has no out-of-fold risks.
     applicability : Applicability
     joint : JointScores or None
@@ -42,7 +42,7 @@ class Uncertainty:
     """
 
     posterior: LinearPosterior
-    venn_abers: VennAbers | None
+    training_risks: RiskCounts | None
     applicability: Applicability
     joint: JointScores | None = None
 
@@ -83,7 +83,7 @@ class Uncertainty:
         posterior = LinearPosterior.fit(matrix, levels, label, weights)
         return cls(
             posterior,
-            VennAbers.fit(risk, label, weights) if folds > 1 else None,
+            RiskCounts.fit(risk, weights) if folds > 1 else None,
             Applicability.fit(matrix, levels, masked=masked),
             JointScores.fit(matrix, posterior.numbers, posterior.shares),
         )
@@ -138,4 +138,7 @@ class Uncertainty:
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Uncertainty:
         """Inverse of :meth:`to_json`."""
+        if "venn_abers" in document:  # bundles before 0.2 kept the counts for a pair of risks too
+            rest = {name: part for name, part in document.items() if name != "venn_abers"}
+            document = rest | {"training_risks": document["venn_abers"]}
         return TypeAdapter(cls).validate_python(document)

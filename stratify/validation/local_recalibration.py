@@ -26,7 +26,7 @@ def recalibrate(
 ) -> ResistanceModel:
     """Fit a model's risks to a local cohort.
 
-    Risk, interval, Venn-Abers pair and risk groups follow the new line, and the interval widens
+    Risk, interval and risk groups follow the new line, and the interval widens
     by what the cohort leaves open about it. Contributions of features stay as they are: they
     are in log-odds before calibration.
     """

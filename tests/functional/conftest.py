@@ -56,7 +56,7 @@ class Trained:
 
 NUMBERS = {
     *("n", "n_remaining", "label", "threshold", "value", "low", "high", "n_events"),
-    *("risk", "risk_low", "risk_high", "venn_abers_low", "venn_abers_high", "error_bound"),
+    *("risk", "risk_low", "risk_high", "error_bound"),
 }
 
 

@@ -32,8 +32,8 @@ COLUMNS = {
     "performance.csv": "cohort, split, model, reference, subgroup, metric, threshold, value, low, "
     "high, n, n_events",
     "scores.csv": "patient_id, cohort, risk, risk_low, risk_high, risk_group, recommendation, "
-    "reason, evidence_class, panels_missing, flags, model_version, endpoint_rule, venn_abers_low, "
-    "venn_abers_high, would_change, decision_rule, error_bound",
+    "reason, evidence_class, panels_missing, flags, model_version, endpoint_rule, "
+    "would_change, decision_rule, error_bound",
     "labels.csv": "patient_id, cohort, state, reason, label, endpoint_rule, split",
     "attributions.parquet": "patient_id, cohort, feature, panel, unit, value, level, shap, "
     "base_value",

@@ -61,7 +61,7 @@ PANELS = {
     "pdl1": ["pdl1_tps"],
     "tmb": ["tmb", "tmb_assay"],
 }
-SCORES = ["risk", "risk_low", "risk_high", "venn_abers_low", "venn_abers_high"]
+SCORES = ["risk", "risk_low", "risk_high"]
 WORDS = ["risk_group", "panels_missing", "flags"]
 DECISION = ["recommendation", "reason", "would_change"]
 REASONS = [f"reason_{k}{part}" for k in (1, 2, 3) for part in ("", "_shap")]

@@ -33,8 +33,6 @@ def scores() -> pd.DataFrame:
             "flags": "research_use_only",
             "model_version": "0.1.0",
             "endpoint_rule": "proxy_pfs6@1.0.0",
-            "venn_abers_low": [0.58, 0.37, np.nan],
-            "venn_abers_high": [0.63, 0.42, np.nan],
             "would_change": ["A risk below 0.6."] * 3,
             "decision_rule": "board 3: errors",
             "error_bound": [0.25, np.nan, np.nan],
@@ -110,7 +108,7 @@ def test_scores_and_labels_go_out_as_a_table_of_cbioportal(tmp_path, scores, lab
         *("STRATIFY_RISK_GROUP", "STRATIFY_RECOMMENDATION", "STRATIFY_REASON"),
         *("STRATIFY_EVIDENCE_CLASS", "STRATIFY_PANELS_MISSING", "STRATIFY_FLAGS"),
         *("STRATIFY_MODEL_VERSION", "STRATIFY_ENDPOINT_RULE"),
-        *("STRATIFY_VENN_ABERS_LOW", "STRATIFY_VENN_ABERS_HIGH", "STRATIFY_WOULD_CHANGE"),
+        "STRATIFY_WOULD_CHANGE",
         *("STRATIFY_DECISION_RULE", "STRATIFY_ERROR_BOUND"),
         *("STRATIFY_STATE", "STRATIFY_STATE_REASON"),
     ]

@@ -847,7 +847,7 @@ def test_one_patient_is_scored_as_in_a_table(model, patients):
         expected = table.iloc[i]
         found = model.score_patient(row, top=3)
         assert found == model.score_patient(row.iloc[0].to_dict(), top=3)
-        for name in ("risk", "risk_low", "risk_high", "venn_abers_low", "venn_abers_high"):
+        for name in ("risk", "risk_low", "risk_high"):
             assert found[name] == expected[name]
         for name in ("risk_group", "panels_missing", "flags", "model_version"):
             assert found[name] == expected[name]

@@ -18,6 +18,7 @@ from stratify.model.classifier import ResistanceClassifier
 from stratify.scoring import ResistanceModel, load
 from stratify.simulation import simulate
 from stratify.tables.schema import field_named, patient_panels
+from stratify.uncertainty.risk_counts import RiskCounts
 from stratify.uncertainty.risk_interval import Uncertainty
 
 FEATURES = [
@@ -76,9 +77,7 @@ def older(model: ResistanceModel) -> ResistanceModel:
     return replace(model, uncertainty=None, version="")
 
 
-def test_a_bundle_without_it_gives_the_members_interval_no_pair_and_no_flag(
-    older, patients, tmp_path
-):
+def test_a_bundle_without_it_gives_the_members_interval_and_no_flag(older, patients, tmp_path):
     older.save(tmp_path / "bundle")
     assert not (tmp_path / "bundle" / "uncertainty.json").exists()
     scores = load(tmp_path / "bundle").score_cohort(patients)
@@ -86,17 +85,15 @@ def test_a_bundle_without_it_gives_the_members_interval_no_pair_and_no_flag(
     risk, low, high = older.classifier.predict_interval(matrix)
     for name, values in (("risk", risk), ("risk_low", low), ("risk_high", high)):
         assert scores[name].tolist() == values.tolist()
-    assert scores[["venn_abers_low", "venn_abers_high"]].isna().all(axis=None)
     assert set(scores["flags"]) == {"research_use_only"}
 
 
-def test_no_out_of_fold_risks_no_pair(small, patients, references, model):
+def test_no_out_of_fold_risks_no_counts(small, patients, references, model):
     matrix, label = features_matrix(patients, ["albumin", "tmb"]), patients["label"].to_numpy(float)
     fitted = clone(small).set_params(calibration_folds=0).fit(matrix, label)
     found = Uncertainty.fit(fitted, matrix, label)
-    assert found.venn_abers is None
+    assert found.training_risks is None
     scored = ResistanceModel(fitted, references, model.card, None, found).score_cohort(patients)
-    assert scored[["venn_abers_low", "venn_abers_high"]].isna().all(axis=None)
     assert (scored["risk_low"] < scored["risk"]).all()
 
 
@@ -105,9 +102,26 @@ def test_patients_of_weight_0_play_no_part(small, patients):
     weight = np.where(np.arange(240) < 60, 0.0, 1.0)
     fitted = clone(small).fit(matrix, label, sample_weight=weight)
     found = Uncertainty.fit(fitted, matrix, label, weight)
-    assert sum(found.venn_abers.n) == 180
+    assert sum(found.training_risks.n) == 180
     rest = clone(small).fit(matrix[60:], label[60:])
     assert found == Uncertainty.fit(rest, matrix[60:], label[60:])
+
+
+@pytest.mark.parametrize("n", [5, 9, 10, 37, 240, 964])
+def test_no_range_of_training_risks_holds_fewer_than_five_patients_nor_shows_a_risk(n):
+    risk = 1 / (1 + np.exp(-np.random.default_rng(n).normal(0.3, 0.9, n)))
+    counts = RiskCounts.fit(risk)
+    assert min(counts.n) >= 5
+    assert sum(counts.n) == n
+    assert counts.edges == [round(edge, 2) for edge in counts.edges]
+    assert len(counts.edges) == len(counts.n) - 1
+
+
+def test_a_bundle_of_an_earlier_version_keeps_its_counts(uncertainty):
+    document = uncertainty.to_json()
+    counts = document.pop("training_risks")
+    earlier = document | {"venn_abers": counts | {"n_events": [1.0] * len(counts["n"])}}
+    assert Uncertainty.from_json(earlier) == uncertainty
 
 
 def test_it_holds_no_value_of_a_single_patient(uncertainty, patients):
